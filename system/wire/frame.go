@@ -1,0 +1,89 @@
+package wire
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// ErrTooLong is returned when a payload or a value exceeds what a frame or an item may hold.
+var ErrTooLong = errors.New("wire: too long")
+
+// Seal completes the frame in place: frame[HeaderSize:] already holds the items; Seal sets h.Mode,
+// h.Length, h.PayloadHash and h.Digest, and writes the header. It fails if the frame is shorter
+// than a header or longer than [MaxFrame].
+func Seal(frame []byte, h *Header, d *Digester) error {
+	if len(frame) < HeaderSize || len(frame) > MaxFrame {
+		return fmt.Errorf("seal a frame of %d bytes (%d to %d): %w",
+			len(frame), HeaderSize, MaxFrame, ErrTooLong)
+	}
+	h.Mode = d.mode
+	h.Length = uint16(len(frame) - HeaderSize)
+	h.PayloadHash = d.Payload(frame[HeaderSize:])
+	h.Put(frame)
+	h.Digest = d.Header(frame)
+	binary.LittleEndian.PutUint64(frame[DigestOffset:], h.Digest)
+	return nil
+}
+
+// Restamp marks a sealed frame as a repair that carries the lane's present marks. It hashes the header only.
+func Restamp(frame []byte, highWater, tail uint64, d *Digester) {
+	_ = frame[HeaderSize-1]
+	frame[5] |= FlagRepair
+	binary.LittleEndian.PutUint64(frame[40:], highWater)
+	binary.LittleEndian.PutUint64(frame[48:], tail)
+	binary.LittleEndian.PutUint64(frame[DigestOffset:], d.Header(frame))
+}
+
+// Opener examines the frames a network delivered for one cluster under one digest mode.
+type Opener struct {
+	Cluster uint32
+	Digest  *Digester
+}
+
+// Open decodes frame's header into h and verifies everything that needs no lane: magic, version,
+// cluster, mode, length, digest, type, payload hash, and every item's bounds. h is meaningful only if
+// Open returns [OK].
+func (o *Opener) Open(frame []byte, h *Header) Cause {
+	if len(frame) < HeaderSize {
+		return BadShort
+	}
+	lead := binary.LittleEndian.Uint32(frame)
+	switch {
+	case uint16(lead) != Magic:
+		return BadMagic
+	case byte(lead>>16) != Version:
+		return BadVersion
+	case binary.LittleEndian.Uint32(frame[8:]) != o.Cluster:
+		return BadCluster
+	case Mode(frame[4]) != o.Digest.mode:
+		return BadMode
+	case len(frame) > MaxFrame ||
+		int(binary.LittleEndian.Uint16(frame[22:])) != len(frame)-HeaderSize:
+		return BadLength
+	}
+	if binary.LittleEndian.Uint64(frame[DigestOffset:]) != o.Digest.Header(frame) {
+		return BadDigest
+	}
+	h.Get(frame)
+	return o.openPayload(frame[HeaderSize:], h)
+}
+
+func (o *Opener) openPayload(payload []byte, h *Header) Cause {
+	switch h.Type {
+	case TypeData:
+	case TypeHeartbeat:
+		if h.Length != 0 || h.Count != 0 {
+			return BadLength
+		}
+	default:
+		return BadType
+	}
+	if h.PayloadHash != o.Digest.Payload(payload) {
+		return BadPayload
+	}
+	if h.Type == TypeData && !walk(payload, int(h.Count)) {
+		return BadItem
+	}
+	return OK
+}
