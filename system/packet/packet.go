@@ -9,9 +9,8 @@ import (
 const MaxBurst = 512
 
 // Port moves bursts of frames, where a frame is the payload of one UDP datagram. A port belongs to
-// one goroutine: none of its methods may run at the same time as another, except Stats.
-//
-// Neither Recv nor Send allocates or blocks the Go scheduler in steady state.
+// one goroutine: no two of its methods may run at the same time. Neither Recv nor Send allocates in
+// steady state.
 type Port interface {
 	// Recv fills frames, a slice of 1 to [MaxBurst] elements, with up to len(frames) received
 	// frames and returns how many. The frames are borrowed: they are valid, and may be
@@ -25,7 +24,7 @@ type Port interface {
 	// decides whether to retry. Frames may be reused as soon as Send returns.
 	Send(frames [][]byte) (int, error)
 
-	// Stats reads the port's counters. It may be called from any goroutine.
+	// Stats reads the port's counters.
 	Stats() Stats
 
 	// Close releases everything the port holds. Borrowed frames become invalid.
@@ -44,6 +43,7 @@ type Stats struct {
 	RxForeign uint64 // packets that were not a UDP datagram to this port's group and port number
 	RxBadUDP  uint64 // packets to this port with a wrong length or checksum
 	RxSegs    uint64 // received buffers; RxFrames / RxSegs is the segments per skb under GRO
+	RxHeld    uint64 // bytes of kernel memory the port holds for datagrams now: not a counter
 
 	TxFrames uint64 // frames taken by Send
 	TxBytes  uint64 // bytes of those frames
