@@ -1,0 +1,101 @@
+# Metronome. Bare `make` prints what there is; every command is printed before it runs.
+
+# The tag and the stamp are looked up when a recipe runs, so after setup has had its say.
+TAGS    = $(shell pkg-config --exists libdpdk 2>/dev/null && echo -tags=dpdk)
+COMMIT  = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# A run writes results and figures: they do not make the program another one.
+DIRTY   = $(shell git status --porcelain -- . ':!results' ':!figures' 2>/dev/null | grep -q . && echo -dirty)
+LDFLAGS = -X metronome/internal/version.Commit=$(COMMIT)$(DIRTY)
+GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
+
+# Network namespaces and XDP need root: experiments run through sudo if it is there and willing, and what
+# root wrote is given back to whoever asked for it.
+AS_ROOT = $(if $(DRY),,$(shell test "$$(id -u)" = 0 || { sudo -n true 2>/dev/null && echo sudo; }))
+GIVE_BACK = $(if $(AS_ROOT),; status=$$?; $(AS_ROOT) chown -R "$$(id -u):$$(id -g)" results; exit $$status)
+RUN_FLAGS = $(if $(PROFILE),--profile=$(PROFILE)) $(if $(ARMS),--arms=$(ARMS)) \
+	$(if $(INVENTORY),--inventory=$(INVENTORY)) $(if $(DRY),--dry-run)
+
+GOLANGCI_VERSION = v2.15.0
+GOLANGCI         = bin/tools/golangci-lint-$(GOLANGCI_VERSION)
+FUZZTIME        ?= 10s
+TESTFLAGS       ?=
+SETUP           ?= yes
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup ensure restore-host doctor build experiment experiments figures figures-diff \
+	test test-race fuzz bench fmt vet lint check clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Targets set this machine up first if something is missing; SETUP=no leaves it as it is."
+
+experiment: need-name build ## run one: NAME=… [PROFILE=quick|full|smoke] [ARMS=a,b] [DRY=1] [INVENTORY=file]
+	$(strip $(AS_ROOT) bin/lab run $(NAME) $(RUN_FLAGS))$(GIVE_BACK)
+
+experiments: build ## list the experiments: question, claim, minutes
+	bin/lab list
+
+figures: build ## redraw every figure from the CSVs
+	bin/lab figures
+
+build: ensure ## build bin/metronome and bin/lab, with DPDK if this machine has it
+	go build $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./system/cmd/metronome ./harness/cmd/lab
+
+test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
+	go test $(TAGS) -timeout=5m $(TESTFLAGS) ./...
+
+test-race: ensure ## run the tests under the race detector
+	go test -race $(TAGS) -timeout=10m $(TESTFLAGS) ./...
+
+fuzz: ensure ## fuzz every target for FUZZTIME=10s
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' system harness internal | sort | \
+	while IFS=: read -r file func; do \
+		set -- go test $(TAGS) -run='^$$' -fuzz="^$${func#func }\$$" -fuzztime=$(FUZZTIME) "./$${file%/*}"; \
+		echo "$$@"; "$$@" || exit 1; \
+	done
+
+bench: ensure ## run the Go benchmarks
+	go test $(TAGS) -run='^$$' -bench=. -benchmem $(TESTFLAGS) ./...
+
+fmt: ## format the Go code
+	gofmt -l -w $(GOFILES)
+
+vet: ensure
+	go vet $(TAGS) ./...
+
+lint: ensure $(GOLANGCI) ## run the linters; the first time builds them, pinned, into bin/tools
+	$(GOLANGCI) run $(subst -tags,--build-tags,$(TAGS)) ./...
+	go test $(TESTFLAGS) ./internal/lint
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/bin/tools go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv bin/tools/golangci-lint $@
+
+figures-diff: figures
+	git diff --exit-code --stat figures/
+
+check: fmt vet lint test figures-diff ## everything to pass before a commit
+
+setup: ## prepare this machine: Ansible, packages, kernel settings (Debian; root or sudo)
+	ansible/host.sh setup
+
+ensure:
+ifneq ($(SETUP),no)
+	@ansible/host.sh $(if $(DRY),plan,ensure)
+endif
+
+restore-host: ## undo what setup changed; PACKAGES=remove removes its packages too
+	PACKAGES=$(PACKAGES) ansible/host.sh restore
+
+doctor: build ## say what this machine can and cannot measure
+	bin/lab doctor
+
+clean: ## remove what was built; results stay
+	rm -rf bin
+
+.PHONY: need-name
+need-name:
+	@test -n "$(NAME)" || { echo "NAME is missing. Next: make experiment NAME=… with one of:"; \
+		for f in experiments/*/experiment.yaml; do d=$${f%/*}; echo "  $${d##*/}"; done; exit 2; }

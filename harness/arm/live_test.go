@@ -1,0 +1,85 @@
+package arm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"metronome/harness/record"
+	"metronome/harness/spec"
+	"metronome/harness/testbed"
+	"metronome/internal/require"
+	"metronome/system/packet"
+	"metronome/system/wire"
+)
+
+// binaries builds lab and metronome into a folder of the test's.
+func binaries(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{"build", "-o", dir + "/"}
+	if exec.Command("pkg-config", "--exists", "libdpdk").Run() == nil {
+		args = append(args, "-tags=dpdk")
+	}
+	cmd := exec.Command("go", append(args, "metronome/harness/cmd/lab", "metronome/system/cmd/metronome")...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return dir
+}
+
+func env(t *testing.T) *Env {
+	t.Helper()
+	bed, err := testbed.Open(fmt.Sprint("arm-", os.Getpid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := bed.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	e, err := NewEnv(bed, binaries(t), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// Every arm takes a modest rate without loss, its ledger balances, and it allocates nothing a frame.
+func TestEveryArmTakesAModestRate(t *testing.T) {
+	e := env(t)
+	f := spec.Factors{KeyBytes: 8, ValueBytes: 8, Items: 1, Burst: 32, Mode: wire.ModeXXH3, Lanes: 2}
+	for _, a := range All() {
+		t.Run(a.Name, func(t *testing.T) {
+			s, err := e.Open(context.Background(), a.Name, record.PlacementSame, f)
+			var un *packet.ErrUnavailable
+			if errors.As(err, &un) {
+				require.Skip(t, un.What, err)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			row, err := s.Trial(context.Background(), Ask{FPS: 20_000, Window: 300 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%+v", row)
+			if row.AcceptedFrames == 0 || row.Balance() != nil {
+				t.Errorf("%s: %s", row.Status, row.Reason)
+			}
+			if row.AllocsPerFrame > 0.01 {
+				t.Errorf("%g heap objects a frame", row.AllocsPerFrame)
+			}
+		})
+	}
+	if left, _ := filepath.Glob("/tmp/mtn-arm-*"); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

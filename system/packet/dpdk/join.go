@@ -1,0 +1,63 @@
+//go:build dpdk
+
+package dpdk
+
+// #include "shim.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"metronome/system/packet/ethernet"
+)
+
+// reportVersions are those in which membership is announced unasked: a querier understands its own.
+var reportVersions = [...]ethernet.Version{ethernet.IGMPv2, ethernet.IGMPv3}
+
+// join reports membership once, when the link is up.
+func (d *Device) join() {
+	if !d.speaksIGMP() || !d.LinkUp() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.joined || d.closed {
+		return
+	}
+	d.joined = true
+	p := d.ports[0]
+	for _, v := range reportVersions {
+		p.sendRaw(d.host.MembershipReport(p.scratch[:], v, p.group, true))
+	}
+}
+
+// leave takes back what join reported; the caller holds d.mu.
+func (d *Device) leave() {
+	if !d.joined || C.mtn_link_up(d.id) != 1 {
+		return
+	}
+	p := d.ports[0]
+	for _, v := range reportVersions {
+		p.sendRaw(d.host.Leave(p.scratch[:], v, p.group))
+	}
+}
+
+func (d *Device) speaksIGMP() bool { return d.cfg.joins() && !d.cfg.NoIGMP && !d.cfg.Null }
+
+// answer replies to a membership query for the port's group, in the querier's version. A packet that is no
+// query needs no answer.
+func (p *Port) answer(pkt []byte) {
+	if !p.dev.speaksIGMP() {
+		return
+	}
+	q, err := ethernet.ParseIGMP(pkt)
+	if err != nil || !q.Asks(p.group) {
+		return
+	}
+	p.sendRaw(p.dev.host.MembershipReport(p.scratch[:], q.Version, p.group, false))
+}
+
+// sendRaw sends a whole packet. Nothing is done about a full ring: queries repeat.
+func (p *Port) sendRaw(pkt []byte) {
+	C.mtn_tx_one(p.q, unsafe.Pointer(&pkt[0]), C.uint16_t(len(pkt)))
+}
