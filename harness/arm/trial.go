@@ -75,6 +75,10 @@ func (s *Session) Trial(ctx context.Context, ask Ask) (record.Trial, error) {
 	if err := s.dut.arm(e.incarnation, deadline); err != nil {
 		return record.Trial{}, err
 	}
+	armed, err := s.probe() // before the first frame: the kernel's counters must not miss one
+	if err != nil {
+		return record.Trial{}, err
+	}
 	late := monotonic() - start
 	if err := sleepUntil(ctx, start); err != nil {
 		return record.Trial{}, err
@@ -104,10 +108,10 @@ func (s *Session) Trial(ctx context.Context, ask Ask) (record.Trial, error) {
 		return record.Trial{}, err
 	}
 	m := measured{ask: ask, done: done, report: report, cost: probe.Between(before, after),
-		path: probe.Between(before, drained), window: ask.Window}
+		path: probe.Between(armed, drained), window: ask.Window}
 	row := s.row(m)
 	if late > 0 {
-		void(&row, fmt.Sprintf("the device under test was ready %s after the window opened", time.Duration(late)))
+		void(&row, fmt.Sprintf("the harness was ready %s after the window opened", time.Duration(late)))
 	}
 	return row, nil
 }
@@ -251,11 +255,15 @@ func (s *Session) mergedDrops(t *record.Trial, lost int64) {
 	}
 }
 
-// deviceDrops accounts for ports below the kernel's UDP: the port's own counter, or the device's.
+// deviceDrops accounts for ports below the kernel's UDP: the port's own counter, and the device's.
 func (s *Session) deviceDrops(t *record.Trial, m measured, lost int64) {
 	own := m.report.Final.RxDropped
 	veth := m.path.Devices[s.env.link.Dut.Device].Veth()
-	t.DeviceDropped = max(own, veth.XDPDropped) + veth.Dropped
+	if s.arm.Name == "dpdk-af_xdp" { // one frame that finds the XDP socket's ring full is counted at both
+		t.DeviceDropped = max(own, veth.XDPDropped+veth.Dropped)
+		return
+	}
+	t.DeviceDropped = own + veth.XDPDropped + veth.Dropped
 	// DPDK's AF_PACKET driver does not read its socket's drop counter: whatever the veth handed on and the
 	// driver did not return was dropped at its ring.
 	if s.arm.Name == "dpdk-af_packet" && t.DeviceDropped == 0 && lost > 0 {

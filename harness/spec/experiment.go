@@ -98,6 +98,7 @@ type Profile struct {
 	Slices     []string `yaml:"slices"` // factors; empty: none
 	// Bracket of the arms that the first claim does not name, and of the slices' cells; empty: Search.Bracket.
 	OtherRates  []float64 `yaml:"other_bracket"`
+	SliceArms   []string  `yaml:"slice_arms"` // empty: as each slice says
 	SliceRates  []float64 `yaml:"slice_bracket"`
 	OverloadIn  int       `yaml:"overload_blocks"`
 	NoisePairs  bool      `yaml:"noise_pairs"` // an A/A pair in every block
@@ -252,7 +253,7 @@ func (e *Experiment) checkProfile(p Profile) error {
 			return fmt.Errorf("no slice varies %q", f)
 		}
 	}
-	return e.checkArms(p.Arms)
+	return e.checkArms(slices.Concat(p.Arms, p.SliceArms))
 }
 
 // unknownName is the error for a name that is none of known, with the nearest that is.

@@ -144,7 +144,7 @@ func (e *Experiment) sliceGroups(s Slice, p Profile, primary Factors) (groups []
 			if err != nil {
 				return nil, err
 			}
-			if f == primary || !p.selects(name) {
+			if f == primary || !p.selects(name) || len(p.SliceArms) > 0 && !slices.Contains(p.SliceArms, name) {
 				continue
 			}
 			g := Group{Arm: a, Placement: "same", Factors: f, Bracket: bracket}
@@ -170,8 +170,8 @@ const searchTrials = 8
 
 // Overheads of a trial and of starting a group, as seen on the machines this was built on.
 const (
-	trialOverhead = 150 * time.Millisecond
-	startOverhead = 700 * time.Millisecond
+	trialOverhead = 120 * time.Millisecond
+	startOverhead = 450 * time.Millisecond
 )
 
 // TrialsInBlock is how many trials a block runs.

@@ -25,7 +25,7 @@ func TestProfilesFitTheirMinutes(t *testing.T) {
 		}
 		minutes := plan.Estimate().Minutes()
 		t.Logf("%s: %.1f minutes, %d groups, %d blocks", name, minutes, len(plan.Groups), len(plan.Blocks))
-		if minutes > p.Minutes*1.2 {
+		if minutes > p.Minutes*1.1 {
 			t.Errorf("%s is estimated at %.1f minutes, stated are %g", name, minutes, p.Minutes)
 		}
 	}

@@ -23,7 +23,7 @@ var layers = []struct {
 	{"system/replica", []string{"system/replica", "system/packet", "system/lane", "system/wire"}},
 	{"harness/spec", []string{"harness/spec", "harness/load", "system/packet", "system/wire"}},
 	{"harness/stats", []string{"harness/stats"}},
-	{"harness/run", []string{"harness"}},
+	{"harness/run", []string{"harness", "system/packet"}},
 	{"harness/record", []string{"harness/record"}},
 	{"harness/check", []string{"harness/check", "harness/record", "harness/stats"}},
 	{"harness/plot", []string{"harness/plot", "harness/check", "harness/record", "harness/stats"}},

@@ -32,12 +32,14 @@ type IngestConfig struct {
 	Proxy      uint32
 	Lanes      int
 	Lane       lane.Config
+	Now        func() int64 // CLOCK_MONOTONIC in nanoseconds; nil: the real one
 }
 
 const (
-	clockEvery = 64                     // polls between two looks at the clock and at the commands
-	quiet      = 20 * time.Millisecond  // a port that stays empty this long is empty
-	drainLimit = 500 * time.Millisecond // a port that never stays empty is left at this
+	clockEvery  = 64                     // polls between two looks at the clock and at the commands
+	sampleEvery = time.Millisecond       // between two looks at the memory the port holds
+	quiet       = 20 * time.Millisecond  // a port that stays empty this long is empty
+	drainLimit  = 500 * time.Millisecond // a port that never stays empty is left at this
 )
 
 // RunIngest serves commands from in and writes events to out until told to stop.
@@ -85,13 +87,14 @@ type dut struct {
 	ready  Ready
 	out    *json.Encoder
 	poll   func() (int, error)
-	clock  clock
+	now    func() int64
 
 	nullFrames uint64
 	base       snapshot
 	frozen     snapshot // at the deadline
 	deadline   int64    // 0: none, or passed
-	held       uint64
+	held       uint64   // most memory seen held
+	sampled    int64    // when it was last looked at
 }
 
 func newDUT(c IngestConfig) (*dut, error) {
@@ -107,9 +110,12 @@ func newDUT(c IngestConfig) (*dut, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dut{cfg: c, digest: digest, ready: ready, clock: newClock()}
+	d := &dut{cfg: c, digest: digest, ready: ready, now: c.Now}
 	if d.core, err = replica.NewIngestCore(port, lanes, c.Burst); err != nil {
 		return nil, err
+	}
+	if d.now == nil {
+		d.now = monotonic()
 	}
 	d.poll = d.core.Poll
 	if c.Null {
@@ -138,10 +144,7 @@ func (d *dut) loop(cmds <-chan Command) error {
 		if i%clockEvery != 0 && (n != 0 || d.cfg.Polling) {
 			continue
 		}
-		if d.deadline != 0 && d.clock.now() >= d.deadline {
-			d.take(&d.frozen)
-			d.deadline = 0
-		}
+		d.look()
 		select {
 		case c, ok := <-cmds:
 			if !ok || c.Cmd == "stop" {
@@ -152,6 +155,21 @@ func (d *dut) loop(cmds <-chan Command) error {
 			}
 		default:
 		}
+	}
+}
+
+// look freezes the counters at the deadline, and until then samples the memory the port holds.
+func (d *dut) look() {
+	if d.deadline == 0 {
+		return
+	}
+	now := d.now()
+	if now >= d.deadline {
+		d.take(&d.frozen)
+		d.deadline = 0
+	} else if now-d.sampled >= int64(sampleEvery) {
+		d.sampled = now
+		d.held = max(d.held, d.core.Port.Stats().RxHeld)
 	}
 }
 
@@ -191,14 +209,14 @@ func (d *dut) arm(c Command) error {
 
 // drain polls until the port stays empty.
 func (d *dut) drain() error {
-	start := d.clock.now()
+	start := d.now()
 	last := start
 	for {
 		n, err := d.poll()
 		if err != nil {
 			return fmt.Errorf("receive: %w", err)
 		}
-		now := d.clock.now()
+		now := d.now()
 		if n > 0 {
 			last = now
 		}
@@ -234,7 +252,7 @@ func (d *dut) report() error {
 
 // take reads every counter.
 func (d *dut) take(s *snapshot) {
-	s.ns = d.clock.now()
+	s.ns = d.now()
 	s.lanes = d.core.Lanes.Counters()
 	s.port = d.core.Port.Stats()
 	s.polls, s.empty, s.nullFrames = d.core.Polls, d.core.Empty, d.nullFrames
@@ -244,18 +262,12 @@ func (d *dut) take(s *snapshot) {
 	s.mallocs = m.Mallocs
 }
 
-// clock reads CLOCK_MONOTONIC without a system call: Go's own monotonic clock is the same one, from another
+// monotonic reads CLOCK_MONOTONIC without a system call: Go's own monotonic clock is the same one, from another
 // origin.
-type clock struct {
-	origin time.Time
-	offset int64
-}
-
-func newClock() clock {
+func monotonic() func() int64 {
 	var ts unix.Timespec
 	// CLOCK_MONOTONIC always exists; its error can only be a bad address.
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return clock{origin: time.Now(), offset: ts.Nano()}
+	origin, offset := time.Now(), ts.Nano()
+	return func() int64 { return offset + int64(time.Since(origin)) }
 }
-
-func (c clock) now() int64 { return c.offset + int64(time.Since(c.origin)) }

@@ -10,7 +10,8 @@ import "encoding/binary"
 // Each allocation is preceded by a word: its size in the ring, and whether it is free.
 type arena struct {
 	buf  []byte
-	head uint64 // total bytes ever allocated; head % len(buf) is the next place
+	mask uint64 // len(buf) - 1: the length is a power of two, to spare a division a frame
+	head uint64 // total bytes ever allocated; head & mask is the next place
 	tail uint64 // total bytes ever returned
 }
 
@@ -19,13 +20,13 @@ const (
 	freed     = 1 << 63
 )
 
-func newArena(size int) arena { return arena{buf: make([]byte, size)} }
+func newArena(size int) arena { return arena{buf: make([]byte, size), mask: uint64(size - 1)} }
 
 // alloc returns the offset of n contiguous bytes, or false if there is no room now.
 func (a *arena) alloc(n int) (off int, ok bool) {
 	need := uint64(n+arenaWord+7) &^ 7
 	size := uint64(len(a.buf))
-	at := a.head % size
+	at := a.head & a.mask
 	if at+need > size { // does not fit before the end: pad, and start over
 		if a.head+(size-at)+need-a.tail > size {
 			return 0, false
@@ -45,9 +46,8 @@ func (a *arena) alloc(n int) (off int, ok bool) {
 func (a *arena) free(off int) {
 	word := a.buf[off-arenaWord:]
 	binary.LittleEndian.PutUint64(word, binary.LittleEndian.Uint64(word)|freed)
-	size := uint64(len(a.buf))
 	for a.tail != a.head {
-		w := binary.LittleEndian.Uint64(a.buf[a.tail%size:])
+		w := binary.LittleEndian.Uint64(a.buf[a.tail&a.mask:])
 		if w&freed == 0 {
 			return
 		}
@@ -63,5 +63,5 @@ func (a *arena) oldest() (off int, ok bool) {
 	if a.tail == a.head {
 		return 0, false
 	}
-	return int(a.tail%uint64(len(a.buf))) + arenaWord, true
+	return int(a.tail&a.mask) + arenaWord, true
 }

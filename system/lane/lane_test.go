@@ -185,7 +185,7 @@ func TestRefusedAtTheBound(t *testing.T) {
 		balance(t, in.Counters())
 	})
 	t.Run("arena", func(t *testing.T) {
-		in, r := open(t, Config{Window: 512, Arena: 2960})
+		in, r := open(t, Config{Window: 512, Arena: 4096})
 		for _, f := range frames {
 			in.Frame(f)
 		}
@@ -300,7 +300,7 @@ func FuzzPlace(f *testing.F) {
 	d := digester(f)
 	f.Add([]byte{0, 0, 1, 1, 9, 3, 3, 2, 2, 2})
 	f.Fuzz(func(t *testing.T, script []byte) {
-		in, r := open(t, Config{Window: 8, Arena: 2960, GiveUp: 5})
+		in, r := open(t, Config{Window: 8, Arena: 4096, GiveUp: 5})
 		item, _ := wire.AppendItem(nil, &wire.Item{Op: wire.OpPut, Key: []byte("k")})
 		for len(script) >= 2 {
 			frame := seal(t, d, append(make([]byte, wire.HeaderSize), item...),

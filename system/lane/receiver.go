@@ -10,7 +10,7 @@ import (
 // Config bounds a lane's memory and says what happens at the bound.
 type Config struct {
 	Window int // frames a lane may hold beyond what is trimmed; a power of two
-	Arena  int // bytes those frames may occupy; a multiple of 8, at least two full frames
+	Arena  int // bytes those frames may occupy; a power of two, at least two full frames
 	// GiveUp is how many frames may arrive after a gap before it is declared lost, or 0 for never.
 	// Only for measurements: a replica that gives up a gap has lost acknowledged data.
 	GiveUp int
@@ -18,10 +18,10 @@ type Config struct {
 
 func (c Config) check() error {
 	switch {
-	case c.Window < 2 || bits.OnesCount(uint(c.Window)) != 1:
+	case c.Window < 2 || !powerOfTwo(c.Window):
 		return fmt.Errorf("lane window of %d frames: use a power of two, at least 2", c.Window)
-	case c.Arena%8 != 0 || c.Arena < 2*(wire.MaxFrame+arenaWord):
-		return fmt.Errorf("lane arena of %d bytes: use a multiple of 8, at least %d",
+	case c.Arena < 2*(wire.MaxFrame+arenaWord) || !powerOfTwo(c.Arena):
+		return fmt.Errorf("lane arena of %d bytes: use a power of two, at least %d",
 			c.Arena, 2*(wire.MaxFrame+arenaWord))
 	case c.GiveUp < 0 || c.GiveUp >= c.Window:
 		return fmt.Errorf("lane gives gaps up after %d frames: use 0 (never) to window-1 = %d",
@@ -29,6 +29,8 @@ func (c Config) check() error {
 	}
 	return nil
 }
+
+func powerOfTwo(n int) bool { return bits.OnesCount(uint(n)) == 1 }
 
 // Bytes is the memory that a lane with this configuration occupies.
 func (c Config) Bytes() int { return c.Arena + c.Window*slotBytes }
@@ -227,6 +229,9 @@ func (r *Receiver) giveUp(to uint64) {
 		}
 	}
 	r.advance()
+	if r.Held() == r.waiting { // nothing below the mark waits for the consumer: the window follows at once
+		r.trimmed = r.mark.Frames
+	}
 }
 
 func (r *Receiver) skip(n uint64) {

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math/bits"
 
 	"github.com/zeebo/xxh3"
 )
@@ -103,7 +104,9 @@ func (d *Digester) Header(frame []byte) uint64 {
 func (d *Digester) Payload(items []byte) uint64 {
 	switch d.mode {
 	case ModeXXH3:
-		return xxh3.HashSeed(items, d.payloadSeed)
+		// Seeding XXH3 of more than 240 bytes prepares a secret each time; the seeded header digest covers
+		// this hash anyway.
+		return xxh3.Hash(items) ^ d.payloadSeed
 	case ModeCRC32C:
 		return uint64(crc32.Update(uint32(d.payloadSeed), castagnoli, items))
 	case ModeMAC:
@@ -116,12 +119,17 @@ func (d *Digester) Payload(items []byte) uint64 {
 // Chain extends a lane's chain digest by one frame. The chain stands for the whole history of the
 // lane: which items, under which numbers, in which frames. Two replicas that hold different bytes
 // under the same number have different chains (invariant I3), unless the mode is none.
+//
+// It is two of XXH3's multiply-and-fold steps, not a hash of 32 bytes: every frame pays for it, and
+// its input is a hash already.
 func (d *Digester) Chain(prev uint64, h *Header) uint64 {
-	var b [32]byte
-	le := binary.LittleEndian
-	le.PutUint64(b[0:], prev)
-	le.PutUint64(b[8:], h.First)
-	le.PutUint64(b[16:], uint64(h.Length)<<16|uint64(h.Count))
-	le.PutUint64(b[24:], h.PayloadHash)
-	return xxh3.HashSeed(b[:], d.chainSeed)
+	x := fold(prev^d.chainSeed, h.PayloadHash^0x9FB21C651E98DF25)
+	shape := uint64(h.Length)<<16 | uint64(h.Count)
+	return fold(x^d.chainSeed, shape<<32^h.First^0xC3EBD33483ACC5EA)
+}
+
+// fold multiplies to 128 bits and adds the halves without carry (XXH3_mul128_fold64).
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
 }

@@ -10,8 +10,8 @@ import (
 // Clock reads CLOCK_MONOTONIC in nanoseconds.
 type Clock func() int64
 
-// NewClock calibrates a clock. Go's own monotonic time is CLOCK_MONOTONIC read without a system call, but from
-// an origin of its own; the offset is constant, and found by reading both at once.
+// NewClock calibrates a clock. Go's own monotonic time is CLOCK_MONOTONIC read without a system
+// call, but from an origin of its own; the offset is constant, and found by reading both at once.
 func NewClock() (Clock, error) {
 	origin := time.Now()
 	offset, best := int64(0), int64(1<<62)

@@ -17,8 +17,8 @@ import (
 	"metronome/system/wire"
 )
 
-// Frames of a real shape through a real memif, both ends in this process: what arrives is, byte for byte, what
-// the sender says it sent.
+// Frames of a real shape through a real memif, both ends in this process: what arrives is, byte for
+// byte, what the sender says it sent.
 func TestLiveTrial(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "memif.sock")
 	server := dpdk.Memif{Server: true, Socket: socket, RingLog2: 12}
@@ -28,7 +28,8 @@ func TestLiveTrial(t *testing.T) {
 		t.Fatal(err)
 	}
 	group := netip.MustParseAddrPort("239.77.0.1:7700")
-	rx := open(t, dpdk.Config{Device: server.Name(), Listen: group, VerifyChecksum: true, NoIGMP: true})
+	rx := open(t, dpdk.Config{Device: server.Name(), Listen: group, VerifyChecksum: true,
+		NoIGMP: true})
 	tx := open(t, dpdk.Config{Device: client.Name(), Destination: group, SendChecksum: true,
 		Source: netip.MustParseAddrPort("10.77.0.1:7701")})
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -85,7 +86,8 @@ func send(t *testing.T, port Port, frames Frames) Report {
 		t.Error(err)
 		return Report{}
 	}
-	trial := Trial{Rate: 100_000, Start: clock() + int64(time.Millisecond), Duration: 200 * time.Millisecond}
+	start := clock() + int64(time.Millisecond)
+	trial := Trial{Rate: 100_000, Start: start, Duration: 200 * time.Millisecond}
 	r, err := s.Run(context.Background(), frames, trial)
 	if err != nil {
 		t.Error(err)
@@ -97,7 +99,7 @@ func send(t *testing.T, port Port, frames Frames) Report {
 }
 
 // receive compares frames until it has all that the report, once there, says the ring took.
-func receive(t *testing.T, port *dpdk.Port, frames *load.Frames, reports <-chan Report) (got uint64) {
+func receive(t *testing.T, port *dpdk.Port, frames *load.Frames, reports <-chan Report) uint64 {
 	detach, err := dpdk.Attach()
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +107,7 @@ func receive(t *testing.T, port *dpdk.Port, frames *load.Frames, reports <-chan 
 	defer detach()
 	burst, want := make([][]byte, 64), make([]byte, frames.Len())
 	deadline := time.Now().Add(20 * time.Second)
+	got := uint64(0)
 	for expect := ^uint64(0); got < expect; {
 		n, err := port.Recv(burst)
 		if err != nil {

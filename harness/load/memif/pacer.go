@@ -2,8 +2,8 @@ package memif
 
 import "math"
 
-// pacer decides how many frames are due. Slot k is at start + k/rate, for every k whose time lies before the
-// end.
+// pacer decides how many frames are due. Slot k is at start + k/rate, for every k whose time lies
+// before the end.
 type pacer struct {
 	start, end int64
 	burst      uint64
@@ -22,8 +22,8 @@ func newPacer(t Trial, burst uint64) *pacer {
 	return p
 }
 
-// due takes the slots that have come by now and returns for how many of them a frame is to be sent: at most a
-// burst. Older ones are missed.
+// due takes the slots that have come by now and returns for how many of them a frame is to be sent:
+// at most a burst. Older ones are missed.
 func (p *pacer) due(now int64) uint64 {
 	if p.perNS == 0 {
 		return p.burst

@@ -38,7 +38,8 @@ func TestPacerSlots(t *testing.T) {
 		p := newPacer(c.trial, 4)
 		for i, s := range c.steps {
 			if due := p.due(s.now); due != s.due || p.missed != s.missed {
-				t.Errorf("%s, step %d: %d due, %d missed; want %d, %d", c.name, i, due, p.missed, s.due, s.missed)
+				t.Errorf("%s, step %d: %d due, %d missed; want %d, %d",
+					c.name, i, due, p.missed, s.due, s.missed)
 			}
 		}
 		if rest := p.rest(); rest != c.rest {

@@ -43,8 +43,8 @@ type Report struct {
 	Bursts      uint64
 }
 
-// Sender sends frames on a port at given times. It belongs to one goroutine, the one that dpdk.Attach was
-// called in.
+// Sender sends frames on a port at given times. It belongs to one goroutine, the one that
+// dpdk.Attach was called in.
 type Sender struct {
 	port  Port
 	clock Clock
@@ -63,8 +63,8 @@ func NewSender(port Port, clock Clock, lanes, burst int) (*Sender, error) {
 	return &Sender{port: port, clock: clock, lanes: uint64(lanes), burst: burst}, nil
 }
 
-// Run sends frames as the trial says and returns at its end, or sooner if ctx ends or the port fails. It spins
-// until the trial's start.
+// Run sends frames as the trial says and returns at its end, or sooner if ctx ends or the port
+// fails. It spins until the trial's start.
 func (s *Sender) Run(ctx context.Context, frames Frames, trial Trial) (Report, error) {
 	p := newPacer(trial, uint64(s.burst))
 	r := Report{}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
+	"runtime/pprof"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,7 +16,7 @@ import (
 func ingestCommand() *cobra.Command {
 	var port bench.PortConfig
 	var cfg bench.IngestConfig
-	var group, digest, key string
+	var group, digest, key, cpuProfile string
 	cmd := &cobra.Command{
 		Use:   "ingest",
 		Short: "Run one ingest core behind one port, driven by JSON lines on stdin",
@@ -35,6 +37,11 @@ func ingestCommand() *cobra.Command {
 				return err
 			}
 			cfg.Open, cfg.Polling, cfg.ClusterKey = port.Open, port.Polling(), []byte(key)
+			stop, err := profile(cpuProfile)
+			if err != nil {
+				return err
+			}
+			defer stop()
 			return bench.RunIngest(cfg, os.Stdin, os.Stdout)
 		},
 	}
@@ -60,6 +67,25 @@ func ingestCommand() *cobra.Command {
 	f.IntVar(&cfg.Lanes, "lanes", 1, "open lanes")
 	f.IntVar(&cfg.Lane.Window, "window", 4096, "frames a lane holds, a power of two")
 	f.IntVar(&cfg.Lane.Arena, "arena", 1<<20, "bytes a lane holds")
-	f.IntVar(&cfg.Lane.GiveUp, "give-up", 2048, "declare a gap lost after so many later frames; 0 = never")
+	f.IntVar(&cfg.Lane.GiveUp, "give-up", 64, "declare a gap lost after so many later frames; 0 = never")
+	f.StringVar(&cpuProfile, "cpuprofile", "", "write a CPU profile to this file, for go tool pprof")
 	return cmd
+}
+
+// profile starts a CPU profile if a file is named, and returns what ends it.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close()
+	}, nil
 }

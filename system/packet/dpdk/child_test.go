@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// EAL starts once per process, so every test that needs it runs in a child: the test binary again, told by
-// childEnv which test it is for.
+// EAL starts once per process, so every test that needs it runs in a child: the test binary again,
+// told by childEnv which test it is for.
 const childEnv = "METRONOME_DPDK_TEST_CHILD"
 
 // isolated runs body in a process of its own, as if it were the body of t.
@@ -27,12 +27,8 @@ func isolated(t *testing.T, body func(t *testing.T)) {
 	}
 	t.Parallel()
 	cmd := child(t, t.Name())
-	out, err := cmd.CombinedOutput()
-	if err != nil {
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("in the child: %v\n%s", err, out)
-	}
-	if _, reason, skipped := strings.Cut(string(out), "--- SKIP"); skipped {
-		t.Skip(reason)
 	}
 }
 
@@ -47,7 +43,8 @@ func child(t *testing.T, role string) *exec.Cmd {
 	return cmd
 }
 
-// pair runs two processes at once, one after the other's socket is there, and fails with what either says.
+// pair runs two processes at once, one after the other's socket is there, and fails with what
+// either says.
 func pair(t *testing.T, first, second func(t *testing.T, socket string)) {
 	t.Helper()
 	role, socket, isChild := strings.Cut(os.Getenv(childEnv), " ")

@@ -23,8 +23,11 @@ type Config struct {
 
 	Queues         int // receive/transmit queue pairs, each a packet.Port; 0 means 1
 	RxRing, TxRing int // descriptors a queue; 0 means DefaultRing; adjusted to the device's limits
-	Mbufs          int // buffers a queue pair (AF_XDP wants 2048 and more); 0 means enough for both rings and three bursts
-	MbufBytes      int // bytes a buffer holds; 0 means DefaultMbufBytes
+
+	// Mbufs is the number of buffers a queue pair has; 0 means enough for both rings and three
+	// bursts. memif holds none of them and does with 1023; AF_XDP lends 2048 to the kernel.
+	Mbufs     int
+	MbufBytes int // bytes a buffer holds; 0 means DefaultMbufBytes
 
 	// Listen is the group (or unicast address) and UDP port to accept; the zero address accepts any
 	// destination, port 0 any port.
@@ -103,12 +106,6 @@ func orDefault(v, def int) int {
 	return v
 }
 
-// group is the destination address to accept; zero accepts any.
-func (c Config) group() [4]byte { return as4(c.Listen.Addr()) }
-
-// joins reports whether the port belongs to a multicast group.
-func (c Config) joins() bool { return c.Listen.Addr().IsValid() && c.Listen.Addr().IsMulticast() }
-
 // destinationMAC is where sent frames go.
 func (c Config) destinationMAC() [6]byte {
 	switch {
@@ -128,8 +125,9 @@ func as4(a netip.Addr) [4]byte {
 	return a.Unmap().As4()
 }
 
-// PoolBytes bounds the memory of the device's buffer pools, in bytes: Queues × Mbufs × (buffer, headroom and
-// bookkeeping). It is what [EAL].MemoryMB must have room for, besides a few megabytes of device state.
+// PoolBytes bounds the memory of the device's buffer pools, in bytes: Queues × Mbufs × (buffer,
+// headroom and bookkeeping). It is what [EAL].MemoryMB must have room for, besides a few megabytes
+// of device state.
 func (c Config) PoolBytes() (uint64, error) {
 	c, err := c.withDefaults()
 	if err != nil {

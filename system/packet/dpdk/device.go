@@ -21,8 +21,8 @@ import (
 	"metronome/system/packet/ethernet"
 )
 
-// How often WaitLink looks, and how long it gives a memif client's attempt to connect before the next: a
-// server that listens already but is not started yet turns a client away for good.
+// How often WaitLink looks, and how long it gives a memif client's attempt to connect before the
+// next: a server that listens already but is not started yet turns a client away for good.
 const (
 	linkPoll  = 5 * time.Millisecond
 	reconnect = 200 * time.Millisecond
@@ -44,8 +44,8 @@ type Device struct {
 	last   DeviceStats // after Close
 }
 
-// Open configures and starts the device that cfg names. It reports group membership at once if the link is
-// up; otherwise WaitLink does.
+// Open configures and starts the device that cfg names. It reports group membership at once if the
+// link is up; otherwise WaitLink does.
 func Open(cfg Config) (*Device, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -97,7 +97,8 @@ func (d *Device) configure() error {
 		return wrap("read "+d.cfg.Device, rc)
 	}
 	if d.cfg.Queues > int(dev.max_queues) {
-		return fmt.Errorf("dpdk: %s has %d queue pairs, not %d", d.cfg.Device, dev.max_queues, d.cfg.Queues)
+		return fmt.Errorf("dpdk: %s has %d queue pairs, not %d",
+			d.cfg.Device, dev.max_queues, d.cfg.Queues)
 	}
 	rss, name := d.rss(uint64(dev.rss))
 	key := (*C.uint8_t)(C.CBytes(d.cfg.RSSKey))
@@ -167,8 +168,8 @@ func (d *Device) addPorts(rx, tx C.uint16_t) error {
 	return nil
 }
 
-// start starts the device and opens its filter for the group. A memif client whose server is not there yet
-// is left to WaitLink.
+// start starts the device and opens its filter for the group. A memif client whose server is not
+// there yet is left to WaitLink.
 func (d *Device) start() error {
 	if rc := C.mtn_start(d.id); rc != 0 && !d.client {
 		return wrap("start "+d.cfg.Device, rc)
@@ -233,8 +234,8 @@ func (d *Device) WaitLink(ctx context.Context) error {
 	return nil
 }
 
-// WaitDown waits until the link is down. A memif sender does so before it closes, so that the receiver, which may
-// still poll, is the one to go first (see the package's hazards).
+// WaitDown waits until the link is down. A memif sender does so before it closes, so that the
+// receiver, which may still poll, is the one to go first (see the package's hazards).
 func (d *Device) WaitDown(ctx context.Context) error {
 	for d.LinkUp() {
 		select {
@@ -290,8 +291,8 @@ func (d *Device) XStats() ([]XStat, error) {
 	return stats, nil
 }
 
-// Close takes leave of the group, stops the device and frees its buffers. It must not run while a port of the
-// device receives or sends. An error names buffers that the driver never gave back.
+// Close takes leave of the group, stops the device and frees its buffers. It must not run while a
+// port of the device receives or sends. An error names buffers that the driver never gave back.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -314,8 +315,8 @@ func (d *Device) Close() error {
 	return errors.Join(err, d.freePools())
 }
 
-// freePools frees the buffers of all queues. The AF_XDP driver forgets what it lent to the kernel, whose claim
-// ended with the socket: with the pool that memory is gone as well.
+// freePools frees the buffers of all queues. The AF_XDP driver forgets what it lent to the kernel,
+// whose claim ended with the socket: with the pool that memory is gone as well.
 func (d *Device) freePools() error {
 	var lost uint64
 	for _, p := range d.ports {

@@ -16,8 +16,8 @@ import (
 // DefaultMemoryMB is what EAL sets aside when [EAL] does not say.
 const DefaultMemoryMB = 256
 
-// EAL describes the environment abstraction layer of this process: memory and devices. The zero value needs
-// neither root nor hugepages nor a NIC.
+// EAL describes the environment abstraction layer of this process: memory and devices. The zero
+// value needs neither root nor hugepages nor a NIC.
 type EAL struct {
 	Vdevs     []string // virtual devices: Memif{…}.Vdev(), …
 	PCI       []string // addresses of PCI devices; none means that the bus is not even looked at
@@ -66,9 +66,9 @@ func (e *InitError) Error() string {
 
 func (e *InitError) Unwrap() error { return e.Errno }
 
-// completeArgs puts the program's name in front and adds what a caller rarely thinks of: a file prefix no
-// other process has, no telemetry socket, and one EAL core that may run wherever this process may (EAL
-// would otherwise start a thread on every core and pin the calling one).
+// completeArgs puts the program's name in front and adds what a caller rarely thinks of: a file
+// prefix no other process has, no telemetry socket, and one EAL core that may run wherever this
+// process may (EAL would otherwise start a thread on every core and pin the calling one).
 func completeArgs(args []string) []string {
 	full := append([]string{"metronome"}, args...)
 	if !hasOption(args, "--file-prefix") {

@@ -34,8 +34,9 @@ import (
 	"metronome/system/packet"
 )
 
-// eal is this process's EAL: a singleton because DPDK makes it one. Its main thread lives as long as EAL
-// does and runs nothing else, so that no goroutine inherits its CPU affinity or buffer cache.
+// eal is this process's EAL: a singleton because DPDK makes it one. Its main thread lives as long
+// as EAL does and runs nothing else, so that no goroutine inherits its CPU affinity or buffer
+// cache.
 var eal struct {
 	sync.Mutex
 	started bool
@@ -46,8 +47,9 @@ var eal struct {
 // Version is the linked DPDK's version, "DPDK 22.11.11".
 func Version() string { return C.GoString(C.mtn_version()) }
 
-// Init starts EAL with args (see [EAL].Args; the program's name, a unique file prefix and a core list are
-// added if missing). A stale memif socket that args name is removed first. EAL logs to standard error.
+// Init starts EAL with args (see [EAL].Args; the program's name, a unique file prefix and a core
+// list are added if missing). A stale memif socket that args name is removed first. EAL logs to
+// standard error.
 //
 // Errors: [ErrInitialized], *[ErrOccupied], *packet.ErrUnavailable, *[InitError].
 func Init(args []string) error {
@@ -95,14 +97,17 @@ func mainThread(work chan func()) {
 	}
 }
 
-// start calls rte_eal_init on the main thread. EAL keeps pointers into argv, which is therefore not freed
-// unless it failed.
+// start calls rte_eal_init on the main thread. EAL keeps pointers into argv, which is therefore not
+// freed unless it failed.
 func start(work chan func(), args []string) error {
 	argv := (*[1 << 16]*C.char)(C.calloc(C.size_t(len(args)+1), C.size_t(8)))
 	for i, a := range args {
 		argv[i] = C.CString(a)
 	}
 	rc := on(work, func() C.int { return C.mtn_eal_init(C.int(len(args)), &argv[0]) })
+	// A folder for what processes would share. Ours share nothing, so it is empty, and stays behind if
+	// this process is killed.
+	_ = os.Remove(C.GoString(C.mtn_runtime_dir()))
 	if rc == 0 {
 		return nil
 	}
@@ -128,8 +133,8 @@ func takeError() string {
 	return C.GoString(&line[0])
 }
 
-// Shutdown ends EAL and gives its memory back. Devices must be closed before. EAL does not start again in
-// this process.
+// Shutdown ends EAL and gives its memory back. Devices must be closed before. EAL does not start
+// again in this process.
 func Shutdown() error {
 	eal.Lock()
 	defer eal.Unlock()
@@ -165,8 +170,8 @@ func memifClient(name string) (memifArg, bool) {
 	return eal.memifs[i], true
 }
 
-// Attach locks the calling goroutine to its thread and makes the thread known to EAL, which gives it a cache
-// of packet buffers of its own: the goroutine that polls wants it. detach undoes both.
+// Attach locks the calling goroutine to its thread and makes the thread known to EAL, which gives
+// it a cache of packet buffers of its own: the goroutine that polls wants it. detach undoes both.
 func Attach() (detach func(), err error) {
 	if !running() {
 		return func() {}, errNotRunning

@@ -3,7 +3,9 @@
 package dpdk
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -27,6 +29,12 @@ func TestInitOnce(t *testing.T) {
 		initEAL(t, Null{}.Vdev())
 		if err := Init(nil); !errors.Is(err, ErrInitialized) {
 			t.Errorf("second Init: %v", err)
+		}
+		for _, dir := range []string{"/var/run", "/tmp", os.Getenv("XDG_RUNTIME_DIR")} {
+			left := fmt.Sprintf("%s/dpdk/metronome-%d", dir, os.Getpid())
+			if _, err := os.Stat(left); err == nil {
+				t.Errorf("%s would outlive a process that is killed", left)
+			}
 		}
 		if err := Shutdown(); err != nil {
 			t.Error(err)
@@ -168,10 +176,14 @@ func TestInfoAndCounters(t *testing.T) {
 		initEAL(t, Null{}.Vdev())
 		cfg := testConfig(Null{}.Name())
 		cfg.Queues, cfg.MAC = 2, [6]byte{2, 0, 0, 0, 0, 9}
+		cfg.RSSKey = bytes.Repeat([]byte{0x6d, 0x5a}, 20)
 		d := open(t, cfg)
 		info := d.Info()
 		if info.Driver != "net_null" || info.Queues != 2 || info.MAC != cfg.MAC || info.Filter == "" {
 			t.Errorf("%+v", info)
+		}
+		if info.RSS != "ipv4_udp" {
+			t.Errorf("RSS is %q over two queues", info.RSS)
 		}
 		if pool, _ := cfg.PoolBytes(); info.PoolBytes != pool || !strings.Contains(info.DPDK, "DPDK") {
 			t.Errorf("%+v", info)
@@ -247,13 +259,11 @@ func copyForAll(t *testing.T, program string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "metronome-dpdk")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	from, err := os.Open(program)
 	if err != nil {

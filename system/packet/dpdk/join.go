@@ -42,10 +42,16 @@ func (d *Device) leave() {
 	}
 }
 
+// group is the destination address to accept; zero accepts any.
+func (c Config) group() [4]byte { return as4(c.Listen.Addr()) }
+
+// joins reports whether the port belongs to a multicast group.
+func (c Config) joins() bool { return c.Listen.Addr().IsValid() && c.Listen.Addr().IsMulticast() }
+
 func (d *Device) speaksIGMP() bool { return d.cfg.joins() && !d.cfg.NoIGMP && !d.cfg.Null }
 
-// answer replies to a membership query for the port's group, in the querier's version. A packet that is no
-// query needs no answer.
+// answer replies to a membership query for the port's group, in the querier's version. A packet
+// that is no query needs no answer.
 func (p *Port) answer(pkt []byte) {
 	if !p.dev.speaksIGMP() {
 		return

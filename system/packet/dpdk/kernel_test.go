@@ -15,7 +15,8 @@ import (
 	"metronome/internal/require"
 )
 
-// inNamespace runs body in a process with a network of its own: a veth pair, va and vb, and nothing else.
+// inNamespace runs body in a process with a network of its own: a veth pair, va and vb, and nothing
+// else.
 func inNamespace(t *testing.T, body func(t *testing.T)) {
 	t.Helper()
 	if os.Getenv(childEnv) == t.Name() {
@@ -36,7 +37,7 @@ func inNamespace(t *testing.T, body func(t *testing.T)) {
 		t.Fatalf("in the child: %v\n%s", err, out)
 	}
 	if bytes.Contains(out, []byte("--- SKIP")) {
-		t.Skipf("%s", out)
+		require.Skip(t, "xdp", errors.New(string(out)))
 	}
 }
 

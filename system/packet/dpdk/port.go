@@ -6,6 +6,7 @@ package dpdk
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"unsafe"
@@ -14,8 +15,8 @@ import (
 	"metronome/system/packet/ethernet"
 )
 
-// Port is one queue pair of a [Device]: a packet.Port that polls. Recv returns at once whether or not
-// anything came.
+// Port is one queue pair of a [Device]: a packet.Port that polls. Recv returns at once whether or
+// not anything came.
 type Port struct {
 	dev    *Device
 	q      *C.struct_mtn_queue
@@ -53,8 +54,8 @@ func newPort(d *Device, q *C.struct_mtn_queue) (*Port, error) {
 	return p, err
 }
 
-// Recv polls the device once for up to len(frames) packets and fills frames with the payloads of those that
-// are meant for the port. With [Config].Null frames are whole packets, none refused.
+// Recv polls the device once for up to len(frames) packets and fills frames with the payloads of
+// those that are meant for the port. With [Config].Null frames are whole packets, none refused.
 func (p *Port) Recv(frames [][]byte) (int, error) {
 	if p.closed.Load() {
 		return 0, packet.ErrClosed
@@ -127,9 +128,9 @@ func (p *Port) Send(frames [][]byte) (int, error) {
 	return sent, nil
 }
 
-// Reserve returns up to n buffers of size payload bytes to be filled by the caller and sent by Transmit;
-// fewer if the pool is empty. Calling it again before Transmit returns the same buffers. A buffer may hold
-// what an earlier frame left in it: write every byte.
+// Reserve returns up to n buffers of size payload bytes to be filled by the caller and sent by
+// Transmit; fewer if the pool is empty. Calling it again before Transmit returns the same buffers.
+// A buffer may hold what an earlier frame left in it: write every byte.
 func (p *Port) Reserve(n, size int) ([]Out, error) {
 	if err := p.canSend(); err != nil {
 		return nil, err
@@ -142,8 +143,8 @@ func (p *Port) Reserve(n, size int) ([]Out, error) {
 	return p.out[:n], nil
 }
 
-// hold sees to it that the port holds n buffers to write to, and returns how many of the n it does. In a steady
-// stream of bursts Transmit has seen to it already.
+// hold sees to it that the port holds n buffers to write to, and returns how many of the n it does.
+// In a steady stream of bursts Transmit has seen to it already.
 func (p *Port) hold(n int) int {
 	if ready := int(p.q.ready); ready >= n {
 		return n
@@ -162,15 +163,17 @@ func (p *Port) shape(n, size int) {
 	p.outReady = max(p.outReady, n)
 }
 
-// stretch sets the length of the i-th reserved buffer to a payload of size bytes and returns all of it.
+// stretch sets the length of the i-th reserved buffer to a payload of size bytes and returns all of
+// it.
 func (p *Port) stretch(i, size int) []byte {
 	pkt := &p.q.tx_pkt[i]
 	pkt.len = C.uint32_t(ethernet.HeaderBytes + size)
 	return unsafe.Slice((*byte)(pkt.data), ethernet.HeaderBytes+size)
 }
 
-// Transmit stamps headers on the first n buffers of the last Reserve, sends them in order, and returns how
-// many the device took. The rest counts as TxFull and is not sent: its buffers are handed out again.
+// Transmit stamps headers on the first n buffers of the last Reserve, sends them in order, and
+// returns how many the device took. The rest counts as TxFull and is not sent: its buffers are
+// handed out again.
 func (p *Port) Transmit(n int) (int, error) {
 	if err := p.canSend(); err != nil {
 		return 0, err
@@ -186,11 +189,17 @@ func (p *Port) Transmit(n int) (int, error) {
 	return sent, nil
 }
 
-// maxPayload is the longest frame that a buffer, an untagged Ethernet packet and the device hold, in bytes.
-// memif would chain slots, but its driver leaves stale chain marks behind (DPDK commit f7a52200d4).
+// maxPayload is the longest frame that a buffer, an untagged Ethernet packet and the device hold,
+// in bytes. memif would chain slots, but its driver leaves stale chain marks behind (DPDK commit
+// f7a52200d4).
 func (p *Port) maxPayload() int {
 	return min(min(int(p.q.room), p.dev.slot)-ethernet.HeaderBytes, ethernet.MaxPayload)
 }
+
+// errNoDestination is returned by Send, Reserve and Transmit of a port that was opened only to
+// receive.
+var errNoDestination = errors.New("dpdk: the port has no destination to send to; " +
+	"next: set Config.Destination")
 
 // canSend refuses to send from a closed port, or one without a destination.
 func (p *Port) canSend() error {
@@ -203,7 +212,8 @@ func (p *Port) canSend() error {
 	return nil
 }
 
-// Close gives back the buffers the port holds; the last port of a device to close closes the device.
+// Close gives back the buffers the port holds; the last port of a device to close closes the
+// device.
 func (p *Port) Close() error {
 	p.dev.mu.Lock()
 	p.release()

@@ -192,8 +192,9 @@ func TestHugepagesMissing(t *testing.T) {
 			t.Errorf("%q: %v, want %q", c.meminfo, err, c.want)
 		}
 	}
-	if err := hugepagesMissing(args, of("100", "10")); !strings.Contains(err.Error(), "other processes") {
-		t.Errorf("%v", err)
+	taken := hugepagesMissing(args, of("100", "10"))
+	if !strings.Contains(taken.Error(), "other processes") {
+		t.Errorf("%v", taken)
 	}
 }
 

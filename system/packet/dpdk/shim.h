@@ -54,13 +54,19 @@ struct mtn_heap {
 };
 
 // How a device was made to accept the group, tightest first.
-enum mtn_filter { MTN_FILTER_LIST = 1, MTN_FILTER_ALL_MULTICAST, MTN_FILTER_PROMISCUOUS, MTN_FILTER_NONE };
+enum mtn_filter {
+	MTN_FILTER_LIST = 1,
+	MTN_FILTER_ALL_MULTICAST,
+	MTN_FILTER_PROMISCUOUS,
+	MTN_FILTER_NONE,
+};
 
 // Functions that return int give 0 or -errno unless noted.
 int mtn_eal_init(int argc, char **argv);
 int mtn_eal_cleanup(void);
 const char *mtn_version(void);
-void mtn_take_error(char *out, size_t size); // the first line EAL logged as an error since last asked
+const char *mtn_runtime_dir(void);
+void mtn_take_error(char *out, size_t size); // the first error EAL logged since last asked
 int mtn_thread_register(void);               // 1: this thread already was known to EAL
 void mtn_thread_unregister(void);
 void mtn_heap(struct mtn_heap *out);

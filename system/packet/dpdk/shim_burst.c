@@ -15,17 +15,18 @@
 
 #include "shim.h"
 
-// memif's transmit counts a burst in 8 bits in some releases (net/memif: fix crash with Tx burst larger
-// than 255); no driver is faster for more than this at a time.
+// memif's transmit counts a burst in 8 bits in some releases (net/memif: fix crash with Tx burst
+// larger than 255); no driver is faster for more than this at a time.
 enum { TX_CHUNK = 128 };
 
 // Buffers kept per thread, so that the burst just freed is the one allocated next, still in cache.
 enum { POOL_CACHE = RTE_MEMPOOL_CACHE_MAX_SIZE };
 
-// Like rte_pktmbuf_pool_create, but lets buffers cross page boundaries where that is harmless. Without
-// hugepages a page is 4 KiB and DPDK would place one buffer of 2.3 KiB in each: twice the memory, and every
-// buffer's header in the same few sets of the first-level cache.
-static struct rte_mempool *pool_create(const char *name, uint32_t n, uint32_t cache, uint16_t room, int socket)
+// Like rte_pktmbuf_pool_create, but lets buffers cross page boundaries where that is harmless.
+// Without hugepages a page is 4 KiB and DPDK would place one buffer of 2.3 KiB in each: twice the
+// memory, and every buffer's header in the same few sets of the first-level cache.
+static struct rte_mempool *pool_create(const char *name, uint32_t n, uint32_t cache, uint16_t room,
+				       int socket)
 {
 	struct rte_pktmbuf_pool_private private = { .mbuf_data_room_size = room };
 	struct rte_mempool *pool;

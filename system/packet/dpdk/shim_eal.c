@@ -17,8 +17,8 @@
 
 #include "shim.h"
 
-// The first line logged at level ERR or worse since it was last taken: the cause that a bare errno does not
-// tell. What EAL logs after it are usually its consequences.
+// The first line logged at level ERR or worse since it was last taken: the cause that a bare errno
+// does not tell. What EAL logs after it are usually its consequences.
 static char first_error[256];
 static pthread_mutex_t first_error_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -68,6 +68,11 @@ int mtn_eal_cleanup(void)
 const char *mtn_version(void)
 {
 	return rte_version();
+}
+
+const char *mtn_runtime_dir(void)
+{
+	return rte_eal_get_runtime_dir();
 }
 
 int mtn_thread_register(void)

@@ -32,8 +32,9 @@ func (m memifArg) claim() error {
 	return claimSocket(m.socket)
 }
 
-// claimSocket makes path free for a memif server. A socket that nobody listens on, left by a process that
-// was killed, is removed; a living one is *ErrOccupied; anything else on that path is left alone.
+// claimSocket makes path free for a memif server. A socket that nobody listens on, left by a
+// process that was killed, is removed; a living one is *ErrOccupied; anything else on that path is
+// left alone.
 func claimSocket(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -9,7 +9,8 @@ import (
 	"metronome/system/packet/ethernet"
 )
 
-// counters of one port. One goroutine writes them, any may read; they are only written once a burst.
+// counters of one port. One goroutine writes them, any may read; they are only written once a
+// burst.
 type counters struct {
 	rxFrames, rxBytes, rxCalls, rxEmpty atomic.Uint64
 	txFrames, txBytes, txFull           atomic.Uint64
@@ -55,8 +56,21 @@ func (p *Port) Verdicts() Verdicts {
 	return v
 }
 
-// Stats reads the port's counters. What the device counts for all its queues together (RxDropped, RxErrors,
-// TxErrors) is in the Stats of port 0, so that the sum over the ports is right.
+// classes sums the refused packets up as packet.Stats does: not for this port, and damaged on the
+// way.
+func (v Verdicts) classes() (foreign, damaged uint64) {
+	for verdict := ethernet.OK + 1; verdict < ethernet.NumVerdicts; verdict++ {
+		if verdict.Damaged() {
+			damaged += v[verdict]
+		} else {
+			foreign += v[verdict]
+		}
+	}
+	return foreign, damaged
+}
+
+// Stats reads the port's counters. What the device counts for all its queues together (RxDropped,
+// RxErrors, TxErrors) is in the Stats of port 0, so that the sum over the ports is right.
 func (p *Port) Stats() packet.Stats {
 	s := packet.Stats{
 		RxFrames: p.rxFrames.Load(), RxBytes: p.rxBytes.Load(), RxSegs: p.rxFrames.Load(),

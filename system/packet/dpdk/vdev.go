@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Memif describes a memif interface: a ring in shared memory between this process and one peer. The client
-// owns the memory and connects; the server listens on a socket path. Either may
-// start first: WaitLink connects as often as it takes.
+// Memif describes a memif interface: a ring in shared memory between this process and one peer. The
+// client owns the memory and connects; the server listens on a socket path. Either may start first:
+// WaitLink connects as often as it takes.
 type Memif struct {
 	Index       int    // n of the device's name, net_memif<n>
 	Server      bool   // listens on Socket; otherwise connects to it
@@ -31,8 +31,8 @@ func (m Memif) Vdev() string {
 		m.Name(), role, m.Socket, m.ID, orDefault(m.RingLog2, 10), orDefault(m.BufferBytes, memifSlot))
 }
 
-// RegionBytes is the shared memory that the interface maps for queues pairs, in bytes: a descriptor and a
-// buffer for every slot.
+// RegionBytes is the shared memory that the interface maps for queues pairs, in bytes: a descriptor
+// and a buffer for every slot.
 func (m Memif) RegionBytes(queues int) uint64 {
 	slots := uint64(2*queues) << orDefault(m.RingLog2, 10)
 	return slots * uint64(memifDescriptorBytes+orDefault(m.BufferBytes, memifSlot))
@@ -66,7 +66,8 @@ func (x AFXDP) Vdev() string {
 	return s
 }
 
-// AFPacket describes a device over a kernel interface by AF_PACKET rings. Needs root. Slow; for comparison.
+// AFPacket describes a device over a kernel interface by AF_PACKET rings. Needs root. Slow; for
+// comparison.
 type AFPacket struct {
 	Index      int
 	Interface  string
@@ -80,12 +81,13 @@ func (a AFPacket) Name() string { return "net_af_packet" + strconv.Itoa(a.Index)
 
 // Vdev is the device's description for [EAL].Vdevs.
 func (a AFPacket) Vdev() string {
-	return fmt.Sprintf("%s,iface=%s,qpairs=%d,blocksz=%d,framesz=%d,framecnt=%d", a.Name(), a.Interface,
-		orDefault(a.Queues, 1), 2*orDefault(a.FrameBytes, 2048), orDefault(a.FrameBytes, 2048),
-		orDefault(a.Frames, 512))
+	size := orDefault(a.FrameBytes, 2048)
+	return fmt.Sprintf("%s,iface=%s,qpairs=%d,blocksz=%d,framesz=%d,framecnt=%d", a.Name(),
+		a.Interface, orDefault(a.Queues, 1), 2*size, size, orDefault(a.Frames, 512))
 }
 
-// Null describes a device that invents packets of zeros and swallows what is sent: the cost of the loop.
+// Null describes a device that invents packets of zeros and swallows what is sent: the cost of the
+// loop.
 type Null struct {
 	Index       int
 	PacketBytes int // 0 means 64

@@ -5,9 +5,9 @@ import (
 	"math/bits"
 )
 
-// sum adds b to the one's complement sum s, both as little-endian 64-bit lanes. A one's complement sum
-// does not care for byte order as long as both sides agree (RFC 1071 §2B), so the bytes are never
-// swapped; an odd last byte counts as if followed by a zero.
+// sum adds b to the one's complement sum s, both as little-endian 64-bit lanes. A one's complement
+// sum does not care for byte order as long as both sides agree (RFC 1071 §2B), so the bytes are
+// never swapped; an odd last byte counts as if followed by a zero.
 func sum(s uint64, b []byte) uint64 {
 	var c uint64
 	for len(b) >= 64 {
@@ -63,8 +63,8 @@ func small(b []byte) uint64 {
 	return v
 }
 
-// fold brings a sum down to the 16 bits of a checksum field, not yet complemented, in the byte order in
-// which binary.LittleEndian.PutUint16 puts it down right.
+// fold brings a sum down to the 16 bits of a checksum field, not yet complemented, in the byte
+// order in which binary.LittleEndian.PutUint16 puts it down right.
 func fold(s uint64) uint16 {
 	s = s>>32 + s&0xffffffff
 	s = s>>32 + s&0xffffffff
@@ -77,8 +77,8 @@ func fold(s uint64) uint16 {
 // number: Checksum over data that already holds its right checksum is 0.
 func Checksum(b []byte) uint16 { return swap(^fold(sum(0, b))) }
 
-// pseudo is the sum over the IPv4 pseudo header of UDP: addresses (the 8 bytes at addresses), protocol
-// and length.
+// pseudo is the sum over the IPv4 pseudo header of UDP: addresses (the 8 bytes at addresses),
+// protocol and length.
 func pseudo(addresses []byte, length int) uint64 {
 	s := binary.LittleEndian.Uint64(addresses)
 	return add(s, uint64(swap(uint16(length)))+protocolUDP<<8)

@@ -32,8 +32,8 @@ const (
 	recordToExclude = 4 // change of state to "every source": joining
 )
 
-// Where membership traffic goes, and the header that carries it: every IGMP packet has TTL 1 and the
-// router alert option (RFC 2113), so its IPv4 header is 24 bytes.
+// Where membership traffic goes, and the header that carries it: every IGMP packet has TTL 1 and
+// the router alert option (RFC 2113), so its IPv4 header is 24 bytes.
 var (
 	allRouters   = [4]byte{224, 0, 0, 2}
 	allV3Routers = [4]byte{224, 0, 0, 22}
@@ -69,8 +69,8 @@ type Query struct {
 // Asks reports whether a listener of group should answer.
 func (q Query) Asks(group [4]byte) bool { return q.Group == [4]byte{} || q.Group == group }
 
-// ParseIGMP reads the membership query in pkt, an Ethernet packet. Anything else, reports and leaves of
-// other hosts included, is an error: [ErrNotQuery], [ErrIGMPLength] or [ErrIGMPChecksum].
+// ParseIGMP reads the membership query in pkt, an Ethernet packet. Anything else, reports and
+// leaves of other hosts included, is an error: [ErrNotQuery], [ErrIGMPLength] or [ErrIGMPChecksum].
 func ParseIGMP(pkt []byte) (Query, error) {
 	msg, err := igmpMessage(pkt)
 	if err != nil {
@@ -135,8 +135,8 @@ type Host struct {
 }
 
 // MembershipReport writes into pkt the packet that says the host listens to group, in the querier's
-// version, and returns the part of pkt it used; pkt must hold [MaxIGMP] bytes. joining tells a v3 router
-// of a new member, as opposed to answering a query.
+// version, and returns the part of pkt it used; pkt must hold [MaxIGMP] bytes. joining tells a v3
+// router of a new member, as opposed to answering a query.
 func (h Host) MembershipReport(pkt []byte, v Version, group [4]byte, joining bool) []byte {
 	switch v {
 	case IGMPv1:
@@ -151,8 +151,8 @@ func (h Host) MembershipReport(pkt []byte, v Version, group [4]byte, joining boo
 	return h.putV3(pkt, record, group)
 }
 
-// Leave writes into pkt the packet that says the host no longer listens to group. Version 1 has none:
-// nil.
+// Leave writes into pkt the packet that says the host no longer listens to group. Version 1 has
+// none: nil.
 func (h Host) Leave(pkt []byte, v Version, group [4]byte) []byte {
 	switch v {
 	case IGMPv1:

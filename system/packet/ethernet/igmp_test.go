@@ -2,6 +2,7 @@ package ethernet
 
 import (
 	"encoding/binary"
+	"errors"
 	"testing"
 	"time"
 )
@@ -87,7 +88,7 @@ func TestParseIGMPRefuses(t *testing.T) {
 		{"missing source", query(10, group, 0, 0, 0, 1), ErrIGMPLength},
 		{"a report", host.MembershipReport(make([]byte, MaxIGMP), IGMPv2, group, false), ErrNotQuery},
 	} {
-		if q, err := ParseIGMP(c.pkt); err != c.want {
+		if q, err := ParseIGMP(c.pkt); !errors.Is(err, c.want) {
 			t.Errorf("%s: %+v %v, want %v", c.name, q, err, c.want)
 		}
 	}

@@ -15,9 +15,9 @@ type Flow struct {
 	Checksum       bool           // fill the UDP checksum; false leaves 0, "none"
 }
 
-// Template is a prepared header of one flow. Only lengths, source port and checksums change from packet
-// to packet, and lengths rarely, so stamping one costs a 42-byte copy and a few stores. A template
-// belongs to one goroutine.
+// Template is a prepared header of one flow. Only lengths, source port and checksums change from
+// packet to packet, and lengths rarely, so stamping one costs a 42-byte copy and a few stores. A
+// template belongs to one goroutine.
 type Template struct {
 	header   [HeaderBytes]byte // with the lengths and IPv4 checksum of the last packet
 	length   int               // bytes of the last packet
@@ -102,8 +102,8 @@ func udpChecksum(s uint64) uint16 {
 	return 0xffff
 }
 
-// MulticastMAC is the Ethernet address that the IPv4 group maps to: 01:00:5e and the low 23 bits of the
-// group (RFC 1112 §6.4). 32 groups share each address.
+// MulticastMAC is the Ethernet address that the IPv4 group maps to: 01:00:5e and the low 23 bits of
+// the group (RFC 1112 §6.4). 32 groups share each address.
 func MulticastMAC(group [4]byte) [6]byte {
 	return [6]byte{0x01, 0x00, 0x5e, group[1] & 0x7f, group[2], group[3]}
 }

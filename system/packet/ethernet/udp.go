@@ -22,8 +22,8 @@ const (
 // Verdict says what [UDPPayload] made of a packet.
 type Verdict uint8
 
-// The verdicts. Everything before BadLength is a packet that was never meant for the port; BadLength
-// and what follows was addressed to the port's group and arrived damaged.
+// The verdicts. Everything before BadLength is a packet that was never meant for the port;
+// BadLength and what follows was addressed to the port's group and arrived damaged.
 const (
 	OK          Verdict = iota // a whole datagram to this group and port
 	Foreign                    // not IPv4, or IPv4 to another address, protocol or port
@@ -51,9 +51,9 @@ func (v Verdict) String() string {
 // (packet.Stats.RxBadUDP); what is neither OK nor Damaged is RxForeign.
 func (v Verdict) Damaged() bool { return v >= BadLength && v < NumVerdicts }
 
-// UDPPayload returns the UDP payload of the Ethernet packet pkt if it is a datagram to group and port;
-// the payload is a subslice of pkt. The zero group accepts any destination address, port 0 any port.
-// verifyUDP also verifies a UDP checksum that is not zero (zero means "none", RFC 768).
+// UDPPayload returns the UDP payload of the Ethernet packet pkt if it is a datagram to group and
+// port; the payload is a subslice of pkt. The zero group accepts any destination address, port 0
+// any port. verifyUDP also verifies a UDP checksum that is not zero (zero means "none", RFC 768).
 //
 // Nothing is allocated and every field is bounds-checked: pkt may be hostile.
 func UDPPayload(pkt []byte, group [4]byte, port uint16, verifyUDP bool) ([]byte, Verdict) {

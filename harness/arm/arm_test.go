@@ -1,0 +1,85 @@
+package arm
+
+import (
+	"errors"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"metronome/harness/check"
+	"metronome/harness/spec"
+)
+
+// Every arm that an experiment declares exists, and what is said of offloads uses the ledger's words.
+func TestDeclaredArmsExist(t *testing.T) {
+	e, err := spec.Load("../../experiments", "ingest-11x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, declared := range e.Arms {
+		a, err := Find(declared.Name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if kernel := a.Wire == Veth; kernel != declared.KernelHalf {
+			t.Errorf("%s: over %s, declared kernel_half: %t", a.Name, a.Wire, declared.KernelHalf)
+		}
+		for word := range a.Leans {
+			if !slices.Contains(check.Offloads(), word) {
+				t.Errorf("%s leans on %q, which the ledger does not know", a.Name, word)
+			}
+		}
+		if rows := a.Offloads(check.Offloads()); len(rows) != len(check.Offloads()) {
+			t.Errorf("%s has %d rows in the ledger", a.Name, len(rows))
+		}
+	}
+	if _, err := Find("pigeon"); err == nil {
+		t.Error("an unknown arm was found")
+	}
+}
+
+// here starts commands where the test is.
+type here struct{}
+
+func (here) Start(cmd *exec.Cmd, _ ...int) error { return cmd.Start() }
+
+func TestADeadProcessSaysWhy(t *testing.T) {
+	p, err := start(here{}, 0, t.TempDir(), "victim", "sh", "-c", "echo cannot open the port >&2; exit 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.hear("ready", &struct{}{}, 5*time.Second)
+	if err == nil || !strings.Contains(err.Error(), "cannot open the port") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAProcessThatSaysSomethingElse(t *testing.T) {
+	for script, want := range map[string]string{
+		`echo '{"event":"done","error":"no link"}'`: "no link",
+		`echo not json`: "not json",
+		`sleep 5`:       "did not answer",
+	} {
+		p, err := start(here{}, 0, t.TempDir(), "odd", "sh", "-c", script)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = p.hear("ready", &struct{}{}, 300*time.Millisecond)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", script, err)
+		}
+		_ = p.cmd.Process.Kill()
+	}
+}
+
+func TestAProcessThatDoesNotStart(t *testing.T) {
+	if _, err := start(here{}, 0, t.TempDir(), "ghost", "/does/not/exist"); err == nil {
+		t.Error("it started")
+	}
+	if _, err := start(here{}, 0, "/does/not/exist", "logless", "true"); err == nil || errors.Is(err, exec.ErrNotFound) {
+		t.Errorf("without a folder for logs: %v", err)
+	}
+}

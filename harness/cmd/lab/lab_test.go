@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"metronome/harness/record"
+	"metronome/internal/require"
+)
+
+var bin string // folder of the programs under test
+
+// TestMain builds the programs once.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "lab-test-")
+	if err != nil {
+		panic(err)
+	}
+	args := []string{"build", "-o", dir + "/"}
+	if exec.Command("pkg-config", "--exists", "libdpdk").Run() == nil {
+		args = append(args, "-tags=dpdk")
+	}
+	out, err := exec.Command("go", append(args, ".", "metronome/system/cmd/metronome")...).CombinedOutput()
+	if err != nil {
+		panic(fmt.Sprintf("build: %v\n%s", err, out))
+	}
+	bin = dir
+	status := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// workplace is a folder like a clone's root, with the real experiments in it.
+func workplace(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, experimentsDir), os.DirFS("../../../experiments")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+type result struct {
+	status      int
+	out, errors string
+}
+
+func lab(t *testing.T, dir string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(bin, "lab"), args...)
+	cmd.Dir = dir
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+func TestMistakesAreAnsweredInOneLine(t *testing.T) {
+	dir := workplace(t)
+	bad := filepath.Join(dir, experimentsDir, "bad")
+	if err := os.MkdirAll(bad, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text := "name: bad\nquestion: q\nclaim: []\n"
+	if err := os.WriteFile(filepath.Join(bad, "experiment.yaml"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"run", "ingest-11y"}, "did you mean ingest-11x?"},
+		{[]string{"run", "ingest-11x", "--profile=fast"}, "unknown profile"},
+		{[]string{"run", "ingest-11x", "--arms=dpdk-mmif"}, "did you mean dpdk-memif?"},
+		{[]string{"run", "bad"}, `line 3: unknown key "claim": did you mean claims?`},
+		{[]string{"run", "ingest-11x", "--inventory=rack.yml"}, "this machine only"},
+		{[]string{"show", "ingest-11x"}, "no run"},
+		{[]string{"check", "nothing"}, "next: make experiment"},
+		{[]string{"generate", "xdp", "--digest=md5"}, "use xxh3"},
+	} {
+		r := lab(t, dir, c.args...)
+		if r.status != 1 || !strings.Contains(r.errors, c.want) || strings.Count(r.errors, "\n") != 1 {
+			t.Errorf("%v: status %d, %q", c.args, r.status, r.errors)
+		}
+	}
+}
+
+func TestListAndPlanChangeNothing(t *testing.T) {
+	dir := workplace(t)
+	if r := lab(t, dir, "list", "--names"); r.out != "ingest-11x\n" {
+		t.Errorf("list: %q", r.out)
+	}
+	if r := lab(t, dir, "list"); !strings.Contains(r.out, "up to 11x") || !strings.Contains(r.out, "min") {
+		t.Errorf("list: %q", r.out)
+	}
+	r := lab(t, dir, "run", "ingest-11x", "--dry-run")
+	if r.status != 0 || !strings.Contains(r.out, "minutes") || !strings.Contains(r.out, "namespaces") {
+		t.Errorf("dry run: %q", r.out)
+	}
+	if _, err := os.Stat(filepath.Join(dir, resultsDir)); err == nil {
+		t.Error("a dry run left results")
+	}
+	if r := lab(t, dir, "doctor"); r.status != 0 || !strings.Contains(r.out, "cores") {
+		t.Errorf("doctor: %q", r.out)
+	}
+}
+
+func needsRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		require.Skip(t, "root", errors.New("namespaces need it"))
+	}
+}
+
+// A run of two arms, from measurement to figures, and everything that reads it afterwards.
+func TestRunShowCheckDiffFigures(t *testing.T) {
+	needsRoot(t)
+	dir := workplace(t)
+	r := lab(t, dir, "run", "ingest-11x", "--profile=smoke", "--arms=socket-recv,socket-recvmmsg")
+	if r.status != 0 || !strings.Contains(r.out, "not judged") || !strings.Contains(r.out, "trials.csv") {
+		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errors)
+	}
+	for _, f := range []string{"manifest.json", "trials.csv", "summary.csv", "claims.csv", "offloads.csv",
+		"figures/throughput.svg"} {
+		if _, err := os.Stat(filepath.Join(dir, resultsDir, "ingest-11x", "latest", f)); err != nil {
+			t.Error(err)
+		}
+	}
+	if s := lab(t, dir, "show", "ingest-11x"); !strings.Contains(s.out, "socket-recvmmsg") {
+		t.Errorf("show: %q", s.out)
+	}
+	var shown struct{ Summary, Claims []map[string]any }
+	if s := lab(t, dir, "show", "ingest-11x", "--json"); json.Unmarshal([]byte(s.out), &shown) != nil ||
+		len(shown.Summary) == 0 || len(shown.Claims) == 0 {
+		t.Errorf("show --json: %q", s.out)
+	}
+	if s := lab(t, dir, "check", "--strict", "ingest-11x"); s.status != 2 {
+		t.Errorf("check --strict of what is not judged: status %d", s.status)
+	}
+	if s := lab(t, dir, "diff", "ingest-11x", "ingest-11x"); s.status != 0 || !strings.Contains(s.out, "1.000") ||
+		strings.Contains(s.out, "hosts differ") {
+		t.Errorf("diff: %q", s.out)
+	}
+	if s := lab(t, dir, "figures"); s.status != 0 || !strings.Contains(s.out, "throughput.pdf") {
+		t.Errorf("figures: %q %q", s.out, s.errors)
+	}
+	nothingLeft(t)
+}
+
+// An interrupted run keeps its rows, says so, and leaves nothing on the host; nor does a killed one, once the next
+// run has started.
+func TestInterruptedRuns(t *testing.T) {
+	needsRoot(t)
+	dir := workplace(t)
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGKILL} {
+		cmd := exec.Command(filepath.Join(bin, "lab"), "run", "ingest-11x", "--arms=socket-recv")
+		cmd.Dir = dir
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		waitForRows(t, dir)
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if sig == unix.SIGKILL {
+			break
+		}
+		if status := cmd.ProcessState.ExitCode(); status != 130 || !strings.Contains(errs.String(), "partial") {
+			t.Errorf("interrupted: status %d, %q", status, errs.String())
+		}
+		res, err := record.ReadRun(filepath.Join(dir, resultsDir, "ingest-11x", "latest"))
+		if err != nil || res.Manifest.Status != "partial" || len(res.Trials) == 0 {
+			t.Errorf("left behind: %v, %q, %d rows", err, res.Manifest.Status, len(res.Trials))
+		}
+		nothingLeft(t)
+		if err := os.RemoveAll(filepath.Join(dir, resultsDir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := lab(t, dir, "run", "ingest-11x", "--profile=smoke", "--arms=socket-net"); r.status != 0 {
+		t.Errorf("the next run: %s", r.errors)
+	}
+	nothingLeft(t)
+}
+
+// waitForRows waits until the run has written a row.
+func waitForRows(t *testing.T, dir string) {
+	t.Helper()
+	for range 600 {
+		paths, _ := filepath.Glob(filepath.Join(dir, resultsDir, "ingest-11x", "2*", "trials.csv"))
+		for _, p := range paths {
+			if b, err := os.ReadFile(p); err == nil && bytes.Count(b, []byte("\n")) > 2 {
+				return
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("no row was written")
+}
+
+// nothingLeft looks for namespaces, state files and sockets of testbeds whose owner is gone. Other tests may be
+// running their own.
+func nothingLeft(t *testing.T) {
+	t.Helper()
+	states, _ := filepath.Glob("/run/metronome/*.json")
+	for _, s := range states {
+		var owner struct {
+			PID int `json:"pid"`
+		}
+		b, err := os.ReadFile(s)
+		if err != nil || json.Unmarshal(b, &owner) != nil || owner.PID == 0 {
+			continue
+		}
+		if errors.Is(unix.Kill(owner.PID, 0), unix.ESRCH) {
+			t.Errorf("left behind: %s", s)
+		}
+	}
+}
+
+// A full disk is one clear line, and what was measured before stays.
+func TestFullDisk(t *testing.T) {
+	needsRoot(t)
+	dir := workplace(t)
+	results := filepath.Join(dir, resultsDir)
+	if err := os.Mkdir(results, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", results, "tmpfs", 0, "size=28k"); err != nil {
+		require.Skip(t, "root", err)
+	}
+	defer func() {
+		if err := unix.Unmount(results, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	r := lab(t, dir, "run", "ingest-11x", "--profile=smoke", "--arms=socket-recv,socket-net")
+	if r.status == 0 || !strings.Contains(r.errors, "no space left") {
+		t.Errorf("status %d, %q", r.status, r.errors)
+	}
+	rows, _ := filepath.Glob(filepath.Join(results, "ingest-11x", "2*", "trials.csv"))
+	if len(rows) != 1 {
+		t.Errorf("rows: %v", rows)
+	}
+	nothingLeft(t)
+}
