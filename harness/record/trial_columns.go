@@ -39,7 +39,7 @@ func identityColumns() []tcol {
 			Field: func(t *Trial) any { return &t.Role }},
 		{Name: "repeat", Doc: "Running number among equal trials.",
 			Field: func(t *Trial) any { return &t.Repeat }},
-		{Name: "attempt", Doc: "1, or more if the trial was repeated because of steal.",
+		{Name: "attempt", Doc: "1, or more if the trial was repeated: its flags say what took the cores away (steal, contended).",
 			Field: func(t *Trial) any { return &t.Attempt }},
 		{Name: "seed", Doc: "hash(seed of the run, cell, repeat).",
 			Field: func(t *Trial) any { return &t.Seed }},
@@ -203,7 +203,7 @@ func rateColumns() []tcol {
 func cpuColumns() []tcol {
 	return []tcol{
 		{Name: "cpu_ns_rx_threads", Unit: "ns",
-			Doc:      "CPU time of the receiving process's threads (schedstat).",
+			Doc:      "CPU time of the receiving process, all threads (its CPU clock, the scheduler's own nanoseconds).",
 			Measured: true, Field: func(t *Trial) any { return &t.CPUNSRxThreads }},
 		{Name: "cpu_ns_napi", Unit: "ns",
 			Doc:      "CPU time of the NAPI kernel thread (schedstat); 0 without one.",
@@ -231,14 +231,14 @@ func cpuColumns() []tcol {
 func memoryColumns() []tcol {
 	return []tcol{
 		{Name: "mem_vmhwm_bytes", Unit: "bytes",
-			Doc:      "Largest resident set of the receiver (VmHWM), without hugepages.",
+			Doc:      "Largest resident set of the receiver (VmHWM), without hugepages and UMEM.",
 			Measured: true, Field: func(t *Trial) any { return &t.MemVMHWMBytes }},
 		{Name: "mem_hugepages_bytes", Unit: "bytes", Doc: "Hugepages it mapped (HugetlbPages).",
 			Measured: true, Field: func(t *Trial) any { return &t.MemHugeBytes }},
 		{Name: "mem_socket_bytes", Unit: "bytes",
 			Doc:      "Kernel memory of its sockets at most (SO_MEMINFO, packet rings).",
 			Measured: true, Field: func(t *Trial) any { return &t.MemSocketBytes }},
-		{Name: "mem_umem_bytes", Unit: "bytes", Doc: "AF_XDP packet memory outside the other columns.",
+		{Name: "mem_umem_bytes", Unit: "bytes", Doc: "Packet memory shared with the kernel (AF_XDP, AF_PACKET) or the peer (memif).",
 			Measured: true, Field: func(t *Trial) any { return &t.MemUMEMBytes }},
 		{Name: "mem_bound_bytes", Unit: "bytes",
 			Doc:      "What the configuration bounds the sum of the four to.",

@@ -223,14 +223,14 @@ func nothingLeft(t *testing.T) {
 	t.Helper()
 	states, _ := filepath.Glob("/run/metronome/*.json")
 	for _, s := range states {
-		var owner struct {
-			PID int `json:"pid"`
-		}
+		var state struct{ Owner struct{ PID int } }
 		b, err := os.ReadFile(s)
-		if err != nil || json.Unmarshal(b, &owner) != nil || owner.PID == 0 {
+		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		if errors.Is(unix.Kill(owner.PID, 0), unix.ESRCH) {
+		if err != nil || json.Unmarshal(b, &state) != nil || state.Owner.PID == 0 {
+			t.Errorf("cannot tell whose %s is: %v", s, err)
+		} else if errors.Is(unix.Kill(state.Owner.PID, 0), unix.ESRCH) {
 			t.Errorf("left behind: %s", s)
 		}
 	}
