@@ -10,6 +10,7 @@ import (
 
 	"metronome/harness/check"
 	"metronome/harness/spec"
+	"metronome/system/packet"
 )
 
 // Every arm that an experiment declares exists, and what is said of offloads uses the ledger's words.
@@ -72,6 +73,20 @@ func TestAProcessThatSaysSomethingElse(t *testing.T) {
 			t.Errorf("%s: %v", script, err)
 		}
 		_ = p.cmd.Process.Kill()
+	}
+}
+
+// What a child lacks arrives as the error it had.
+func TestUnavailableCrossesTheProcess(t *testing.T) {
+	p, err := start(here{}, 0, t.TempDir(), "poor", "sh", "-c",
+		`echo '{"event":"unavailable","what":"dpdk","why":"not installed","next":"install it"}'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var un *packet.ErrUnavailable
+	if err := p.hear("ready", &struct{}{}, 5*time.Second); !errors.As(err, &un) || un.What != "dpdk" ||
+		un.Why != "not installed" || un.Next != "install it" {
+		t.Errorf("got %v", err)
 	}
 }
 

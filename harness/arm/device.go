@@ -11,6 +11,7 @@ import (
 
 	"metronome/harness/spec"
 	"metronome/system/bench"
+	"metronome/system/packet"
 )
 
 // device is a device under test.
@@ -88,12 +89,12 @@ type testpmd struct {
 func (s *Session) startTestpmd(w starter) (device, error) {
 	path, err := exec.LookPath("dpdk-testpmd")
 	if err != nil {
-		return nil, fmt.Errorf("find dpdk-testpmd: %w; next: apt-get install dpdk-dev", err)
+		return nil, &packet.ErrUnavailable{What: "testpmd", Why: err.Error(), Next: "apt-get install dpdk-dev"}
 	}
 	core := s.env.RxCore
 	// On a pipe its output would wait for a full buffer, and so would whoever asked.
 	argv := []string{"stdbuf", "-oL", path, "--lcores", fmt.Sprintf("0@%d,1@%d", core, core), "--no-pci", "--no-telemetry",
-		"--file-prefix", filepath.Base(s.socket),
+		"--no-shconf", "--file-prefix", filepath.Base(s.socket),
 		fmt.Sprintf("--vdev=net_memif0,role=server,socket=%s,socket-abstract=no,rsize=%d", s.socket, ringLog2)}
 	if s.factors.Hugepages {
 		argv = append(argv, "--in-memory")
@@ -102,6 +103,9 @@ func (s *Session) startTestpmd(w starter) (device, error) {
 	}
 	argv = append(argv, "--", "-i", "--no-mlockall", "--forward-mode=rxonly", "--total-num-mbufs=16384",
 		fmt.Sprintf("--burst=%d", s.factors.Burst), fmt.Sprintf("--rxd=%d", 1<<ringLog2))
+	if err := s.env.bed.Track(filepath.Join("/var/run/dpdk", filepath.Base(s.socket))); err != nil {
+		return nil, err
+	}
 	p, err := start(w, core, s.env.Logs, s.arm.Name, argv...)
 	if err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func TestEveryArmTakesAModestRate(t *testing.T) {
 			if row.AcceptedFrames == 0 || row.Balance() != nil {
 				t.Errorf("%s: %s", row.Status, row.Reason)
 			}
-			if row.AllocsPerFrame > 0.01 {
+			if row.AllocsPerFrame > 0.005 { // the runtime's own, a handful a trial
 				t.Errorf("%g heap objects a frame", row.AllocsPerFrame)
 			}
 		})

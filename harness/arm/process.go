@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"metronome/system/packet"
 )
 
 // starter starts a command somewhere: *testbed.Testbed, *testbed.Netns.
@@ -82,6 +84,10 @@ func (p *process) hear(event string, into any, limit time.Duration) error {
 	var head struct{ Event, Error string }
 	if err := json.Unmarshal(line, &head); err != nil {
 		return fmt.Errorf("%s said %q: %w", p.name, line, err)
+	}
+	if head.Event == "unavailable" {
+		un := &packet.ErrUnavailable{}
+		return errors.Join(json.Unmarshal(line, un), un)
 	}
 	if head.Event != event || head.Error != "" {
 		return fmt.Errorf("%s said %q %s, not %q", p.name, head.Event, head.Error, event)

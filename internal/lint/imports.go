@@ -25,6 +25,7 @@ var layers = []struct {
 	{"harness/stats", []string{"harness/stats"}},
 	{"harness/run", []string{"harness", "system/packet"}},
 	{"harness/record", []string{"harness/record"}},
+	{"harness/report", []string{"harness/report", "harness/record"}},
 	{"harness/check", []string{"harness/check", "harness/record", "harness/stats"}},
 	{"harness/plot", []string{"harness/plot", "harness/check", "harness/record", "harness/stats"}},
 }

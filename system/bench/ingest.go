@@ -51,16 +51,27 @@ func RunIngest(c IngestConfig, in io.Reader, out io.Writer) error {
 	runtime.GOMAXPROCS(2)
 	// The loop allocates nothing; a collection in the middle of a trial would only be noise.
 	debug.SetGCPercent(-1)
+	events := json.NewEncoder(out)
 	d, err := newDUT(c)
 	if err != nil {
+		TellUnavailable(events, err)
 		return err
 	}
 	defer d.core.Port.Close()
-	d.out = json.NewEncoder(out)
+	d.out = events
 	if err := d.out.Encode(d.ready); err != nil {
 		return fmt.Errorf("tell that the port is ready: %w", err)
 	}
 	return d.loop(commands(in))
+}
+
+// TellUnavailable says on stdout what this machine lacks, if that is what err is about: whoever started the process
+// cannot see its error's type.
+func TellUnavailable(events *json.Encoder, err error) {
+	if un := (*packet.ErrUnavailable)(nil); errors.As(err, &un) {
+		// The error itself is on its way to stderr.
+		_ = events.Encode(Unavailable{Event: "unavailable", What: un.What, Why: un.Why, Next: un.Next})
+	}
 }
 
 // commands parses lines in the background; the channel closes at the end of input.

@@ -52,21 +52,23 @@ func (c PortConfig) Open() (packet.Port, Ready, error) {
 const (
 	afPacketFrames = 2048
 	afXDPFrames    = 2048 // XSK_RING_CONS__DEFAULT_NUM_DESCS
-	afXDPUMEM      = 2 * afXDPFrames
+	memifMbufs     = 1023 // the ring is the buffer; few mbufs stay in the cache
 )
 
 func (c PortConfig) openDPDK() (packet.Port, Ready, error) {
 	var vdev, name string
 	var ready Ready
+	mbufs := 0 // as many as the rings ask for
 	switch c.Kind {
 	case "memif":
 		m := dpdk.Memif{Server: true, Socket: c.SocketPath, RingLog2: c.RingLog2}
 		vdev, name = m.Vdev(), m.Name()
 		ready = Ready{RingFrames: 1 << c.RingLog2, UMEMBytes: int64(m.RegionBytes(1))}
+		mbufs = memifMbufs
 	case "dpdk-af_xdp":
 		x := dpdk.AFXDP{Interface: c.Interface, StartQueue: c.Queue}
 		vdev, name = x.Vdev(), x.Name()
-		ready = Ready{RingFrames: afXDPFrames, UMEMBytes: afXDPUMEM * dpdk.DefaultMbufBytes}
+		ready = Ready{RingFrames: afXDPFrames} // its pool is the UMEM
 	case "dpdk-af_packet":
 		a := dpdk.AFPacket{Interface: c.Interface, Frames: afPacketFrames}
 		vdev, name = a.Vdev(), a.Name()
@@ -82,12 +84,17 @@ func (c PortConfig) openDPDK() (packet.Port, Ready, error) {
 	if _, err := dpdk.Attach(); err != nil {
 		return nil, ready, err
 	}
-	dev, err := dpdk.Open(dpdk.Config{Device: name, Listen: c.Group, RxRing: int(ready.RingFrames)})
+	dev, err := dpdk.Open(dpdk.Config{Device: name, Listen: c.Group, RxRing: int(ready.RingFrames),
+		Mbufs: mbufs})
 	if err != nil {
 		return nil, ready, err
 	}
+	pool := int64(dev.Info().PoolBytes)
+	ready.BoundBytes = pool + ready.UMEMBytes
+	if c.Kind == "dpdk-af_xdp" {
+		ready.UMEMBytes = pool
+	}
 	ready.BufferBytes = ready.UMEMBytes
-	ready.BoundBytes = int64(dev.Info().PoolBytes) + ready.UMEMBytes
 	ready.DPDK, ready.EALArgs = dpdk.Version(), strings.Join(eal.Args(), " ")
 	return dpdkPort{dev.Port(0), dev}, ready, nil
 }

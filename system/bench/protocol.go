@@ -26,6 +26,14 @@ type Ready struct {
 	EALArgs     string `json:"eal_args"`
 }
 
+// Unavailable is the first and only event of a process that this machine cannot run: a packet.ErrUnavailable.
+type Unavailable struct {
+	Event string `json:"event"` // "unavailable"
+	What  string `json:"what"`
+	Why   string `json:"why"`
+	Next  string `json:"next"`
+}
+
 // Armed answers arm.
 type Armed struct {
 	Event     string `json:"event"`            // "armed"

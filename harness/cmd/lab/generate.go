@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -16,6 +17,7 @@ import (
 	"metronome/harness/load/udp"
 	"metronome/harness/load/xdp"
 	"metronome/harness/testbed"
+	"metronome/system/bench"
 	"metronome/system/packet/dpdk"
 	"metronome/system/wire"
 )
@@ -56,7 +58,9 @@ func generateCommand() *cobra.Command {
 			RunE: func(*cobra.Command, []string) error {
 				// One thread, pinned by who started us, in the namespace it started us in.
 				runtime.LockOSThread()
-				return run()
+				err := run()
+				bench.TellUnavailable(json.NewEncoder(os.Stdout), err)
+				return err
 			}})
 	}
 	return cmd

@@ -82,9 +82,15 @@ func Init(args []string) error {
 func missingDevice(args []string) error {
 	for _, v := range vdevs(args) {
 		name, _, _ := strings.Cut(v, ",")
-		if _, _, err := findDevice(name); err != nil {
-			return &InitError{Args: args, Errno: unix.ENODEV, Log: name + ": " + takeError()}
+		if _, _, err := findDevice(name); err == nil {
+			continue
 		}
+		why := name + ": " + takeError()
+		if strings.HasPrefix(name, "net_af_") && os.Geteuid() != 0 {
+			return &packet.ErrUnavailable{What: "root", Why: why, Next: "run as root: kernel " +
+				"interfaces are opened with CAP_NET_RAW and CAP_NET_ADMIN"}
+		}
+		return &InitError{Args: args, Errno: unix.ENODEV, Log: why}
 	}
 	return nil
 }

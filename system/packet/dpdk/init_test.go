@@ -230,14 +230,32 @@ func TestPoolBytesIsABound(t *testing.T) {
 	})
 }
 
-// An ordinary user may run all of it: no root, no hugepages, no NIC.
+// An ordinary user may run all of it but kernel interfaces: no root, no hugepages, no NIC.
 func TestWithoutRoot(t *testing.T) {
-	if os.Getenv(childEnv) == t.Name() {
+	asNobody(t, func(t *testing.T) {
 		p := ringPort(t)
 		if n, err := p.Send([][]byte{{1}}); n != 1 || err != nil {
 			t.Fatal(n, err)
 		}
 		collect(t, p, 1, func([]byte) {})
+	})
+}
+
+func TestKernelInterfaceWithoutRoot(t *testing.T) {
+	asNobody(t, func(t *testing.T) {
+		err := Init(EAL{Vdevs: []string{AFPacket{Interface: "lo"}.Vdev()}, MemoryMB: 64}.Args())
+		var missing *packet.ErrUnavailable
+		if !errors.As(err, &missing) || missing.What != "root" {
+			t.Fatalf("%v", err)
+		}
+	})
+}
+
+// asNobody runs body in a process of an ordinary user.
+func asNobody(t *testing.T, body func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(childEnv) == t.Name() {
+		body(t)
 		return
 	}
 	if os.Geteuid() != 0 {
@@ -246,7 +264,8 @@ func TestWithoutRoot(t *testing.T) {
 	cmd := child(t, t.Name())
 	cmd.Path = copyForAll(t, cmd.Path)
 	cmd.Dir = filepath.Dir(cmd.Path)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: nobody}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("as nobody: %v\n%s", err, out)
 	}

@@ -22,6 +22,7 @@ const groBytes = 1 << 16 // the most that UDP_GRO merges into one buffer
 type batch struct {
 	fd      int
 	gro     bool
+	mem     memInfo
 	msgs    []mmsghdr
 	iovs    []unix.Iovec
 	buf     []byte
@@ -40,7 +41,7 @@ func openBatch(c Config) (receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{fd: fd, gro: c.Mode == GRO, stride: datagramBytes}
+	b := &batch{fd: fd, mem: newMemInfo(fd), gro: c.Mode == GRO, stride: datagramBytes}
 	if b.gro {
 		b.stride = groBytes
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1); err != nil {
@@ -133,7 +134,7 @@ func segmentSize(control []byte, n int) int {
 }
 
 func (b *batch) stats(n *packet.Stats) {
-	n.RxDropped, n.RxHeld = memInfo(b.fd)
+	b.mem.into(n)
 	n.RxSegs = b.segs
 }
 

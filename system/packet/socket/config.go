@@ -154,12 +154,11 @@ func (p *port) Send(frames [][]byte) (int, error) {
 
 // Stats implements packet.Port.
 func (p *port) Stats() packet.Stats {
-	n := p.n
-	n.RxSegs = n.RxFrames
+	p.n.RxSegs = p.n.RxFrames
 	if p.rx != nil {
-		p.rx.stats(&n)
+		p.rx.stats(&p.n) // in place: through the interface, a copy would move to the heap
 	}
-	return n
+	return p.n
 }
 
 // Close implements packet.Port.

@@ -26,19 +26,20 @@ const (
 
 // ring reads a device's packets from a ring of blocks shared with the kernel.
 type ring struct {
-	fd      int
-	mem     []byte
-	blocks  int
-	block   int    // the block being read
-	left    uint32 // packets left in it
-	packet  uint32 // offset of the next one in it
-	done    bool   // the block is read and its frames may still be borrowed
-	group   [4]byte
-	udpPort uint16
-	poll    []unix.PollFd
-	wait    int // milliseconds
-	n       packet.Stats
-	member  int // a UDP socket that holds the group's membership
+	fd       int
+	mem      []byte
+	blocks   int
+	block    int    // the block being read
+	left     uint32 // packets left in it
+	packet   uint32 // offset of the next one in it
+	done     bool   // the block is read and its frames may still be borrowed
+	group    [4]byte
+	udpPort  uint16
+	poll     []unix.PollFd
+	wait     int // milliseconds
+	n        packet.Stats
+	counters sockopt[unix.TpacketStatsV3]
+	member   int // a UDP socket that holds the group's membership
 }
 
 func openRing(c Config) (_ receiver, err error) {
@@ -52,7 +53,9 @@ func openRing(c Config) (_ receiver, err error) {
 		return nil, unavailable("AF_PACKET", "open a packet socket", "run as root (CAP_NET_RAW)", err)
 	}
 	defer closeOnError(fd, &err)
-	r := &ring{fd: fd, member: -1, blocks: max(2, c.ReceiveBuffer/blockBytes), udpPort: c.Listen.Port(),
+	r := &ring{fd: fd, member: -1,
+		counters: newSockopt[unix.TpacketStatsV3](fd, unix.SOL_PACKET, unix.PACKET_STATISTICS),
+		blocks:   max(2, c.ReceiveBuffer/blockBytes), udpPort: c.Listen.Port(),
 		group: c.Listen.Addr().As4(), wait: int(max(1, c.Wait.Milliseconds())),
 		poll: []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLERR}}}
 	if err = r.open(ifi, c); err != nil {
@@ -178,7 +181,7 @@ func (r *ring) parse() ([]byte, bool) {
 
 func (r *ring) stats(n *packet.Stats) {
 	// Reading the statistics resets them.
-	if s, err := unix.GetsockoptTpacketStatsV3(r.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
+	if s, ok := r.counters.read(); ok {
 		r.n.RxDropped += uint64(s.Drops)
 	}
 	n.RxDropped, n.RxForeign, n.RxBadUDP, n.RxSegs = r.n.RxDropped, r.n.RxForeign, r.n.RxBadUDP, r.n.RxSegs

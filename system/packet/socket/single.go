@@ -17,6 +17,7 @@ import (
 type single struct {
 	fd  int
 	buf []byte
+	mem memInfo
 }
 
 func openSingle(c Config) (receiver, error) {
@@ -24,7 +25,7 @@ func openSingle(c Config) (receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &single{fd: fd, buf: make([]byte, datagramBytes)}, nil
+	return &single{fd: fd, buf: make([]byte, datagramBytes), mem: newMemInfo(fd)}, nil
 }
 
 // recv first tries without blocking and without telling the Go scheduler, which would cost tens of
@@ -45,13 +46,13 @@ func (s *single) recv(frames [][]byte) (int, error) {
 	return 1, nil
 }
 
-func (s *single) stats(n *packet.Stats) { n.RxDropped, n.RxHeld = memInfo(s.fd) }
+func (s *single) stats(n *packet.Stats) { s.mem.into(n) }
 func (s *single) close() error          { return unix.Close(s.fd) }
 
 // netConn reads one datagram a call by net.UDPConn, through Go's network poller.
 type netConn struct {
 	conn *net.UDPConn
-	fd   int // of conn, for SO_MEMINFO; valid while conn is open
+	mem  memInfo // valid while conn is open
 	wait time.Duration
 	buf  []byte
 	hits uint // reads since the deadline was last set
@@ -80,7 +81,7 @@ func openNet(c Config) (receiver, error) {
 	n := &netConn{conn: conn, wait: c.Wait, buf: make([]byte, datagramBytes)}
 	raw, err := conn.SyscallConn()
 	if err == nil {
-		err = raw.Control(func(fd uintptr) { n.fd = int(fd) })
+		err = raw.Control(func(fd uintptr) { n.mem = newMemInfo(int(fd)) })
 	}
 	if err != nil {
 		_ = conn.Close()
@@ -108,5 +109,5 @@ func (c *netConn) recv(frames [][]byte) (int, error) {
 	return 1, nil
 }
 
-func (c *netConn) stats(n *packet.Stats) { n.RxDropped, n.RxHeld = memInfo(c.fd) }
+func (c *netConn) stats(n *packet.Stats) { c.mem.into(n) }
 func (c *netConn) close() error          { return c.conn.Close() }

@@ -124,16 +124,36 @@ const (
 	memVars     = 9
 )
 
+// sockopt reads one fixed-size socket option again and again without allocating: what a system call is given a
+// pointer to moves to the heap, so it lives there from the start.
+type sockopt[T any] struct {
+	fd, level, name int
+	value           *T
+	size            *uint32
+}
+
+func newSockopt[T any](fd, level, name int) sockopt[T] {
+	return sockopt[T]{fd: fd, level: level, name: name, value: new(T), size: new(uint32)}
+}
+
+func (o sockopt[T]) read() (*T, bool) {
+	*o.size = uint32(unsafe.Sizeof(*o.value))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(o.fd), uintptr(o.level), uintptr(o.name),
+		uintptr(unsafe.Pointer(o.value)), uintptr(unsafe.Pointer(o.size)), 0)
+	return o.value, errno == 0
+}
+
 // memInfo reads SO_MEMINFO: the socket's drop counter and the bytes it holds.
-func memInfo(fd int) (drops, held uint64) {
-	var info [memVars]uint32
-	size := uint32(unsafe.Sizeof(info))
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
-		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-	if errno != 0 {
-		return 0, 0
+type memInfo struct{ sockopt[[memVars]uint32] }
+
+func newMemInfo(fd int) memInfo {
+	return memInfo{newSockopt[[memVars]uint32](fd, unix.SOL_SOCKET, unix.SO_MEMINFO)}
+}
+
+func (m memInfo) into(n *packet.Stats) {
+	if info, ok := m.read(); ok {
+		n.RxDropped, n.RxHeld = uint64(info[memDrops]), uint64(info[memRcvAlloc])
 	}
-	return uint64(info[memDrops]), uint64(info[memRcvAlloc])
 }
 
 // temporary reports whether a receive call merely found nothing in time.
