@@ -13,7 +13,8 @@ import (
 	"metronome/system/packet"
 )
 
-// Every arm that an experiment declares exists, and what is said of offloads uses the ledger's words.
+// Every arm that an experiment declares exists, and what is said of offloads uses the ledger's
+// words.
 func TestDeclaredArmsExist(t *testing.T) {
 	e, err := spec.Load("../../experiments", "ingest-11x")
 	if err != nil {
@@ -94,7 +95,8 @@ func TestAProcessThatDoesNotStart(t *testing.T) {
 	if _, err := start(here{}, 0, t.TempDir(), "ghost", "/does/not/exist"); err == nil {
 		t.Error("it started")
 	}
-	if _, err := start(here{}, 0, "/does/not/exist", "logless", "true"); err == nil || errors.Is(err, exec.ErrNotFound) {
+	_, err := start(here{}, 0, "/does/not/exist", "logless", "true")
+	if err == nil || errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("without a folder for logs: %v", err)
 	}
 }

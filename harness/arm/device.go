@@ -93,8 +93,8 @@ func (s *Session) startTestpmd(w starter) (device, error) {
 	}
 	core := s.env.RxCore
 	// On a pipe its output would wait for a full buffer, and so would whoever asked.
-	argv := []string{"stdbuf", "-oL", path, "--lcores", fmt.Sprintf("0@%d,1@%d", core, core), "--no-pci", "--no-telemetry",
-		"--no-shconf", "--file-prefix", filepath.Base(s.socket),
+	argv := []string{"stdbuf", "-oL", path, "--lcores", fmt.Sprintf("0@%d,1@%d", core, core),
+		"--no-pci", "--no-telemetry", "--no-shconf", "--file-prefix", filepath.Base(s.socket),
 		fmt.Sprintf("--vdev=net_memif0,role=server,socket=%s,socket-abstract=no,rsize=%d", s.socket, ringLog2)}
 	if s.factors.Hugepages {
 		argv = append(argv, "--in-memory")
@@ -147,8 +147,8 @@ func (d *testpmd) arm(uint32, int64) (err error) {
 	return err
 }
 
-// report takes everything received for received in time: testpmd keeps no counter of its own to freeze, and its
-// ring holds less than a millisecond of frames.
+// report takes everything received for received in time: testpmd keeps no counter of its own to
+// freeze, and its ring holds less than a millisecond of frames.
 func (d *testpmd) report() (r bench.Report, err error) {
 	time.Sleep(20 * time.Millisecond)
 	n, err := d.received(answerLimit)

@@ -9,7 +9,8 @@ import (
 	"metronome/harness/testbed"
 )
 
-// ringLog2 is the size of memif's ring: 4096 slots, under 1 % of what a bypass arm takes in a trial.
+// ringLog2 is the size of memif's ring: 4096 slots, under 1 % of what a bypass arm takes in a
+// trial.
 const ringLog2 = 12
 
 // generator is a process that sends frames.

@@ -51,7 +51,8 @@ func env(t *testing.T) *Env {
 	return e
 }
 
-// Every arm takes a modest rate without loss, its ledger balances, and it allocates nothing a frame.
+// Every arm takes a modest rate without loss, its ledger balances, and it allocates nothing a
+// frame.
 func TestEveryArmTakesAModestRate(t *testing.T) {
 	e := env(t)
 	f := spec.Factors{KeyBytes: 8, ValueBytes: 8, Items: 1, Burst: 32, Mode: wire.ModeXXH3, Lanes: 2}

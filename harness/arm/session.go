@@ -31,8 +31,8 @@ type Env struct {
 	sessions    int
 }
 
-// NewEnv prepares the machine. A machine without root or namespaces still gets an Env: arms that need
-// the link are then unavailable. The binaries lab and metronome lie in folder bin.
+// NewEnv prepares the machine. A machine without root or namespaces still gets an Env: arms that
+// need the link are then unavailable. The binaries lab and metronome lie in folder bin.
 func NewEnv(bed *testbed.Testbed, bin, logs string) (_ *Env, err error) {
 	e := &Env{Lab: filepath.Join(bin, "lab"), Metronome: filepath.Join(bin, "metronome"), Logs: logs, bed: bed,
 		RxCore: runtime.NumCPU() - 1, GenCore: max(0, runtime.NumCPU()-2)}
@@ -64,7 +64,8 @@ type Session struct {
 // hugepages for the two ends of a memif: what each maps, and EAL's own needs.
 const memifHugepages = 2 * (256 + 8) / 2
 
-// Open starts a session. The error is a *packet.ErrUnavailable, or wraps one, if this machine cannot run the arm.
+// Open starts a session. The error is a *packet.ErrUnavailable, or wraps one, if this machine
+// cannot run the arm.
 func (e *Env) Open(ctx context.Context, name, placement string, f spec.Factors) (_ *Session, err error) {
 	a, err := Find(name)
 	if err != nil {
@@ -130,8 +131,8 @@ func (s *Session) place() (err error) {
 	return err
 }
 
-// Close ends the session's processes: first the one that polls, since memif takes the ring away from under a
-// peer that is still inside a burst.
+// Close ends the session's processes: first the one that polls, since memif takes the ring away
+// from under a peer that is still inside a burst.
 func (s *Session) Close() {
 	if s.dut != nil {
 		s.dut.close()

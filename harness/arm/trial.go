@@ -24,8 +24,8 @@ type Ask struct {
 	Window time.Duration
 }
 
-// FlagUnmerged marks a trial of a GRO arm in which the kernel merged fewer than 1.5 datagrams a buffer: it shows
-// nothing about GRO.
+// FlagUnmerged marks a trial of a GRO arm in which the kernel merged fewer than 1.5 datagrams a
+// buffer: it shows nothing about GRO.
 const FlagUnmerged = "gro_unmerged"
 
 const leastMerged = 1.5
@@ -33,7 +33,8 @@ const leastMerged = 1.5
 // Grace is how long after the window a frame may still come through and count as accepted.
 const Grace = 10 * time.Millisecond
 
-// lead is how long before its window a trial is announced: the XDP generator needs some 50 ms to get going.
+// lead is how long before its window a trial is announced: the XDP generator needs some 50 ms to
+// get going.
 func (s *Session) lead() time.Duration {
 	if s.arm.Wire == Veth {
 		return 90 * time.Millisecond
@@ -59,9 +60,9 @@ func sleepUntil(ctx context.Context, ns int64) error {
 	}
 }
 
-// Trial offers one rate for one window and returns the row, without the columns that say which trial of which
-// run it was. A row that cannot be trusted comes back void, with its reason; an error means that the session is
-// broken.
+// Trial offers one rate for one window and returns the row, without the columns that say which
+// trial of which run it was. A row that cannot be trusted comes back void, with its reason; an
+// error means that the session is broken.
 func (s *Session) Trial(ctx context.Context, ask Ask) (record.Trial, error) {
 	e := s.env
 	e.incarnation++
@@ -236,13 +237,15 @@ func (s *Session) pathColumns(t *record.Trial, m measured) {
 	}
 }
 
-// kernelUDP reports whether the kernel's UDP delivers the arm's frames, so that its counters account for losses.
+// kernelUDP reports whether the kernel's UDP delivers the arm's frames, so that its counters
+// account for losses.
 func (a Arm) kernelUDP() bool { return a.Wire == Veth && a.Leans[checksum] != "" && !a.packetSocket() }
 
 func (a Arm) packetSocket() bool { return strings.Contains(a.Name, "af_packet") }
 
-// mergedDrops corrects the count of dropped buffers to one of frames where a buffer holds many: under GRO, the
-// kernel counts a dropped buffer once. What is missing must then be between one and 64 frames a buffer.
+// mergedDrops corrects the count of dropped buffers to one of frames where a buffer holds many:
+// under GRO, the kernel counts a dropped buffer once. What is missing must then be between one and
+// 64 frames a buffer.
 func (s *Session) mergedDrops(t *record.Trial, lost int64) {
 	if !s.arm.GRO {
 		return
@@ -264,8 +267,8 @@ func (s *Session) deviceDrops(t *record.Trial, m measured, lost int64) {
 		return
 	}
 	t.DeviceDropped = own + veth.XDPDropped + veth.Dropped
-	// DPDK's AF_PACKET driver does not read its socket's drop counter: whatever the veth handed on and the
-	// driver did not return was dropped at its ring.
+	// DPDK's AF_PACKET driver does not read its socket's drop counter: whatever the veth handed on and
+	// the driver did not return was dropped at its ring.
 	if s.arm.Name == "dpdk-af_packet" && t.DeviceDropped == 0 && lost > 0 {
 		t.DeviceDropped = uint64(lost)
 		t.Flags = joinFlags(t.Flags, "drops_inferred")
@@ -295,7 +298,8 @@ func (s *Session) costColumns(t *record.Trial, m measured) {
 	}
 	t.StealRatio = d.Core(s.env.RxCore, s.env.GenCore).StealRatio()
 	mem, info := d.Memory[dut], s.dut.ready()
-	// Memory shared with the kernel or the peer is resident too: a column of its own, it leaves the other.
+	// Memory shared with the kernel or the peer is resident too: a column of its own, it leaves the
+	// other.
 	t.MemUMEMBytes = math.Min(float64(info.UMEMBytes), float64(mem.Peak))
 	t.MemVMHWMBytes = float64(mem.Peak) - t.MemUMEMBytes
 	t.MemHugeBytes = float64(mem.Hugepages)

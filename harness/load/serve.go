@@ -31,8 +31,8 @@ type Ready struct {
 	Event string `json:"event"` // "ready"
 }
 
-// Serve makes a process a generator: it says ready, then answers each run on in with done on out, until
-// stop or the end of input. A failed run is answered too, and ends it.
+// Serve makes a process a generator: it says ready, then answers each run on in with done on out,
+// until stop or the end of input. A failed run is answered too, and ends it.
 func Serve(in io.Reader, out io.Writer, run func(context.Context, Run) (Done, error)) error {
 	events := json.NewEncoder(out)
 	if err := events.Encode(Ready{Event: "ready"}); err != nil {

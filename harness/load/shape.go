@@ -30,7 +30,8 @@ func (s Shape) FrameBytes() int {
 	return wire.HeaderSize + s.Items*(wire.ItemHeader+s.KeyBytes+s.ValueBytes)
 }
 
-// Frames are the numbered frames of one incarnation: global frame g is frame g/Lanes of lane g%Lanes.
+// Frames are the numbered frames of one incarnation: global frame g is frame g/Lanes of lane
+// g%Lanes.
 type Frames struct {
 	shape    Shape
 	digest   *wire.Digester
@@ -91,8 +92,8 @@ func (f *Frames) Put(dst []byte, g uint64) {
 	f.PutHeader(dst, g)
 }
 
-// PutHeader writes the numbers and the digest of global frame g into dst, which holds another frame of
-// the same Frames.
+// PutHeader writes the numbers and the digest of global frame g into dst, which holds another frame
+// of the same Frames.
 func (f *Frames) PutHeader(dst []byte, g uint64) {
 	le := binary.LittleEndian
 	lane, n := uint64(0), g

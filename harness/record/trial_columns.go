@@ -39,7 +39,8 @@ func identityColumns() []tcol {
 			Field: func(t *Trial) any { return &t.Role }},
 		{Name: "repeat", Doc: "Running number among equal trials.",
 			Field: func(t *Trial) any { return &t.Repeat }},
-		{Name: "attempt", Doc: "1, or more if the trial was repeated: its flags say what took the cores away (steal, contended).",
+		{Name: "attempt", Doc: "1, or more if the trial was repeated: the flags of the one before say what " +
+			"took the cores away (steal, contended).",
 			Field: func(t *Trial) any { return &t.Attempt }},
 		{Name: "seed", Doc: "hash(seed of the run, cell, repeat).",
 			Field: func(t *Trial) any { return &t.Seed }},
@@ -203,7 +204,7 @@ func rateColumns() []tcol {
 func cpuColumns() []tcol {
 	return []tcol{
 		{Name: "cpu_ns_rx_threads", Unit: "ns",
-			Doc:      "CPU time of the receiving process, all threads (its CPU clock, the scheduler's own nanoseconds).",
+			Doc:      "CPU time of the receiving process, all threads (its CPU clock).",
 			Measured: true, Field: func(t *Trial) any { return &t.CPUNSRxThreads }},
 		{Name: "cpu_ns_napi", Unit: "ns",
 			Doc:      "CPU time of the NAPI kernel thread (schedstat); 0 without one.",
@@ -238,7 +239,8 @@ func memoryColumns() []tcol {
 		{Name: "mem_socket_bytes", Unit: "bytes",
 			Doc:      "Kernel memory of its sockets at most (SO_MEMINFO, packet rings).",
 			Measured: true, Field: func(t *Trial) any { return &t.MemSocketBytes }},
-		{Name: "mem_umem_bytes", Unit: "bytes", Doc: "Packet memory shared with the kernel (AF_XDP, AF_PACKET) or the peer (memif).",
+		{Name: "mem_umem_bytes", Unit: "bytes",
+			Doc:      "Packet memory shared with the kernel (AF_XDP, AF_PACKET) or the peer (memif).",
 			Measured: true, Field: func(t *Trial) any { return &t.MemUMEMBytes }},
 		{Name: "mem_bound_bytes", Unit: "bytes",
 			Doc:      "What the configuration bounds the sum of the four to.",

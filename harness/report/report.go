@@ -1,5 +1,6 @@
-// Package report prints a run for people: the table of arms, a line a claim, and what would make the answer
-// tighter. It reads the same tables as the figures and computes nothing that is not in them.
+// Package report prints a run for people: the table of arms, a line a claim, and what would make
+// the answer tighter. It reads the same tables as the figures and computes nothing that is not in
+// them.
 package report
 
 import (
@@ -72,7 +73,8 @@ func arms(w io.Writer, res record.Results, rung string) error {
 		values[r][s.Metric] = s
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tw, "arm\tplacement\tM frames/s\tM items/s\tCPU ns/item\tmemory MB\tratio to %s [CI]\tflags\t\n", rung)
+	fmt.Fprintf(tw, "arm\tplacement\tM frames/s\tM items/s\tCPU ns/item\tmemory MB\t"+
+		"ratio to %s [CI]\tflags\t\n", rung)
 	cell := primaryCell(res)
 	for _, r := range rows(res, cell) {
 		if r.cell != cell {

@@ -56,9 +56,9 @@ const (
 	maxAttempts = 3
 )
 
-// disturbance names what took the cores away during a trial, or is "": the hypervisor, or other processes, which show
-// in the generator, for it spins from the window's beginning to its end. With the kernel's half beside it on
-// its core the generator has to give way by design.
+// disturbance names what took the cores away during a trial, or is "": the hypervisor, or other
+// processes, which show in the generator, for it spins from the window's beginning to its end. With
+// the kernel's half beside it on its core the generator has to give way by design.
 func disturbance(t *record.Trial) string {
 	if t.StealRatio > stealLimit {
 		return "steal"
@@ -91,8 +91,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// group runs f on a session of the group. A session that breaks is started once more; a group that cannot run
-// here, or breaks twice, gets a row that says so.
+// group runs f on a session of the group. A session that breaks is started once more; a group that
+// cannot run here, or breaks twice, gets a row that says so.
 func (r *Runner) group(ctx context.Context, g spec.Group, stage string, f func(Session) error) error {
 	r.now = stage
 	r.tell(g)
@@ -161,7 +161,8 @@ func (r *Runner) trial(ctx context.Context, g spec.Group, s Session, role string
 func (r *Runner) guard(t *record.Trial, g spec.Group) {
 	found := r.rates[g.Key()]
 	t.GeneratorLimited = found.ceiling > 0 && found.ceiling < 1.5*t.GoodputFPS
-	if t.Role != record.RoleSearch && strings.Contains(t.Flags, arm.FlagUnmerged) && t.Status == record.StatusOK {
+	if t.Role != record.RoleSearch && t.Status == record.StatusOK &&
+		strings.Contains(t.Flags, arm.FlagUnmerged) {
 		t.Status = record.StatusVoid
 		t.Reason = fmt.Sprintf("GRO merged only %.2f datagrams a buffer", t.SegmentsPerSKB)
 	}
@@ -202,7 +203,8 @@ func (r *Runner) search(ctx context.Context, g spec.Group, s Session) error {
 		if err != nil {
 			return err
 		}
-		// What counts is the rate that was offered: a generator that was held up says nothing about the rest.
+		// What counts is the rate that was offered: a generator that was held up says nothing about the
+		// rest.
 		find.observe(t.OfferedActualFPS, t.Status == record.StatusOK && t.LossRatio <= limits.LossLimit)
 	}
 	r.rates[g.Key()] = rate{lossFree: find.found(), ceiling: most.OfferedActualFPS}
@@ -235,7 +237,8 @@ func (r *Runner) block(ctx context.Context, b spec.Block, g spec.Group, s Sessio
 		asks = append(asks, ask{record.RoleAA, 1, overload}, ask{record.RoleAA, 2, overload})
 	}
 	for _, a := range asks {
-		if _, err := r.trial(ctx, g, s, a.role, b.Number, a.repeat, arm.Ask{FPS: a.fps, Window: window}); err != nil {
+		offer := arm.Ask{FPS: a.fps, Window: window}
+		if _, err := r.trial(ctx, g, s, a.role, b.Number, a.repeat, offer); err != nil {
 			return err
 		}
 	}

@@ -28,10 +28,12 @@ arms:
   - {name: reference, ceiling: true, what: w}
 search: {loss_limit: 0.005, precision: 0.05, bracket: [0.85, 0.95, 1.05, 1.15], overload: 1.5}
 profiles:
-  p: {minutes: 1, blocks: 6, trial_ms: 100, search_ms: 100, placements: [same, other], overload_blocks: 2, noise_pairs: true}
+  p: {minutes: 1, blocks: 6, trial_ms: 100, search_ms: 100, placements: [same, other],
+    overload_blocks: 2, noise_pairs: true}
 `
 
-// model is a receiver that takes frames up to a capacity and collapses beyond it, behind a generator with a ceiling.
+// model is a receiver that takes frames up to a capacity and collapses beyond it, behind a
+// generator with a ceiling.
 type model struct {
 	capacity, ceiling float64
 	noise             *rand.Rand
@@ -74,7 +76,7 @@ type outcome struct {
 }
 
 // execute runs the declaration on models of the given capacities.
-func execute(t *testing.T, ctx context.Context, open func(g spec.Group) (Session, error)) outcome {
+func execute(ctx context.Context, t *testing.T, open func(g spec.Group) (Session, error)) outcome {
 	t.Helper()
 	e, err := spec.Parse([]byte(declaration))
 	if err != nil {
@@ -112,7 +114,7 @@ func count(rows []record.Trial, match func(record.Trial) bool) (n int) {
 
 // The whole chain, from search to verdict: an arm twenty times as fast is found to be so.
 func TestRunFindsTheRatio(t *testing.T) {
-	out := execute(t, context.Background(), capacities(7, nil))
+	out := execute(context.Background(), t, capacities(7, nil))
 	if out.err != nil {
 		t.Fatal(out.err)
 	}
@@ -140,7 +142,7 @@ func TestRunFindsTheRatio(t *testing.T) {
 }
 
 func TestStolenTrialsAreRepeatedAtMostTwice(t *testing.T) {
-	out := execute(t, context.Background(), capacities(7, func() float64 { return 0.5 }))
+	out := execute(context.Background(), t, capacities(7, func() float64 { return 0.5 }))
 	if out.err != nil {
 		t.Fatal(out.err)
 	}
@@ -157,7 +159,7 @@ func TestStolenTrialsAreRepeatedAtMostTwice(t *testing.T) {
 
 func TestWhatCannotRunIsARow(t *testing.T) {
 	open := capacities(7, nil)
-	out := execute(t, context.Background(), func(g spec.Group) (Session, error) {
+	out := execute(context.Background(), t, func(g spec.Group) (Session, error) {
 		if g.Arm.Name == "fast" {
 			return nil, fmt.Errorf("open: %w", &packet.ErrUnavailable{What: "dpdk", Why: "not\ninstalled"})
 		}
@@ -178,7 +180,7 @@ func TestWhatCannotRunIsARow(t *testing.T) {
 
 func TestABrokenSessionIsStartedOnceMore(t *testing.T) {
 	open, opened := capacities(7, nil), 0
-	out := execute(t, context.Background(), func(g spec.Group) (Session, error) {
+	out := execute(context.Background(), t, func(g spec.Group) (Session, error) {
 		if g.Arm.Name == "slow" && g.Placement == "same" {
 			if opened++; opened == 1 {
 				return nil, errors.New("it crashed")
@@ -186,16 +188,17 @@ func TestABrokenSessionIsStartedOnceMore(t *testing.T) {
 		}
 		return open(g)
 	})
-	if out.err != nil || count(out.rows, func(r record.Trial) bool { return r.Status == record.StatusVoid }) > 0 {
+	void := func(r record.Trial) bool { return r.Status == record.StatusVoid }
+	if out.err != nil || count(out.rows, void) > 0 {
 		t.Errorf("one crash: %v", out.err)
 	}
-	out = execute(t, context.Background(), func(g spec.Group) (Session, error) {
+	out = execute(context.Background(), t, func(g spec.Group) (Session, error) {
 		if g.Arm.Name == "slow" {
 			return nil, errors.New("it always crashes")
 		}
 		return open(g)
 	})
-	if n := count(out.rows, func(r record.Trial) bool { return r.Status == record.StatusVoid }); out.err != nil || n != 2 {
+	if n := count(out.rows, void); out.err != nil || n != 2 {
 		t.Errorf("crashes for ever: %v, %d void rows", out.err, n)
 	}
 }
@@ -203,7 +206,7 @@ func TestABrokenSessionIsStartedOnceMore(t *testing.T) {
 func TestInterruptionStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	open, opened := capacities(7, nil), 0
-	out := execute(t, ctx, func(g spec.Group) (Session, error) {
+	out := execute(ctx, t, func(g spec.Group) (Session, error) {
 		if opened++; opened == 5 {
 			cancel()
 		}
@@ -223,7 +226,8 @@ func TestUnmergedGROIsVoid(t *testing.T) {
 	}
 }
 
-// The search ends within its precision below the capacity, wherever it starts and whatever the generator can do.
+// The search ends within its precision below the capacity, wherever it starts and whatever the
+// generator can do.
 func TestSearchConverges(t *testing.T) {
 	for _, c := range []struct{ capacity, goodput, ceiling float64 }{
 		{3e5, 6e5, 6e6}, {3e5, 1e3, 6e6}, {3e5, 0, 6e6}, {7e6, 6.5e6, 2.5e7}, {2e7, 1.2e7, 1.2e7}, {1e5, 5e6, 6e6},

@@ -2,9 +2,10 @@ package run
 
 import "math"
 
-// search finds the highest rate an arm takes without loss: it steps away from a first guess until it has a rate
-// that passes and one that fails, then halves the gap between them, on a logarithmic scale, until it is as tight as
-// asked. (RFC 2544 section 26.1 halves too; a geometric step spends the same effort on slow and fast arms.)
+// search finds the highest rate an arm takes without loss: it steps away from a first guess until
+// it has a rate that passes and one that fails, then halves the gap between them, on a logarithmic
+// scale, until it is as tight as asked. (RFC 2544 section 26.1 halves too; a geometric step spends
+// the same effort on slow and fast arms.)
 type search struct {
 	lo, hi    float64 // highest rate that passed, lowest that failed; 0 and +Inf while unknown
 	start     float64 // first guess, frames/s
@@ -71,7 +72,8 @@ func (s *search) observe(rate float64, lossFree bool) {
 	}
 }
 
-// found is the rate to build the bracket on: the highest that passed, or if none did the lowest asked.
+// found is the rate to build the bracket on: the highest that passed, or if none did the lowest
+// asked.
 func (s *search) found() float64 {
 	if s.lo > 0 {
 		return s.lo

@@ -64,7 +64,8 @@ func (f Factors) String() string {
 
 // Shape is what the generators send for these factors.
 func (f Factors) Shape() load.Shape {
-	return load.Shape{Items: f.Items, KeyBytes: f.KeyBytes, ValueBytes: f.ValueBytes, Lanes: f.Lanes, Mode: f.Mode}
+	return load.Shape{Items: f.Items, KeyBytes: f.KeyBytes, ValueBytes: f.ValueBytes, Lanes: f.Lanes,
+		Mode: f.Mode}
 }
 
 // with is the cell with one factor set to a value.

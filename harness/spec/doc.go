@@ -2,10 +2,12 @@
 //
 //	experiments/<name>/experiment.yaml --Load--> Experiment --Plan--> Plan
 //
-// The declaration is data and reads as a page of a paper: the question, the claims with their sources, the
-// arms one line each, the primary cell, the factors varied round it, and the profiles that say how much of
-// that to run. It is strict: an unknown key is an error with its line and the nearest key that exists.
+// The declaration is data and reads as a page of a paper: the question, the claims with their
+// sources, the arms one line each, the primary cell, the factors varied round it, and the profiles
+// that say how much of that to run. It is strict: an unknown key is an error with its line and the
+// nearest key that exists.
 //
-// A plan is a pure function of declaration, profile, selection and seed: which arm, placement and cell in
-// which block, in which order. Rates are not in it; they follow from the search at run time.
+// A plan is a pure function of declaration, profile, selection and seed: which arm, placement and
+// cell in which block, in which order. Rates are not in it; they follow from the search at run
+// time.
 package spec

@@ -56,7 +56,8 @@ type Claim struct {
 type Arm struct {
 	Name string `yaml:"name"`
 	What string `yaml:"what"`
-	// KernelHalf says that the arm's frames cross the kernel, so that it is measured in every placement.
+	// KernelHalf says that the arm's frames cross the kernel, so that it is measured in every
+	// placement.
 	KernelHalf bool `yaml:"kernel_half"`
 	// Ceiling marks a reference that is only ever measured at the generator's maximum.
 	Ceiling bool `yaml:"ceiling"`
@@ -96,7 +97,8 @@ type Profile struct {
 	Placements []string `yaml:"placements"`
 	Arms       []string `yaml:"arms"`   // empty: all
 	Slices     []string `yaml:"slices"` // factors; empty: none
-	// Bracket of the arms that the first claim does not name, and of the slices' cells; empty: Search.Bracket.
+	// Bracket of the arms that the first claim does not name, and of the slices' cells; empty:
+	// Search.Bracket.
 	OtherRates  []float64 `yaml:"other_bracket"`
 	SliceArms   []string  `yaml:"slice_arms"` // empty: as each slice says
 	SliceRates  []float64 `yaml:"slice_bracket"`
@@ -112,7 +114,8 @@ func (p Profile) Trial() time.Duration { return time.Duration(p.TrialMS) * time.
 // SearchTrial is the length of a trial of the search.
 func (p Profile) SearchTrial() time.Duration { return time.Duration(p.SearchMS) * time.Millisecond }
 
-// Load reads experiments/<name>/experiment.yaml under root. An unknown name's error lists what there is.
+// Load reads experiments/<name>/experiment.yaml under root. An unknown name's error lists what
+// there is.
 func Load(root, name string) (*Experiment, error) {
 	path := filepath.Join(root, name, File)
 	b, err := os.ReadFile(path)

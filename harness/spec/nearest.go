@@ -10,7 +10,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// Nearest is the candidate closest to name by edit distance, or "" if none is close enough to have been meant.
+// Nearest is the candidate closest to name by edit distance, or "" if none is close enough to have
+// been meant.
 func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", max(2, len(name)/2)+1
 	for _, c := range candidates {
@@ -44,7 +45,8 @@ func distance(a, b string) int {
 
 var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 
-// explain turns the YAML library's error into one line: where, what, and the nearest key that exists.
+// explain turns the YAML library's error into one line: where, what, and the nearest key that
+// exists.
 func explain(err error, source []byte) error {
 	var se yaml.Error
 	if !errors.As(err, &se) || se.GetToken() == nil {

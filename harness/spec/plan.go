@@ -116,8 +116,8 @@ func (e *Experiment) isPrimaryRung(arm string) bool {
 	return len(e.Claims) > 0 && e.Claims[0].Rung == arm
 }
 
-// bracket is the rates of an arm in a block: what the first claim names gets all of them, other arms may do
-// with fewer, and a ceiling is measured at the maximum only.
+// bracket is the rates of an arm in a block: what the first claim names gets all of them, other
+// arms may do with fewer, and a ceiling is measured at the maximum only.
 func (e *Experiment) bracket(a Arm, others []float64) []float64 {
 	named := len(e.Claims) > 0 && (e.Claims[0].Arm == a.Name || e.Claims[0].Rung == a.Name)
 	switch {
@@ -157,8 +157,8 @@ func (e *Experiment) sliceGroups(s Slice, p Profile, primary Factors) (groups []
 	return groups, nil
 }
 
-// TrialSeed is the seed of one trial: hash(seed, cell, repeat), so that a trial's randomness does not depend
-// on what ran before it.
+// TrialSeed is the seed of one trial: hash(seed, cell, repeat), so that a trial's randomness does
+// not depend on what ran before it.
 func (p *Plan) TrialSeed(g Group, repeat int) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d/%s/%d", p.Seed, g.Key(), repeat)

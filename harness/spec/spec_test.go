@@ -101,7 +101,8 @@ func TestErrorsSayWhereAndWhatWasMeant(t *testing.T) {
 	_, noArm := e.Plan(Selection{Profile: "quick", Arms: []string{"socket-rcv"}})
 	_, badKey := Parse([]byte("name: x\nquestion: y\narms:\n  - {name: a, wath: b}\n"))
 	_, badSyntax := Parse([]byte("name: [x\n"))
-	_, badPlacement := Parse([]byte(valid + "profiles: {p: {blocks: 1, trial_ms: 100, search_ms: 100, placements: [sane]}}\n"))
+	_, badPlacement := Parse([]byte(valid +
+		"profiles: {p: {blocks: 1, trial_ms: 100, search_ms: 100, placements: [sane]}}\n"))
 	_, badFactor := Parse([]byte(valid + "slices: [{factor: brst, values: ['1'], arms: [a]}]\n"))
 	_, badItems := Parse([]byte(valid + "slices: [{factor: items, values: ['99'], arms: [a]}]\n"))
 	for _, c := range []struct {

@@ -65,8 +65,8 @@ func RunIngest(c IngestConfig, in io.Reader, out io.Writer) error {
 	return d.loop(commands(in))
 }
 
-// TellUnavailable says on stdout what this machine lacks, if that is what err is about: whoever started the process
-// cannot see its error's type.
+// TellUnavailable says on stdout what this machine lacks, if that is what err is about: whoever
+// started the process cannot see its error's type.
 func TellUnavailable(events *json.Encoder, err error) {
 	if un := (*packet.ErrUnavailable)(nil); errors.As(err, &un) {
 		// The error itself is on its way to stderr.
@@ -273,8 +273,8 @@ func (d *dut) take(s *snapshot) {
 	s.mallocs = m.Mallocs
 }
 
-// monotonic reads CLOCK_MONOTONIC without a system call: Go's own monotonic clock is the same one, from another
-// origin.
+// monotonic reads CLOCK_MONOTONIC without a system call: Go's own monotonic clock is the same one,
+// from another origin.
 func monotonic() func() int64 {
 	var ts unix.Timespec
 	// CLOCK_MONOTONIC always exists; its error can only be a bad address.

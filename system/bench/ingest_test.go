@@ -21,7 +21,8 @@ type rig struct {
 	t  *testing.T
 	tx *memory.Port
 	rx *memory.Port
-	// clock is what the device under test reads; it moves by a microsecond a look, and by leaps of the test's.
+	// clock is what the device under test reads; it moves by a microsecond a look, and by leaps of the
+	// test's.
 	clock atomic.Int64
 	in    *io.PipeWriter
 	out   *bufio.Scanner
@@ -120,7 +121,8 @@ func (r *rig) pass(deadline int64) {
 
 const deadline = int64(time.Hour)
 
-// Frames after the deadline are not in the frozen counters; each trial starts from zero, in lanes of its own.
+// Frames after the deadline are not in the frozen counters; each trial starts from zero, in lanes
+// of its own.
 func TestTrialsOfADeviceUnderTest(t *testing.T) {
 	r := start(t, false)
 	for trial := uint32(1); trial <= 2; trial++ {

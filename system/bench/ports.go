@@ -105,6 +105,7 @@ type dpdkPort struct {
 	dev *dpdk.Device
 }
 
+// Close implements packet.Port.
 func (p dpdkPort) Close() error {
 	if err := p.dev.Close(); err != nil {
 		return err

@@ -18,7 +18,7 @@ type Ready struct {
 	Event       string `json:"event"` // "ready"
 	PID         int    `json:"pid"`
 	TID         int    `json:"tid"`             // the polling thread
-	BufferBytes int64  `json:"buffer_bytes"`    // receive buffering in front of the pipeline: socket buffer or rings
+	BufferBytes int64  `json:"buffer_bytes"`    // in front of the pipeline: socket buffer or rings
 	RingFrames  int64  `json:"ring_frames"`     // frames those rings hold; 0 if they are counted in bytes
 	UMEMBytes   int64  `json:"umem_bytes"`      // memory shared with the kernel (AF_XDP) or the peer (memif)
 	BoundBytes  int64  `json:"mem_bound_bytes"` // what the configuration bounds this process's buffers to
@@ -26,7 +26,8 @@ type Ready struct {
 	EALArgs     string `json:"eal_args"`
 }
 
-// Unavailable is the first and only event of a process that this machine cannot run: a packet.ErrUnavailable.
+// Unavailable is the first and only event of a process that this machine cannot run: a
+// packet.ErrUnavailable.
 type Unavailable struct {
 	Event string `json:"event"` // "unavailable"
 	What  string `json:"what"`

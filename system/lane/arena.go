@@ -3,9 +3,9 @@ package lane
 import "encoding/binary"
 
 // arena is a ring of bytes. Allocations are freed in any order, and their room comes back in the
-// order of allocation: a lane's frames arrive nearly in order and are trimmed in order, so that little
-// is ever held back. It keeps consecutive frames adjacent, which fixed slots of the largest size would
-// not, and so stays in the cache when frames are small.
+// order of allocation: a lane's frames arrive nearly in order and are trimmed in order, so that
+// little is ever held back. It keeps consecutive frames adjacent, which fixed slots of the largest
+// size would not, and so stays in the cache when frames are small.
 //
 // Each allocation is preceded by a word: its size in the ring, and whether it is free.
 type arena struct {

@@ -6,8 +6,8 @@ import (
 	"metronome/system/wire"
 )
 
-// Counters account for every frame handed to an [Ingest]: Frames equals Heartbeats plus the sum of Bad
-// plus Duplicate plus Refused plus Released plus Queued plus Abandoned.
+// Counters account for every frame handed to an [Ingest]: Frames equals Heartbeats plus the sum of
+// Bad plus Duplicate plus Refused plus Released plus Queued plus Abandoned.
 type Counters struct {
 	Frames     uint64 // frames handed in
 	Bytes      uint64 // their bytes
@@ -22,7 +22,8 @@ type Counters struct {
 	Lost       uint64 // frames given up; they never arrived, so they are in no sum
 }
 
-// Ingest is the pipeline of one ingest core: verify, find the lane, place. It belongs to one goroutine.
+// Ingest is the pipeline of one ingest core: verify, find the lane, place. It belongs to one
+// goroutine.
 type Ingest struct {
 	opener wire.Opener
 	cfg    Config

@@ -20,7 +20,8 @@ func digester(t testing.TB) *wire.Digester {
 	return d
 }
 
-// stream makes n consecutive frames of lane 0 of proxy 1, incarnation 1; sizes and item counts vary.
+// stream makes n consecutive frames of lane 0 of proxy 1, incarnation 1; sizes and item counts
+// vary.
 func stream(t testing.TB, d *wire.Digester, n int, rng *rand.Rand) [][]byte {
 	t.Helper()
 	frames := make([][]byte, n)
@@ -75,9 +76,9 @@ func balance(t *testing.T, n Counters) {
 	}
 }
 
-// Goal: whatever the network does, a lane ends with the sender's frames, in order, under the chain that
-// in-order arrival gives. Method: shuffle within a span, duplicate, lose and repeat what Gaps names, trim
-// at random; compare with the stream itself.
+// Goal: whatever the network does, a lane ends with the sender's frames, in order, under the chain
+// that in-order arrival gives. Method: shuffle within a span, duplicate, lose and repeat what Gaps
+// names, trim at random; compare with the stream itself.
 func TestAnyArrivalOrderGivesTheSameLane(t *testing.T) {
 	d := digester(t)
 	for seed := range uint64(50) {
@@ -128,7 +129,8 @@ func TestAnyArrivalOrderGivesTheSameLane(t *testing.T) {
 	}
 }
 
-// arrivals picks frames as a bad network would: those around the mark, shuffled, a quarter lost, some twice.
+// arrivals picks frames as a bad network would: those around the mark, shuffled, a quarter lost,
+// some twice.
 func arrivals(rng *rand.Rand, r *Receiver, n int) (order []int) {
 	from := int(r.Mark().Frames)
 	for i := max(0, from-3); i < min(n, from+40); i++ {
@@ -319,7 +321,8 @@ func FuzzPlace(f *testing.F) {
 	})
 }
 
-// BenchmarkIngest is the whole pipeline without a port: what one core could do if frames came for free.
+// BenchmarkIngest is the whole pipeline without a port: what one core could do if frames came for
+// free.
 func BenchmarkIngest(b *testing.B) {
 	for _, items := range []int{1, 4, 16, wire.MaxPayload / 24} {
 		b.Run(fmt.Sprintf("items=%d", items), func(b *testing.B) {

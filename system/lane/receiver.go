@@ -158,12 +158,13 @@ func (r *Receiver) Heartbeat(h *wire.Header) {
 	}
 }
 
-// makeRoom allocates for the frame at the mark, evicting the oldest frames that wait beyond it. Without
-// this, early frames could fill the arena and keep out the one frame that would let them go.
+// makeRoom allocates for the frame at the mark, evicting the oldest frames that wait beyond it.
+// Without this, early frames could fill the arena and keep out the one frame that would let them
+// go.
 func (r *Receiver) makeRoom(n int) (off int, ok bool) {
 	for !ok {
-		oldest, any := r.arena.oldest()
-		if !any {
+		oldest, found := r.arena.oldest()
+		if !found {
 			return 0, false
 		}
 		var h wire.Header
@@ -194,8 +195,8 @@ func (r *Receiver) pass(s *slot, h *wire.Header) {
 	s.chain = r.mark.Chain
 }
 
-// advance moves the mark over frames that came early. One that contradicts its predecessor is thrown
-// out, to be asked for again.
+// advance moves the mark over frames that came early. One that contradicts its predecessor is
+// thrown out, to be asked for again.
 func (r *Receiver) advance() {
 	var h wire.Header
 	for r.waiting > 0 {
@@ -249,8 +250,8 @@ func (r *Receiver) Frame(n uint64) []byte {
 	return r.arena.buf[s.off : s.off+s.length : s.off+s.length]
 }
 
-// Chain is the chain digest up to and including the held frame of the given number, once the mark has
-// passed it.
+// Chain is the chain digest up to and including the held frame of the given number, once the mark
+// has passed it.
 func (r *Receiver) Chain(n uint64) (chain uint64, ok bool) {
 	s := &r.slots[n&r.mask]
 	if s.frame != n+1 || n >= r.mark.Frames {

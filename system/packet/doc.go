@@ -10,10 +10,10 @@
 //     lowest door (AF_XDP, AF_PACKET)
 //   - packet/memory: in one process, for tests and the simulator
 //
-// Frames are borrowed in bursts because both ends of the idea demand it: a poll-mode driver hands out
-// its own buffers and wants them back together, and one call a burst is what makes the cost of a
-// call into C (about 45 ns) vanish (DPDK Programmer's Guide, "Poll Mode Driver").
+// Frames are borrowed in bursts because both ends of the idea demand it: a poll-mode driver hands
+// out its own buffers and wants them back together, and one call a burst is what makes the cost of
+// a call into C (about 45 ns) vanish (DPDK Programmer's Guide, "Poll Mode Driver").
 //
-// The package does not retransmit, order, authenticate or account for frames lost on the way; package
-// lane does.
+// The package does not retransmit, order, authenticate or account for frames lost on the way;
+// package lane does.
 package packet

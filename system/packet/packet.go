@@ -31,8 +31,8 @@ type Port interface {
 	Close() error
 }
 
-// Stats counts what a port saw since it was opened. Counters that an implementation cannot read stay
-// zero and are named in its package documentation.
+// Stats counts what a port saw since it was opened. Counters that an implementation cannot read
+// stay zero and are named in its package documentation.
 type Stats struct {
 	RxFrames  uint64 // frames handed to the caller of Recv
 	RxBytes   uint64 // bytes of those frames (UDP payload)
@@ -51,8 +51,8 @@ type Stats struct {
 	TxErrors uint64 // frames an error kept from leaving
 }
 
-// ErrUnavailable says that this machine or this build cannot provide a kind of port. Callers skip or
-// mark the arm; they test for it with errors.As.
+// ErrUnavailable says that this machine or this build cannot provide a kind of port. Callers skip
+// or mark the arm; they test for it with errors.As.
 type ErrUnavailable struct {
 	What string // the thing that is missing: "dpdk", "af_xdp", "multicast route", …
 	Why  string // what was tried and what it answered

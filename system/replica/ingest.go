@@ -7,8 +7,8 @@ import (
 	"metronome/system/packet"
 )
 
-// IngestCore joins a port and the lanes that one core serves. It belongs to one goroutine, which should be
-// locked to a thread pinned to a CPU.
+// IngestCore joins a port and the lanes that one core serves. It belongs to one goroutine, which
+// should be locked to a thread pinned to a CPU.
 type IngestCore struct {
 	Port  packet.Port
 	Lanes *lane.Ingest
@@ -27,8 +27,8 @@ func NewIngestCore(port packet.Port, lanes *lane.Ingest, burst int) (*IngestCore
 	return &IngestCore{Port: port, Lanes: lanes, frames: make([][]byte, burst)}, nil
 }
 
-// Poll takes one burst through the pipeline and returns how many frames it held. What reaches the watermark
-// is released at once: nothing consumes it yet.
+// Poll takes one burst through the pipeline and returns how many frames it held. What reaches the
+// watermark is released at once: nothing consumes it yet.
 func (c *IngestCore) Poll() (int, error) {
 	n, err := c.receive()
 	if n == 0 {
@@ -41,8 +41,8 @@ func (c *IngestCore) Poll() (int, error) {
 	return n, err
 }
 
-// Discard takes one burst and throws it away unseen: the pipeline's null, to measure what a port costs by
-// itself.
+// Discard takes one burst and throws it away unseen: the pipeline's null, to measure what a port
+// costs by itself.
 func (c *IngestCore) Discard() (int, error) { return c.receive() }
 
 func (c *IngestCore) receive() (int, error) {

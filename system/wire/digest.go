@@ -104,8 +104,8 @@ func (d *Digester) Header(frame []byte) uint64 {
 func (d *Digester) Payload(items []byte) uint64 {
 	switch d.mode {
 	case ModeXXH3:
-		// Seeding XXH3 of more than 240 bytes prepares a secret each time; the seeded header digest covers
-		// this hash anyway.
+		// Seeding XXH3 of more than 240 bytes prepares a secret each time; the seeded header digest
+		// covers this hash anyway.
 		return xxh3.Hash(items) ^ d.payloadSeed
 	case ModeCRC32C:
 		return uint64(crc32.Update(uint32(d.payloadSeed), castagnoli, items))

@@ -27,8 +27,9 @@
 //	    72     -  items         the payload
 //
 // The digest has two levels. H(payload) stands in the header and the digest covers the header, so
-// one flipped bit anywhere fails; a repair, whose marks have moved on, is stamped again for the price
-// of 64 bytes; and a load generator hashes only the header over a payload prepared beforehand.
+// one flipped bit anywhere fails; a repair, whose marks have moved on, is stamped again for the
+// price of 64 bytes; and a load generator hashes only the header over a payload prepared
+// beforehand.
 //
 // # Item
 //
@@ -43,18 +44,18 @@
 //	     -     -  key
 //	     -     -  value
 //
-// A value that does not fit in a frame travels as fragments, one a frame, all numbered as the one item
-// they are; count is 0 in every fragment but the last (PROTOCOL R6: a fragmented value is one item to
-// watermark and cut).
+// A value that does not fit in a frame travels as fragments, one a frame, all numbered as the one
+// item they are; count is 0 in every fragment but the last (PROTOCOL R6: a fragmented value is one
+// item to watermark and cut).
 //
 // # What a digest promises
 //
 // Mode xxh3 (the default) and crc32c detect damage and keep out strangers who do not try: they are
-// seeded by the cluster key, but they are not MACs, and whoever watches the network can forge them. Mode mac is
-// a MAC: AES-128-CMAC (RFC 4493), cut to 64 bits. It was chosen over GMAC because it needs no nonce,
-// and a restamped repair would repeat one; over HMAC-SHA-256 because a header is four AES blocks but
-// two to four compressions; and because every server CPU has AES instructions. Mode none is for measuring what
-// the others cost.
+// seeded by the cluster key, but they are not MACs, and whoever watches the network can forge them.
+// Mode mac is a MAC: AES-128-CMAC (RFC 4493), cut to 64 bits. It was chosen over GMAC because it
+// needs no nonce, and a restamped repair would repeat one; over HMAC-SHA-256 because a header is
+// four AES blocks but two to four compressions; and because every server CPU has AES instructions.
+// Mode none is for measuring what the others cost.
 //
 // The package does not know sockets, lanes' state, or the meaning of items.
 package wire

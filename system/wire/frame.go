@@ -26,7 +26,8 @@ func Seal(frame []byte, h *Header, d *Digester) error {
 	return nil
 }
 
-// Restamp marks a sealed frame as a repair that carries the lane's present marks. It hashes the header only.
+// Restamp marks a sealed frame as a repair that carries the lane's present marks. It hashes the
+// header only.
 func Restamp(frame []byte, highWater, tail uint64, d *Digester) {
 	_ = frame[HeaderSize-1]
 	frame[5] |= FlagRepair
@@ -42,8 +43,8 @@ type Opener struct {
 }
 
 // Open decodes frame's header into h and verifies everything that needs no lane: magic, version,
-// cluster, mode, length, digest, type, payload hash, and every item's bounds. h is meaningful only if
-// Open returns [OK].
+// cluster, mode, length, digest, type, payload hash, and every item's bounds. h is meaningful only
+// if Open returns [OK].
 func (o *Opener) Open(frame []byte, h *Header) Cause {
 	if len(frame) < HeaderSize {
 		return BadShort

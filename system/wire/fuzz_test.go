@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Open never panics or reads outside, and whatever it accepts decodes item by item to its end and encodes
-// back to the same bytes.
+// Open never panics or reads outside, and whatever it accepts decodes item by item to its end and
+// encodes back to the same bytes.
 func FuzzOpen(f *testing.F) {
 	d := testDigester(f, ModeNone)
 	frame, _ := sampleFrame(f, d)

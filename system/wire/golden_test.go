@@ -76,8 +76,8 @@ func sampleFrame(t testing.TB, d *Digester) ([]byte, Header) {
 	return frame, h
 }
 
-// Goal: the drawing in doc.go is the truth about the bytes. Method: encode a header whose fields all
-// differ and read every field back at the place the drawing gives it.
+// Goal: the drawing in doc.go is the truth about the bytes. Method: encode a header whose fields
+// all differ and read every field back at the place the drawing gives it.
 func TestHeaderIsAsDrawn(t *testing.T) {
 	frame, h := sampleFrame(t, testDigester(t, ModeXXH3))
 	want := map[string]uint64{

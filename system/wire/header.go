@@ -63,7 +63,8 @@ func (h *Header) Put(b []byte) {
 	le.PutUint64(b[DigestOffset:], h.Digest)
 }
 
-// Get reads h from b[:HeaderSize] and checks nothing: use [Opener.Open] on what a network delivered.
+// Get reads h from b[:HeaderSize] and checks nothing: use [Opener.Open] on what a network
+// delivered.
 func (h *Header) Get(b []byte) {
 	_ = b[HeaderSize-1]
 	le := binary.LittleEndian

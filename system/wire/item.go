@@ -32,8 +32,8 @@ const (
 	fragmentSize = 8
 )
 
-// Item is one client operation, or one fragment of it. Key and Value of a decoded item are slices of
-// the frame it came from.
+// Item is one client operation, or one fragment of it. Key and Value of a decoded item are slices
+// of the frame it came from.
 type Item struct {
 	Op    Op
 	Key   []byte // 1 to MaxKey bytes
@@ -93,7 +93,8 @@ func fragmentFits(total, offset uint32, n int) bool {
 	return n > 0 && total <= MaxValue && uint64(offset)+uint64(n) <= uint64(total)
 }
 
-// AppendItem appends it to dst. It fails, leaving dst as it was, on an item no receiver would accept.
+// AppendItem appends it to dst. It fails, leaving dst as it was, on an item no receiver would
+// accept.
 func AppendItem(dst []byte, it *Item) ([]byte, error) {
 	if err := it.check(); err != nil {
 		return dst, err
@@ -166,8 +167,8 @@ func extensions(op Op, flags byte, value int) (size int, ok bool) {
 	return size, true
 }
 
-// DecodeItem reads the item at the start of b into it and returns the bytes it occupies. ok is false
-// if the item is malformed or does not fit into b; it is then undefined.
+// DecodeItem reads the item at the start of b into it and returns the bytes it occupies. ok is
+// false if the item is malformed or does not fit into b; it is then undefined.
 func DecodeItem(b []byte, it *Item) (n int, ok bool) {
 	ext, key, value, ok := layout(b)
 	if !ok {
@@ -201,8 +202,8 @@ func (it *Item) getExtensions(b []byte, value int) bool {
 	return true
 }
 
-// walk checks every item header of a payload: each in bounds, lengths adding up to the payload, as many
-// completed as count says, and a fragment alone in its frame.
+// walk checks every item header of a payload: each in bounds, lengths adding up to the payload, as
+// many completed as count says, and a fragment alone in its frame.
 func walk(payload []byte, count int) bool {
 	items, at := 0, 0
 	for at < len(payload) {
@@ -246,8 +247,9 @@ func walkFragment(payload []byte, count int) bool {
 	return (count == 1) == it.Completes() && count <= 1
 }
 
-// NextFragment is the part of it, a whole put or compare-and-set, that starts at offset and fits into
-// room bytes. The caller sends fragments until Completes. It fails if not even one byte of value fits.
+// NextFragment is the part of it, a whole put or compare-and-set, that starts at offset and fits
+// into room bytes. The caller sends fragments until Completes. It fails if not even one byte of
+// value fits.
 func NextFragment(it *Item, offset, room int) (Item, error) {
 	part := *it
 	part.Fragment, part.Total, part.Offset = true, uint32(len(it.Value)), uint32(offset)

@@ -153,8 +153,8 @@ func TestRunShowCheckDiffFigures(t *testing.T) {
 	if s := lab(t, dir, "check", "--strict", "ingest-11x"); s.status != 2 {
 		t.Errorf("check --strict of what is not judged: status %d", s.status)
 	}
-	if s := lab(t, dir, "diff", "ingest-11x", "ingest-11x"); s.status != 0 || !strings.Contains(s.out, "1.000") ||
-		strings.Contains(s.out, "hosts differ") {
+	if s := lab(t, dir, "diff", "ingest-11x", "ingest-11x"); s.status != 0 ||
+		!strings.Contains(s.out, "1.000") || strings.Contains(s.out, "hosts differ") {
 		t.Errorf("diff: %q", s.out)
 	}
 	if s := lab(t, dir, "figures"); s.status != 0 || !strings.Contains(s.out, "throughput.pdf") {
@@ -163,8 +163,8 @@ func TestRunShowCheckDiffFigures(t *testing.T) {
 	nothingLeft(t)
 }
 
-// An interrupted run keeps its rows, says so, and leaves nothing on the host; nor does a killed one, once the next
-// run has started.
+// An interrupted run keeps its rows, says so, and leaves nothing on the host; nor does a killed
+// one, once the next run has started.
 func TestInterruptedRuns(t *testing.T) {
 	needsRoot(t)
 	dir := workplace(t)
@@ -217,8 +217,8 @@ func waitForRows(t *testing.T, dir string) {
 	t.Fatal("no row was written")
 }
 
-// nothingLeft looks for namespaces, state files and sockets of testbeds whose owner is gone. Other tests may be
-// running their own.
+// nothingLeft looks for namespaces, state files and sockets of testbeds whose owner is gone. Other
+// tests may be running their own.
 func nothingLeft(t *testing.T) {
 	t.Helper()
 	states, _ := filepath.Glob("/run/metronome/*.json")

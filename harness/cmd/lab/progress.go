@@ -12,7 +12,8 @@ import (
 	"metronome/harness/run"
 )
 
-// progress is a bar with the time left on a terminal, and a line a stage and every so often elsewhere.
+// progress is a bar with the time left on a terminal, and a line a stage and every so often
+// elsewhere.
 type progress struct {
 	out   io.Writer
 	bar   *progressbar.ProgressBar

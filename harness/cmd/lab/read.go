@@ -19,11 +19,11 @@ import (
 	"metronome/harness/testbed"
 )
 
-// findRun reads a run by its folder, by EXPERIMENT (its newest run, or else the committed reference) or by
-// EXPERIMENT/RUN.
+// findRun reads a run by its folder, by EXPERIMENT (its newest run, or else the committed
+// reference) or by EXPERIMENT/RUN.
 func findRun(what string) (record.Results, error) {
-	for _, dir := range []string{what, filepath.Join(resultsDir, what), filepath.Join(resultsDir, what, "latest"),
-		filepath.Join(resultsDir, what, "reference")} {
+	of := filepath.Join(resultsDir, what)
+	for _, dir := range []string{what, of, filepath.Join(of, "latest"), filepath.Join(of, "reference")} {
 		if _, err := os.Stat(filepath.Join(dir, "manifest.json")); err == nil {
 			return record.ReadRun(dir)
 		}
@@ -35,12 +35,14 @@ func findRun(what string) (record.Results, error) {
 	if near := spec.Nearest(what, append(known, spec.List(experimentsDir)...)); near != "" {
 		return record.Results{}, fmt.Errorf("no run %q: did you mean %s?", what, near)
 	}
-	return record.Results{}, fmt.Errorf("no run %q under %s; next: make experiment NAME=%s", what, resultsDir, what)
+	return record.Results{}, fmt.Errorf("no run %q under %s; next: make experiment NAME=%s", what,
+		resultsDir, what)
 }
 
 func listCommand() *cobra.Command {
 	var names bool
-	cmd := &cobra.Command{Use: "list", Short: "List the experiments: question, claim, minutes", Args: cobra.NoArgs,
+	cmd := &cobra.Command{Use: "list", Short: "List the experiments: question, claim, minutes",
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			for _, name := range spec.List(experimentsDir) {
 				if names {
@@ -126,7 +128,8 @@ func checkCommand() *cobra.Command {
 			}
 			return nil
 		}}
-	cmd.Flags().BoolVar(&strict, "strict", false, "exit 0, 1 or 2 as the primary claims are reproduced, not, or undecided")
+	cmd.Flags().BoolVar(&strict, "strict", false,
+		"exit 0, 1 or 2 as the primary claims are reproduced, not, or undecided")
 	return cmd
 }
 
@@ -158,14 +161,15 @@ func warnDifferences(a, b record.Manifest) {
 		return
 	}
 	for _, f := range testbed.FactList() {
-		if x, y := a.Hosts[0].Facts[f.Name], b.Hosts[0].Facts[f.Name]; x != y && !slices.Contains(volatile, f.Name) {
+		x, y := a.Hosts[0].Facts[f.Name], b.Hosts[0].Facts[f.Name]
+		if x != y && !slices.Contains(volatile, f.Name) {
 			fmt.Printf("warning: hosts differ: %s is %q and %q\n", f.Name, x, y)
 		}
 	}
 }
 
 // volatile facts differ between any two runs.
-var volatile = []string{"load", "loadavg", "load_average", "memory_free_bytes", "uptime", "mem_available"}
+var volatile = []string{"load_1m", "hugepages_2mib", "hugepages_2mib_free", "cpu_mhz"}
 
 func printDiff(a, b record.Results) error {
 	type key struct{ arm, placement, cell, metric string }
@@ -187,8 +191,8 @@ func printDiff(a, b record.Results) error {
 }
 
 func figuresCommand() *cobra.Command {
-	return &cobra.Command{Use: "figures", Short: "Redraw every figure from the committed reference, or else the newest run",
-		Args: cobra.NoArgs,
+	return &cobra.Command{Use: "figures", Args: cobra.NoArgs,
+		Short: "Redraw every figure from the committed reference, or else the newest run",
 		RunE: func(*cobra.Command, []string) error {
 			for _, name := range spec.List(experimentsDir) {
 				if err := drawFigures(name); err != nil {

@@ -33,8 +33,9 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run EXPERIMENT",
 		Short: "Measure an experiment and judge its claims",
-		Long: `Measure an experiment and judge its claims. Exits 0 when the run completed and its rows are valid, whatever
-the verdict; see check --strict for the verdict as a status. Ctrl-C keeps what was measured, marked partial.`,
+		Long: `Measure an experiment and judge its claims. Exits 0 when the run completed and its rows are
+valid, whatever the verdict; see check --strict for the verdict as a status. Ctrl-C keeps what was
+measured, marked partial.`,
 		Example: `  lab run ingest-11x                                   the quick profile
   lab run ingest-11x --profile=full
   lab run ingest-11x --arms=dpdk-memif,socket-recv
@@ -49,7 +50,8 @@ the verdict; see check --strict for the verdict as a status. Ctrl-C keeps what w
 	f.StringSliceVar(&o.Arms, "arms", nil, "only these arms, comma-separated")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of the order of trials; 0: from the declaration")
 	f.StringVar(&o.inventory, "inventory", "", "hosts to run on (only this machine is supported yet)")
-	f.BoolVar(&o.dry, "dry-run", false, "print the plan, its minutes and the changes to this host; change nothing")
+	f.BoolVar(&o.dry, "dry-run", false,
+		"print the plan, its minutes and the changes to this host; change nothing")
 	return cmd
 }
 

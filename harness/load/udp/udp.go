@@ -1,6 +1,6 @@
-// Package udp lends the paced sender of load/memif a kernel socket: frames of one length leave as segmented
-// datagrams (GSO). It exists for the loopback rung, where the kernel never splits what GSO joined; over a real device,
-// load/xdp is ten times faster.
+// Package udp lends the paced sender of load/memif a kernel socket: frames of one length leave as
+// segmented datagrams (GSO). It exists for the loopback rung, where the kernel never splits what
+// GSO joined; over a real device, load/xdp is ten times faster.
 package udp
 
 import (
@@ -13,14 +13,16 @@ import (
 	"metronome/system/wire"
 )
 
-// Port is a socket behind the sender's interface. Lanes are not told apart: all frames leave from one port.
+// Port is a socket behind the sender's interface. Lanes are not told apart: all frames leave from
+// one port.
 type Port struct {
 	packet.Port
 	out    []dpdk.Out
 	frames [][]byte
 }
 
-// Open opens a socket that sends from source to destination through the device, and a buffer for burst frames.
+// Open opens a socket that sends from source to destination through the device, and a buffer for
+// burst frames.
 func Open(device string, source, destination netip.AddrPort, burst int) (*Port, error) {
 	if burst < 1 || burst > packet.MaxBurst {
 		return nil, fmt.Errorf("udp: a burst of %d frames: use 1 to %d", burst, packet.MaxBurst)

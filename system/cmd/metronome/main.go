@@ -1,5 +1,5 @@
-// Command metronome is the store's one binary. Today it holds the device under test of the ingest experiment;
-// replica, proxy, edge and the rest join it as they are built.
+// Command metronome is the store's one binary. Today it holds the device under test of the ingest
+// experiment; replica, proxy, edge and the rest join it as they are built.
 package main
 
 import (

@@ -1,6 +1,6 @@
-// Package memory is packet.Port inside one process: a hub that copies every frame sent on one of its
-// ports to all the others, as a multicast group does. It is for tests and examples; it loses frames only
-// where a real port would, at a full ring, and never reorders.
+// Package memory is packet.Port inside one process: a hub that copies every frame sent on one of
+// its ports to all the others, as a multicast group does. It is for tests and examples; it loses
+// frames only where a real port would, at a full ring, and never reorders.
 package memory
 
 import (

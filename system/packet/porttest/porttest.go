@@ -1,4 +1,5 @@
-// Package porttest holds what every packet.Port must do, to be called from each implementation's tests.
+// Package porttest holds what every packet.Port must do, to be called from each implementation's
+// tests.
 package porttest
 
 import (
@@ -14,8 +15,8 @@ import (
 // emptyPolls is how many empty Recv calls in a row mean that nothing more will come.
 const emptyPolls = 200
 
-// Exchange sends count frames of varying lengths and contents in bursts and checks that the same bytes arrive in
-// the same order. idle is called after an empty poll; it may sleep or be nil.
+// Exchange sends count frames of varying lengths and contents in bursts and checks that the same
+// bytes arrive in the same order. idle is called after an empty poll; it may sleep or be nil.
 func Exchange(t *testing.T, tx, rx packet.Port, count int, idle func()) {
 	t.Helper()
 	want := make([][]byte, count)
@@ -75,9 +76,9 @@ func receive(t *testing.T, rx packet.Port, burst [][]byte, idle func(), each fun
 
 const cluster = 0xC1
 
-// Hostile sends garbage, truncated, foreign, wrong-version and bit-flipped frames among good ones through the
-// ports into the ingest pipeline, and checks that each is dropped and counted by its cause, and the good ones
-// accepted.
+// Hostile sends garbage, truncated, foreign, wrong-version and bit-flipped frames among good ones
+// through the ports into the ingest pipeline, and checks that each is dropped and counted by its
+// cause, and the good ones accepted.
 func Hostile(t *testing.T, tx, rx packet.Port, idle func()) {
 	t.Helper()
 	d, err := wire.NewDigester(wire.ModeXXH3, []byte("porttest"))
@@ -188,8 +189,8 @@ func restamp(f []byte, d *wire.Digester) []byte {
 	return f
 }
 
-// Allocations fails if moving a frame through the ports, or reading their counters, allocates. Each run sends one burst and receives
-// until it is through.
+// Allocations fails if moving a frame through the ports, or reading their counters, allocates. Each
+// run sends one burst and receives until it is through.
 func Allocations(t *testing.T, tx, rx packet.Port) {
 	t.Helper()
 	frames := [][]byte{make([]byte, 96), make([]byte, 96), make([]byte, 96), make([]byte, 96)}

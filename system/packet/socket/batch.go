@@ -120,8 +120,8 @@ func (b *batch) next() []byte {
 	return f
 }
 
-// segmentSize reads the UDP_GRO control message: the length of all datagrams merged but the last, or 0
-// if nothing was merged.
+// segmentSize reads the UDP_GRO control message: the length of all datagrams merged but the last,
+// or 0 if nothing was merged.
 func segmentSize(control []byte, n int) int {
 	if n < unix.SizeofCmsghdr+4 {
 		return 0

@@ -76,8 +76,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Open opens a port. Its errors name the call that failed; *packet.ErrUnavailable says that this kernel or this
-// user cannot have the mode.
+// Open opens a port. Its errors name the call that failed; *packet.ErrUnavailable says that this
+// kernel or this user cannot have the mode.
 func Open(c Config) (packet.Port, error) {
 	c, err := c.withDefaults()
 	if err != nil {

@@ -126,8 +126,8 @@ func (r *ring) current() []byte { return r.mem[r.block*blockBytes : (r.block+1)*
 
 func u32(b []byte, at uint32) uint32 { return *(*uint32)(unsafe.Pointer(&b[at])) }
 
-// ready reports whether the kernel has handed the block over. The load is atomic for its ordering: the
-// packets must not be read before it.
+// ready reports whether the kernel has handed the block over. The load is atomic for its ordering:
+// the packets must not be read before it.
 func ready(b []byte) bool {
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&b[blockStatusAt])))&unix.TP_STATUS_USER != 0
 }
@@ -162,7 +162,8 @@ func (r *ring) parse() ([]byte, bool) {
 	b, at := r.current(), r.packet
 	mac := at + uint32(*(*uint16)(unsafe.Pointer(&b[at+packetMACAt])))
 	size := u32(b, at+packetSnapAt)
-	// A packet of this host, or one the device vouches for, has a checksum that is right or not yet made.
+	// A packet of this host, or one the device vouches for, has a checksum that is right or not yet
+	// made.
 	const vouched = unix.TP_STATUS_CSUMNOTREADY | unix.TP_STATUS_CSUM_VALID
 	verify := u32(b, at+packetStatusAt)&vouched == 0
 	r.packet += u32(b, at)

@@ -131,8 +131,8 @@ func (s *sender) prepare(frames [][]byte) (msgs int) {
 	return msgs
 }
 
-// runLength is how many leading frames can be one segmented datagram: all of the first's length, but the
-// last may be shorter.
+// runLength is how many leading frames can be one segmented datagram: all of the first's length,
+// but the last may be shorter.
 func runLength(frames [][]byte) int {
 	total := 0
 	for i, f := range frames {

@@ -13,7 +13,8 @@ import (
 	"metronome/system/packet"
 )
 
-// single reads one datagram a call by recvfrom: the "equivalent socket implementation" of the claim.
+// single reads one datagram a call by recvfrom: the "equivalent socket implementation" of the
+// claim.
 type single struct {
 	fd  int
 	buf []byte
@@ -58,8 +59,8 @@ type netConn struct {
 	hits uint // reads since the deadline was last set
 }
 
-// deadlineEvery is after how many datagrams the read deadline is moved on: setting it costs as much as
-// reading a datagram, and it only has to end the wait some time after traffic stops.
+// deadlineEvery is after how many datagrams the read deadline is moved on: setting it costs as much
+// as reading a datagram, and it only has to end the wait some time after traffic stops.
 const deadlineEvery = 1024
 
 func openNet(c Config) (receiver, error) {

@@ -57,8 +57,9 @@ func configure(fd int, c Config) error {
 	return nil
 }
 
-// setReceiveBuffer makes the receive buffer hold size bytes, beyond net.core.rmem_max if the user may, and
-// checks what it got: the kernel clamps without a word, and doubles what it grants (socket(7)).
+// setReceiveBuffer makes the receive buffer hold size bytes, beyond net.core.rmem_max if the user
+// may, and checks what it got: the kernel clamps without a word, and doubles what it grants
+// (socket(7)).
 func setReceiveBuffer(fd, size int) error {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, size) != nil {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
@@ -93,7 +94,8 @@ func busyPoll(fd int, d time.Duration) error {
 	return nil
 }
 
-// join subscribes to the group on the interface and to nothing that others on this host subscribed to.
+// join subscribes to the group on the interface and to nothing that others on this host subscribed
+// to.
 func join(fd int, c Config) error {
 	mreq := &unix.IPMreqn{Multiaddr: c.Listen.Addr().As4()}
 	if c.Interface != "" {
@@ -124,8 +126,8 @@ const (
 	memVars     = 9
 )
 
-// sockopt reads one fixed-size socket option again and again without allocating: what a system call is given a
-// pointer to moves to the heap, so it lives there from the start.
+// sockopt reads one fixed-size socket option again and again without allocating: what a system call
+// is given a pointer to moves to the heap, so it lives there from the start.
 type sockopt[T any] struct {
 	fd, level, name int
 	value           *T
