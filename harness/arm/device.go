@@ -111,7 +111,8 @@ func (s *Session) startTestpmd(w starter) (device, error) {
 		return nil, err
 	}
 	d := &testpmd{process: p, items: uint64(s.factors.Items),
-		info: bench.Ready{RingFrames: 1 << ringLog2, TID: p.pid(), PID: p.pid()}}
+		info: bench.Ready{RingFrames: 1 << ringLog2, TID: p.pid(), PID: p.pid(),
+			EALArgs: strings.Join(argv[3:], " ")}}
 	if err := d.say("start"); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,9 @@ type Env struct {
 	Logs            string // directory for what processes say on stderr
 	RxCore, GenCore int
 
+	// EALArgs is what DPDK was started with, by arm; it fills as sessions open.
+	EALArgs map[string][]string
+
 	bed         *testbed.Testbed
 	link        *testbed.Link // nil without root
 	linkErr     error
@@ -34,7 +38,7 @@ type Env struct {
 // NewEnv prepares the machine. A machine without root or namespaces still gets an Env: arms that
 // need the link are then unavailable. The binaries lab and metronome lie in folder bin.
 func NewEnv(bed *testbed.Testbed, bin, logs string) (_ *Env, err error) {
-	e := &Env{Lab: filepath.Join(bin, "lab"), Metronome: filepath.Join(bin, "metronome"), Logs: logs, bed: bed,
+	e := &Env{EALArgs: map[string][]string{}, Lab: filepath.Join(bin, "lab"), Metronome: filepath.Join(bin, "metronome"), Logs: logs, bed: bed,
 		RxCore: runtime.NumCPU() - 1, GenCore: max(0, runtime.NumCPU()-2)}
 	if _, err := os.Stat(e.Metronome); err != nil {
 		return nil, fmt.Errorf("the device under test is not built: %w; next: make build", err)
@@ -104,6 +108,9 @@ func (e *Env) Open(ctx context.Context, name, placement string, f spec.Factors) 
 	}
 	if err != nil {
 		return nil, err
+	}
+	if args := s.dut.ready().EALArgs; args != "" {
+		e.EALArgs[a.Name] = strings.Fields(args)
 	}
 	if s.gen, err = s.startGenerator(); err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 type IngestConfig struct {
 	Open       func() (packet.Port, Ready, error) // called on the polling thread
 	Polling    bool                               // the port never waits
+	Yield      bool                               // give the core away after an empty poll
 	Null       bool                               // skip the pipeline: count frames only
 	NullItems  uint64                             // items counted a frame then
 	Burst      int                                // frames a poll
@@ -149,6 +150,9 @@ func (d *dut) loop(cmds <-chan Command) error {
 		n, err := d.poll()
 		if err != nil {
 			return fmt.Errorf("receive: %w", err)
+		}
+		if n == 0 && d.cfg.Yield {
+			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
 		// A blocking port's empty poll has waited long enough to look at the clock every time; a polling
 		// port's costs less than the look.

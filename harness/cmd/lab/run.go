@@ -170,6 +170,8 @@ func (m *measurement) trials(ctx context.Context) (err error) {
 	if err := env.YieldCores(); err != nil {
 		m.res.Manifest.Warnings = append(m.res.Manifest.Warnings, err.Error())
 	}
+	m.res.Manifest.EALArgs = env.EALArgs
+	m.res.Manifest.SetupNS = time.Since(m.start).Nanoseconds()
 	bar := newProgress(os.Stderr)
 	defer bar.done()
 	r := run.Runner{Plan: m.plan, RunID: m.dir.ID, Tell: bar.show,
@@ -216,6 +218,9 @@ func (m *measurement) finish(status string) error {
 	for _, why := range missing {
 		fmt.Println("no figure:", why)
 	}
+	mf := m.res.Manifest
+	fmt.Printf("took %.1f minutes, %.1f s of it setting up (and the build before)\n",
+		time.Duration(mf.MeasuredNS).Minutes(), time.Duration(mf.SetupNS).Seconds())
 	fmt.Println("how to read them: docs/reading-results.md")
 	return nil
 }

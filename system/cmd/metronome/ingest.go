@@ -58,6 +58,7 @@ func ingestCommand() *cobra.Command {
 	f.BoolVar(&port.Hugepages, "hugepages", false, "DPDK: memory from hugepages")
 	f.IntVar(&port.Queue, "queue", 0, "dpdk-af_xdp: the device's receive queue")
 	f.IntVar(&cfg.Burst, "burst", 32, "frames a poll, 1 to 512")
+	f.BoolVar(&cfg.Yield, "yield", false, "give the core away after an empty poll")
 	f.BoolVar(&cfg.Null, "null", false, "count frames only, skip the pipeline")
 	f.Uint64Var(&cfg.NullItems, "null-items", 1, "with --null: items counted a frame")
 	f.StringVar(&digest, "digest", "xxh3", "integrity of frames: xxh3, crc32c, mac, none")

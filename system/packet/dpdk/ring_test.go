@@ -11,6 +11,7 @@ import (
 
 	"metronome/system/packet"
 	"metronome/system/packet/ethernet"
+	"metronome/system/packet/porttest"
 )
 
 // ringPort is a port that receives what it sends.
@@ -21,6 +22,16 @@ func ringPort(t *testing.T) *Port {
 	cfg := testConfig(Ring{}.Name())
 	cfg.NoIGMP = true
 	return open(t, cfg).Port(0)
+}
+
+// What every port must do, over a device that receives what it sent.
+func TestRingIsAPort(t *testing.T) {
+	isolated(t, func(t *testing.T) {
+		p := ringPort(t)
+		porttest.Exchange(t, p, p, 2000, nil)
+		porttest.Hostile(t, p, p, nil)
+		porttest.Allocations(t, p, p)
+	})
 }
 
 func TestRingSendAndRecv(t *testing.T) {
