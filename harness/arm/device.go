@@ -2,6 +2,7 @@ package arm
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -103,7 +104,7 @@ func (s *Session) startTestpmd(w starter) (device, error) {
 	}
 	argv = append(argv, "--", "-i", "--no-mlockall", "--forward-mode=rxonly", "--total-num-mbufs=16384",
 		fmt.Sprintf("--burst=%d", s.factors.Burst), fmt.Sprintf("--rxd=%d", 1<<ringLog2))
-	if err := s.env.bed.Track(filepath.Join("/var/run/dpdk", filepath.Base(s.socket))); err != nil {
+	if err := s.env.bed.Track(filepath.Join(eal(), filepath.Base(s.socket))); err != nil {
 		return nil, err
 	}
 	p, err := start(w, core, s.env.Logs, s.arm.Name, argv...)
@@ -121,6 +122,17 @@ func (s *Session) startTestpmd(w starter) (device, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// eal is where DPDK keeps a folder for each file prefix (EAL's eal_get_runtime_dir).
+func eal() string {
+	dir := "/var/run"
+	if os.Geteuid() != 0 {
+		if dir = os.Getenv("XDG_RUNTIME_DIR"); dir == "" {
+			dir = "/tmp"
+		}
+	}
+	return filepath.Join(dir, "dpdk")
 }
 
 func (d *testpmd) ready() bench.Ready { return d.info }

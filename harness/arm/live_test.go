@@ -82,7 +82,7 @@ func TestEveryArmTakesAModestRate(t *testing.T) {
 			if bound := row.MemBoundBytes + programBytes; !a.Testpmd && held > bound {
 				t.Errorf("%.0f bytes resident, bounded to %.0f", held, bound)
 			}
-			if row.AllocsPerFrame > 0.005 { // the runtime's own, a handful a trial
+			if row.AllocsPerFrame > 0.02 { // the runtime's own: some dozens a trial, whatever its rate
 				t.Errorf("%g heap objects a frame", row.AllocsPerFrame)
 			}
 		})

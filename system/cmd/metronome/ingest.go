@@ -50,7 +50,7 @@ func ingestCommand() *cobra.Command {
 	f.StringVar(&port.Interface, "interface", "", "kernel device to receive on (not for memif)")
 	f.StringVar(&group, "group", "239.77.0.1:7700", "multicast group and UDP port")
 	f.IntVar(&port.Batch, "batch", 32, "datagrams a system call (recvmmsg, gro)")
-	f.IntVar(&port.ReceiveBuffer, "receive-buffer", 8<<20, "socket buffer in bytes")
+	f.IntVar(&port.ReceiveBuffer, "receive-buffer", 4<<20, "socket buffer in bytes")
 	f.DurationVar(&port.BusyPoll, "busy-poll", 0, "busy-poll the device this long (sockets)")
 	f.StringVar(&port.SocketPath, "socket", "/tmp/metronome-ingest.sock", "memif: socket path to listen on")
 	f.IntVar(&port.RingLog2, "ring-log2", 12, "memif: log2 of the ring's slots")

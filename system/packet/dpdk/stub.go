@@ -12,7 +12,7 @@ import (
 var errNoDPDK = &packet.ErrUnavailable{
 	What: "dpdk",
 	Why:  "this binary was built without it (build tag dpdk)",
-	Next: "apt-get install dpdk libdpdk-dev && make build",
+	Next: "make setup && make build",
 }
 
 // Version is the linked DPDK's version; empty in this build.
