@@ -23,6 +23,7 @@ type Arm struct {
 	Name    string
 	Wire    Wire
 	Testpmd bool // the reference receiver instead of ours
+	Txonly  bool // and the reference sender
 	Null    bool // the pipeline is skipped
 	Single  bool // one frame a call: the burst factor does not apply
 	GRO     bool // datagrams must come merged, or the trial measures nothing of the kind
@@ -69,13 +70,14 @@ func All() []Arm {
 		{Name: "socket-af_packet-v3", Wire: Veth, Leans: kernelUDP, Flags: flags("--port", "af_packet")},
 		{Name: "dpdk-af_packet", Wire: Veth, Leans: noOffload, Flags: flags("--port", "dpdk-af_packet", "--yield")},
 		{Name: "dpdk-af_xdp", Wire: Veth, Leans: noOffload, Flags: flags("--port", "dpdk-af_xdp", "--yield")},
-		{Name: "socket-gso-loopback", Wire: Loopback, Leans: kernelGRO, Flags: batched("--port", "gro")},
+		{Name: "socket-gso-loopback", Wire: Loopback, GRO: true, Leans: kernelGRO, Flags: batched("--port", "gro")},
 		{Name: "dpdk-memif", Wire: Memif, Leans: noOffload, Flags: flags("--port", "memif")},
 		{Name: "dpdk-memif-null", Wire: Memif, Null: true, Leans: noOffload,
 			Flags: func(f spec.Factors) []string {
 				return []string{"--port", "memif", "--null", "--null-items", strconv.Itoa(f.Items)}
 			}},
 		{Name: "testpmd-memif", Wire: Memif, Testpmd: true, Leans: noOffload},
+		{Name: "testpmd-testpmd", Wire: Memif, Testpmd: true, Txonly: true, Leans: noOffload},
 	}
 }
 

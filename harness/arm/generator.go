@@ -13,10 +13,21 @@ import (
 // trial.
 const ringLog2 = 12
 
-// generator is a process that sends frames.
-type generator struct{ *process }
+// generator sends the frames of a session.
+type generator interface {
+	run(c load.Run) error // announces a trial
+	done(limit time.Duration) (load.Done, error)
+	pid() int
+	close()
+}
 
-func (s *Session) startGenerator() (*generator, error) {
+// sender is lab generate: it is told when to begin and when to end, and does so to the microsecond.
+type sender struct{ *process }
+
+func (s *Session) startGenerator() (generator, error) {
+	if s.arm.Txonly {
+		return s.startTxonly()
+	}
 	f := s.factors
 	argv := []string{s.env.Lab, "generate"}
 	var where starter = s.env.bed
@@ -42,17 +53,16 @@ func (s *Session) startGenerator() (*generator, error) {
 		p.stop("")
 		return nil, err
 	}
-	return &generator{p}, nil
+	return sender{p}, nil
 }
 
-// run starts a trial; done collects its outcome.
-func (g *generator) run(c load.Run) error {
+func (g sender) run(c load.Run) error {
 	return g.say(`{"cmd":"run","rate_fps":%g,"start_ns":%d,"duration_ns":%d,"incarnation":%d}`,
 		c.RateFPS, c.StartNS, c.DurationNS, c.Incarnation)
 }
 
-func (g *generator) done(limit time.Duration) (d load.Done, err error) {
+func (g sender) done(limit time.Duration) (d load.Done, err error) {
 	return d, g.hear("done", &d, limit)
 }
 
-func (g *generator) close() { g.stop(`{"cmd":"stop"}`) }
+func (g sender) close() { g.stop(`{"cmd":"stop"}`) }

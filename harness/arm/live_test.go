@@ -51,7 +51,8 @@ func env(t *testing.T) *Env {
 	return e
 }
 
-// programBytes is what the receiver needs without any buffer: Go's runtime, DPDK's libraries and drivers.
+// programBytes is what the receiver needs without any buffer: Go's runtime, DPDK's libraries and
+// drivers.
 const programBytes = 40 << 20
 
 // Every arm takes a modest rate without loss, its ledger balances, and it allocates nothing a

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -95,6 +96,19 @@ func (p *process) hear(event string, into any, limit time.Duration) error {
 	return json.Unmarshal(line, into)
 }
 
+// find reads lines of a program that speaks to people until one matches.
+func (p *process) find(pattern *regexp.Regexp, limit time.Duration) ([]string, error) {
+	for {
+		line, err := p.line(limit)
+		if err != nil {
+			return nil, err
+		}
+		if m := pattern.FindStringSubmatch(string(line)); m != nil {
+			return m, nil
+		}
+	}
+}
+
 func (p *process) line(limit time.Duration) ([]byte, error) {
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
@@ -128,6 +142,10 @@ func lastLine(file string) string {
 func (p *process) stop(word string) {
 	_ = p.say("%s", word)
 	_ = p.in.Close()
+	go func() { // last words nobody waits for must not keep it from ending
+		for range p.lines {
+		}
+	}()
 	select {
 	case <-p.done:
 	case <-time.After(3 * time.Second):

@@ -38,8 +38,8 @@ type Env struct {
 // NewEnv prepares the machine. A machine without root or namespaces still gets an Env: arms that
 // need the link are then unavailable. The binaries lab and metronome lie in folder bin.
 func NewEnv(bed *testbed.Testbed, bin, logs string) (_ *Env, err error) {
-	e := &Env{EALArgs: map[string][]string{}, Lab: filepath.Join(bin, "lab"), Metronome: filepath.Join(bin, "metronome"), Logs: logs, bed: bed,
-		RxCore: runtime.NumCPU() - 1, GenCore: max(0, runtime.NumCPU()-2)}
+	e := &Env{Lab: filepath.Join(bin, "lab"), Metronome: filepath.Join(bin, "metronome"), Logs: logs, bed: bed,
+		EALArgs: map[string][]string{}, RxCore: runtime.NumCPU() - 1, GenCore: max(0, runtime.NumCPU()-2)}
 	if _, err := os.Stat(e.Metronome); err != nil {
 		return nil, fmt.Errorf("the device under test is not built: %w; next: make build", err)
 	}
@@ -60,7 +60,7 @@ type Session struct {
 	factors   spec.Factors
 	socket    string
 	dut       device
-	gen       *generator
+	gen       generator
 	napi      testbed.NAPI
 	hasNAPI   bool
 }

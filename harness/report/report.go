@@ -37,8 +37,9 @@ type row struct{ arm, placement, cell string }
 // rows lists what was measured, in the order of the summary, the primary cell first.
 func rows(res record.Results, primary string) (all []row) {
 	for _, s := range res.Summaries {
-		r := row{s.Arm, s.Placement, s.Cell}
-		if !slices.Contains(all, r) {
+		// A ratio to a rung's other placement alone makes no line of its own.
+		rate := s.Metric == record.LossFreeFPS || s.Metric == record.CeilingFPS
+		if r := (row{s.Arm, s.Placement, s.Cell}); rate && !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}

@@ -199,13 +199,23 @@ func (r *Runner) search(ctx context.Context, g spec.Group, s Session) error {
 		if !more {
 			break
 		}
-		t, err := r.trial(ctx, g, s, record.RoleSearch, 0, find.trials+2, arm.Ask{FPS: fps, Window: window})
-		if err != nil {
-			return err
+		votes := find.votes()
+		var offered float64
+		var passed int
+		for vote := range votes {
+			t, err := r.trial(ctx, g, s, record.RoleSearch, 0, 10*find.trials+vote+2,
+				arm.Ask{FPS: fps, Window: window})
+			if err != nil {
+				return err
+			}
+			// What counts is the rate that was offered: a generator that was held up says nothing
+			// about the rest.
+			offered += t.OfferedActualFPS
+			if t.Status == record.StatusOK && t.LossRatio <= limits.LossLimit {
+				passed++
+			}
 		}
-		// What counts is the rate that was offered: a generator that was held up says nothing about the
-		// rest.
-		find.observe(t.OfferedActualFPS, t.Status == record.StatusOK && t.LossRatio <= limits.LossLimit)
+		find.observe(offered/float64(votes), 2*passed > votes)
 	}
 	r.rates[g.Key()] = rate{lossFree: find.found(), ceiling: most.OfferedActualFPS}
 	return nil
@@ -246,7 +256,7 @@ func (r *Runner) block(ctx context.Context, b spec.Block, g spec.Group, s Sessio
 }
 
 // searchTrials is how many trials a search is announced as.
-const searchTrials = 8
+const searchTrials = 11
 
 func (r *Runner) tell(g spec.Group) {
 	if r.Tell == nil {

@@ -16,7 +16,8 @@ type search struct {
 
 const (
 	searchStep   = 1.6
-	searchLimit  = 16      // trials
+	searchLimit  = 14      // rates
+	closeBy      = 1.5     // ratio of the rates that fail and pass, from which on three trials decide
 	slowestFPS   = 1000    // an arm that loses frames at this rate is broken
 	nearCeiling  = 0.98    // of the generator's ceiling: no faster rate can be asked for
 	startOfGuess = 1. / 64 // of the ceiling: where to begin if overload leaves no goodput at all
@@ -52,6 +53,16 @@ func (s *search) next() (float64, bool) {
 		}
 	}
 	return rate, true
+}
+
+// votes is how many trials decide about the next rate: one while the search is far from its end,
+// then the majority of three, for close to its limit an arm loses frames to any hiccup of the
+// machine.
+func (s *search) votes() int {
+	if s.lo > 0 && s.hi/s.lo < closeBy {
+		return 3
+	}
+	return 1
 }
 
 // observe takes the outcome of a trial.

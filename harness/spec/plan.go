@@ -166,12 +166,12 @@ func (p *Plan) TrialSeed(g Group, repeat int) uint64 {
 }
 
 // searchTrials is about how many trials a search takes: bracketing, then halving to the precision.
-const searchTrials = 8
+const searchTrials = 11
 
 // Overheads of a trial and of starting a group, as seen on the machines this was built on.
 const (
-	trialOverhead = 120 * time.Millisecond
-	startOverhead = 450 * time.Millisecond
+	trialOverhead = 110 * time.Millisecond
+	startOverhead = 250 * time.Millisecond
 )
 
 // TrialsInBlock is how many trials a block runs.

@@ -42,6 +42,17 @@ func (a *arena) alloc(n int) (off int, ok bool) {
 	return int(at) + arenaWord, true
 }
 
+// shrink cuts the latest allocation, of n bytes at off, down to keep bytes; 0 gives it back whole.
+func (a *arena) shrink(off, n, keep int) {
+	before := uint64(n+arenaWord+7) &^ 7
+	after := uint64(0)
+	if keep > 0 {
+		after = uint64(keep+arenaWord+7) &^ 7
+		binary.LittleEndian.PutUint64(a.buf[off-arenaWord:], after)
+	}
+	a.head -= before - after
+}
+
 // free returns the allocation at off.
 func (a *arena) free(off int) {
 	word := a.buf[off-arenaWord:]
@@ -53,6 +64,9 @@ func (a *arena) free(off int) {
 		}
 		a.tail += w &^ freed
 	}
+	// Empty: begin again at the front, which is still in the first-level cache. A consumer that keeps
+	// up makes the next burst reuse the memory of the last.
+	a.head, a.tail = 0, 0
 }
 
 // used is the bytes that cannot be allocated now.

@@ -1,5 +1,8 @@
 // Package lane keeps a lane: the append-only, numbered sequence of items that one (proxy,
-// incarnation, index) multicasts. This is the receiver's half.
+// incarnation, index) multicasts.
+//
+// The sender's half is a [Sender]: it packs items into frames, keeps every frame until it is
+// committed, and repairs what receivers miss. The rest of this text is about the receiver's half.
 //
 // A [Receiver] holds one lane. It copies frames into a preallocated arena, finds gaps and
 // duplicates by frame number, and advances the watermark, the highest item number below which

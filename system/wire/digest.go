@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-	"math/bits"
 
 	"github.com/zeebo/xxh3"
 )
@@ -47,6 +46,7 @@ func ParseMode(s string) (Mode, error) {
 type Digester struct {
 	mode        Mode
 	headerSeed  uint64
+	headerKey   [8]uint64 // XXH3's secret with the header's seed worked in
 	payloadSeed uint64
 	chainSeed   uint64
 	header      *cmac // mode mac
@@ -71,6 +71,7 @@ func NewDigester(mode Mode, clusterKey []byte) (*Digester, error) {
 		payloadSeed: binary.LittleEndian.Uint64(okm[8:]),
 		chainSeed:   binary.LittleEndian.Uint64(okm[16:]),
 	}
+	d.headerKey = seeded(d.headerSeed)
 	if d.header, err = newCMAC(okm[24:40]); err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func (d *Digester) Header(frame []byte) uint64 {
 	b := frame[:DigestOffset]
 	switch d.mode {
 	case ModeXXH3:
-		return xxh3.HashSeed(b, d.headerSeed)
+		return xxh3of64(b, &d.headerKey)
 	case ModeCRC32C:
 		return uint64(crc32.Update(uint32(d.headerSeed), castagnoli, b))
 	case ModeMAC:
@@ -126,10 +127,4 @@ func (d *Digester) Chain(prev uint64, h *Header) uint64 {
 	x := fold(prev^d.chainSeed, h.PayloadHash^0x9FB21C651E98DF25)
 	shape := uint64(h.Length)<<16 | uint64(h.Count)
 	return fold(x^d.chainSeed, shape<<32^h.First^0xC3EBD33483ACC5EA)
-}
-
-// fold multiplies to 128 bits and adds the halves without carry (XXH3_mul128_fold64).
-func fold(a, b uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	return hi ^ lo
 }

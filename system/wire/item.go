@@ -69,7 +69,8 @@ func (it *Item) Completes() bool {
 	return !it.Fragment || uint64(it.Offset)+uint64(len(it.Value)) == uint64(it.Total)
 }
 
-func (it *Item) check() error {
+// Check returns what no receiver would accept about an item, or nil.
+func (it *Item) Check() error {
 	writes := it.Op == OpPut || it.Op == OpCAS
 	switch {
 	case it.Op < OpPut || it.Op > OpCAS:
@@ -96,7 +97,7 @@ func fragmentFits(total, offset uint32, n int) bool {
 // AppendItem appends it to dst. It fails, leaving dst as it was, on an item no receiver would
 // accept.
 func AppendItem(dst []byte, it *Item) ([]byte, error) {
-	if err := it.check(); err != nil {
+	if err := it.Check(); err != nil {
 		return dst, err
 	}
 	le := binary.LittleEndian

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/zeebo/xxh3"
 )
 
 func TestAnyFlippedBitIsRejected(t *testing.T) {
@@ -295,4 +296,18 @@ func TestNothingAllocates(t *testing.T) {
 			t.Errorf("%s: %g allocations a frame", m, n)
 		}
 	}
+}
+
+// Our XXH3 of 64 bytes is the library's.
+func FuzzXXH3of64(f *testing.F) {
+	f.Add([]byte("seed corpus"), uint64(0))
+	f.Add(bytes.Repeat([]byte{0xff}, 64), ^uint64(0))
+	f.Fuzz(func(t *testing.T, data []byte, seed uint64) {
+		var b [64]byte
+		copy(b[:], data)
+		key := seeded(seed)
+		if got, want := xxh3of64(b[:], &key), xxh3.HashSeed(b[:], seed); got != want {
+			t.Fatalf("%x under seed %x: %x, want %x", b, seed, got, want)
+		}
+	})
 }

@@ -262,3 +262,14 @@ func TestFullDisk(t *testing.T) {
 	}
 	nothingLeft(t)
 }
+
+// The dictionary of columns that is committed is the one the code would write.
+func TestResultsReadmeIsCurrent(t *testing.T) {
+	got, err := os.ReadFile("../../../results/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != record.Readme() {
+		t.Error("results/README.md is out of date; next: go run ./harness/cmd/lab columns > results/README.md")
+	}
+}
