@@ -33,6 +33,10 @@ const leastMerged = 1.5
 // Grace is how long after the window a frame may still come through and count as accepted.
 const Grace = 10 * time.Millisecond
 
+// programBytes is what a receiver may hold besides the buffers it states: Go's runtime, the program,
+// DPDK's libraries, drivers and heap.
+const programBytes = 40 << 20
+
 // lead is how long before its window a trial is announced: the XDP generator needs some 50 ms to
 // get going.
 func (s *Session) lead() time.Duration {
@@ -165,7 +169,10 @@ func (s *Session) Describe(t *record.Trial) {
 	}
 	if s.dut != nil {
 		r := s.dut.ready()
-		t.RingFrames, t.BufferBytes, t.MemBoundBytes = r.RingFrames, r.BufferBytes, float64(r.BoundBytes)
+		t.RingFrames, t.BufferBytes = r.RingFrames, r.BufferBytes
+		if r.BoundBytes > 0 {
+			t.MemBoundBytes = float64(r.BoundBytes + programBytes)
+		}
 	}
 }
 

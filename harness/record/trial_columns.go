@@ -243,7 +243,7 @@ func memoryColumns() []tcol {
 			Doc:      "Packet memory shared with the kernel (AF_XDP, AF_PACKET) or the peer (memif).",
 			Measured: true, Field: func(t *Trial) any { return &t.MemUMEMBytes }},
 		{Name: "mem_bound_bytes", Unit: "bytes",
-			Doc:      "What the configuration bounds the sum of the four to.",
+			Doc:      "What bounds the sum of the four: the configured buffers, and 40 MiB for the program.",
 			Measured: true, Field: func(t *Trial) any { return &t.MemBoundBytes }},
 	}
 }

@@ -45,7 +45,11 @@ func (c PortConfig) Open() (packet.Port, Ready, error) {
 	if err != nil {
 		return nil, Ready{}, err
 	}
-	return p, Ready{BufferBytes: int64(c.ReceiveBuffer), BoundBytes: int64(c.ReceiveBuffer)}, nil
+	held := int64(c.ReceiveBuffer)
+	if c.Kind != "af_packet" {
+		held *= 2 // the kernel doubles SO_RCVBUF for its own bookkeeping (socket(7))
+	}
+	return p, Ready{BufferBytes: held, BoundBytes: held}, nil
 }
 
 // Rings that the af_packet and af_xdp drivers make.
