@@ -24,7 +24,6 @@ type Arm struct {
 	Wire    Wire
 	Testpmd bool // the reference receiver instead of ours
 	Txonly  bool // and the reference sender
-	Null    bool // the pipeline is skipped
 	Single  bool // one frame a call: the burst factor does not apply
 	GRO     bool // datagrams must come merged, or the trial measures nothing of the kind
 	Flags   func(f spec.Factors) []string
@@ -72,7 +71,7 @@ func All() []Arm {
 		{Name: "dpdk-af_xdp", Wire: Veth, Leans: noOffload, Flags: flags("--port", "dpdk-af_xdp", "--yield")},
 		{Name: "socket-gso-loopback", Wire: Loopback, GRO: true, Leans: kernelGRO, Flags: batched("--port", "gro")},
 		{Name: "dpdk-memif", Wire: Memif, Leans: noOffload, Flags: flags("--port", "memif")},
-		{Name: "dpdk-memif-null", Wire: Memif, Null: true, Leans: noOffload,
+		{Name: "dpdk-memif-null", Wire: Memif, Leans: noOffload,
 			Flags: func(f spec.Factors) []string {
 				return []string{"--port", "memif", "--null", "--null-items", strconv.Itoa(f.Items)}
 			}},

@@ -204,8 +204,13 @@ func hints(w io.Writer, res record.Results) {
 			continue
 		}
 		switch {
+		case c.N == 0:
+			fmt.Fprintf(w, "to decide %q: its cell or arms are not in this run; PROFILE=full, and no ARMS\n", c.Claim)
 		case c.N < 6:
 			fmt.Fprintf(w, "to decide %q: at least 6 blocks (PROFILE=quick or full); this run has %d\n", c.Claim, c.N)
+		case math.IsInf(c.CILow, 0) || math.IsInf(c.CIHigh, 0) || c.CILow == 0:
+			fmt.Fprintf(w, "to decide %q: run again, or widen the bracket; only bounds were seen in some blocks\n",
+				c.Claim)
 		default:
 			fmt.Fprintf(w, "to decide %q: more blocks, or a quieter machine; the interval still contains the bound\n",
 				c.Claim)
