@@ -9,9 +9,9 @@
 //	offset  size  field         meaning
 //	     0     2  magic         0x4D54, so the first bytes read "TM"
 //	     2     1  version       1; a frame of another version is dropped and counted
-//	     3     1  type          1 data, 2 heartbeat (no items; carries the marks below)
+//	     3     1  type          1 data, 2 heartbeat (no items; carries the marks below), 3 nack (gaps)
 //	     4     1  mode          digest mode: 0 none, 1 xxh3, 2 crc32c, 3 mac
-//	     5     1  flags         bit 0: repair, sent again on request
+//	     5     1  flags         bit 0: repair, sent again on request; bits 4-7: seat + 1 of who is to answer
 //	     6     2  lane          the lane's index within (proxy, incarnation)
 //	     8     4  cluster       tag of the cluster; a stranger's frame is dropped unread
 //	    12     4  proxy         who multicasts
@@ -34,15 +34,22 @@
 // # Item
 //
 //	offset  size  field         meaning
-//	     0     1  op            1 put, 2 get, 3 delete, 4 compare-and-set
-//	     1     1  flags         bit 0: session follows; bit 1: fragment of a larger value
-//	     2     2  keylen        1 to 1024
+//	     0     1  op            1 put, 2 get, 3 delete, 4 compare-and-set, 5 increment, 6 append,
+//	                            7 multi, 8 scan, 9 session, 10 count
+//	     1     1  flags         bit 0: session follows; bit 1: fragment of a larger value;
+//	                            bit 2: answer with the previous value; bit 3: only if present;
+//	                            bit 4: length and revision only
+//	     2     2  keylen        at most 1024
 //	     4     4  valuelen      bytes of value in this frame
-//	     8    16  session       only with flag 0: session id, then the request's number
+//	     8    24  session       only with flag 0: session id, the request's number, the low mark
 //	     -     8  expect        only for compare-and-set: expected revision, 0 = must be absent
 //	     -     8  fragment      only with flag 1: length of the whole value, then this part's offset
 //	     -     -  key
 //	     -     -  value
+//
+// What a value holds depends on the operation: an increment's delta, a multi's items, a scan's
+// arguments. Every operation is answered by a [Result]; a put without conditions answers nothing
+// but "done", and is acknowledged in ranges, by the committed watermark of its lane ([Item.Blind]).
 //
 // A value that does not fit in a frame travels as fragments, one a frame, all numbered as the one
 // item they are; count is 0 in every fragment but the last (PROTOCOL R6: a fragmented value is one

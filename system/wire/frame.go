@@ -77,6 +77,10 @@ func (o *Opener) openPayload(payload []byte, h *Header) Cause {
 		if h.Length != 0 || h.Count != 0 {
 			return BadLength
 		}
+	case TypeNack:
+		if h.Count != 0 || h.Length == 0 || h.Length%gapSize != 0 {
+			return BadLength
+		}
 	default:
 		return BadType
 	}

@@ -113,12 +113,12 @@ func TestHeaderIsAsDrawn(t *testing.T) {
 func TestItemIsAsDrawn(t *testing.T) {
 	fields := drawing(t, "Item")
 	b, err := AppendItem(nil, &Item{Op: OpPut, Key: []byte("abc"), Value: []byte("de"),
-		HasSession: true, Session: 0x0101010101010101, Number: 0x0202020202020202})
+		HasSession: true, Session: 0x0101010101010101, Number: 0x0202020202020202, Low: 0x0303030303030303})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"op": "01", "flags": "01", "keylen": "0300",
-		"valuelen": "02000000", "session": "01010101010101010202020202020202"} {
+		"valuelen": "02000000", "session": "010101010101010102020202020202020303030303030303"} {
 		at, ok := fields[name]
 		if !ok {
 			t.Errorf("doc.go does not draw %q", name)

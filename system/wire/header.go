@@ -19,10 +19,26 @@ type Type uint8
 const (
 	TypeData      Type = 1
 	TypeHeartbeat Type = 2
+	TypeNack      Type = 3 // a replica asks for missing frames: First is its life's id, the payload gaps
 )
 
 // FlagRepair marks a frame sent again on request.
 const FlagRepair = 1
+
+// responderShift places the seat that is asked to answer in the flags' high half.
+const responderShift = 4
+
+// Responder is the seat of the replica that is asked to answer a frame's items; ok is false if the
+// sender leaves it to the leader.
+func (h *Header) Responder() (seat int, ok bool) {
+	n := int(h.Flags >> responderShift)
+	return n - 1, n > 0
+}
+
+// SetResponder asks the replica on a seat for the answers, or the leader if seat is -1.
+func (h *Header) SetResponder(seat int) {
+	h.Flags = h.Flags&(1<<responderShift-1) | uint8(seat+1)<<responderShift
+}
 
 // Header is a frame's header, decoded. Field by field it is doc.go's drawing.
 type Header struct {

@@ -75,7 +75,7 @@ func TestCauses(t *testing.T) {
 		}, BadLength},
 		{"payload changed", func(f []byte) []byte { f[HeaderSize+12]++; return f }, BadPayload},
 		{"unknown op", func(f []byte) []byte { f[HeaderSize] = 77; reseal(f); return f }, BadItem},
-		{"unknown item flag", func(f []byte) []byte { f[HeaderSize+1] = 4; reseal(f); return f }, BadItem},
+		{"unknown item flag", func(f []byte) []byte { f[HeaderSize+1] = 64; reseal(f); return f }, BadItem},
 		{"empty key", func(f []byte) []byte { f[HeaderSize+2] = 0; reseal(f); return f }, BadItem},
 		{"key past the end", func(f []byte) []byte { f[HeaderSize+3] = 2; reseal(f); return f }, BadItem},
 		{"value past the end", func(f []byte) []byte { f[HeaderSize+7] = 0xff; reseal(f); return f }, BadItem},

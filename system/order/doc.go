@@ -1,0 +1,2 @@
+// Package order agrees on cuts.
+package order
