@@ -2,6 +2,7 @@ package lane
 
 import (
 	"fmt"
+	"slices"
 
 	"metronome/system/wire"
 )
@@ -28,11 +29,19 @@ type Ingest struct {
 	opener wire.Opener
 	cfg    Config
 	lives  []life
+	recent int // the life that the last frame belonged to: frames come in bursts
 	n      Counters
 	closed Counters // of receivers that are gone
+
+	now      int64       // what Clock said last
+	advanced []*Receiver // lanes whose mark moved since Advanced last named them
+	gapped   []*Receiver // lanes that may miss frames
+	turn     int         // which of gapped is named first
+	lanes    int
+	asking   asking
 }
 
-// life is a proxy's incarnation with its lanes, indexed by lane number.
+// life is a proxy's incarnation with its lanes, indexed by lane number; nil where none is open.
 type life struct {
 	proxy, incarnation uint32
 	lanes              []*Receiver
@@ -46,7 +55,9 @@ func NewIngest(cluster uint32, d *wire.Digester, cfg Config) (*Ingest, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	return &Ingest{opener: wire.Opener{Cluster: cluster, Digest: d}, cfg: cfg}, nil
+	cfg.Nack = cfg.Nack.withDefaults()
+	return &Ingest{opener: wire.Opener{Cluster: cluster, Digest: d}, cfg: cfg,
+		asking: asking{budget: NewBucket(cfg.Nack.Rate, cfg.Nack.Burst)}}, nil
 }
 
 // Open admits the lanes 0 to lanes-1 of an incarnation and allocates their memory, lanes times
@@ -56,39 +67,113 @@ func (in *Ingest) Open(proxy, incarnation uint32, lanes int) error {
 		return fmt.Errorf("open %d lanes of proxy %d: use 1 to %d", lanes, proxy, MaxLanes)
 	}
 	in.Close(proxy)
-	l := life{proxy: proxy, incarnation: incarnation, lanes: make([]*Receiver, lanes)}
-	for i := range l.lanes {
-		l.lanes[i] = newReceiver(in.cfg, in.opener.Digest)
+	for i := range lanes {
+		if _, err := in.OpenAt(Name{Proxy: proxy, Incarnation: incarnation, Lane: uint16(i)}, Mark{}); err != nil {
+			return err
+		}
 	}
-	in.lives = append(in.lives, l)
 	return nil
 }
 
-// Close forgets the lanes of a proxy and everything they hold.
+// OpenAt admits one lane, whose items below the mark are gone or done: a replica that was restored
+// from a snapshot begins where the snapshot ends. It allocates Config.Bytes. It closes nothing: an
+// older incarnation may still hold items that are ordered and not applied (R19).
+func (in *Ingest) OpenAt(name Name, at Mark) (*Receiver, error) {
+	switch {
+	case name.Lane >= MaxLanes:
+		return nil, fmt.Errorf("open lane %d of proxy %d: use 0 to %d", name.Lane, name.Proxy, MaxLanes-1)
+	case at.Items|at.Frames >= limit:
+		return nil, fmt.Errorf("open lane %d of proxy %d at %+v: numbers end at %d",
+			name.Lane, name.Proxy, at, uint64(limit))
+	case in.Lane(name.Proxy, name.Incarnation, name.Lane) != nil:
+		return nil, fmt.Errorf("lane %d of proxy %d, incarnation %d, is open already",
+			name.Lane, name.Proxy, name.Incarnation)
+	}
+	l := in.life(name.Proxy, name.Incarnation)
+	for len(l.lanes) <= int(name.Lane) {
+		l.lanes = append(l.lanes, nil)
+	}
+	r := newReceiver(in.cfg, in.opener.Digest, name, at)
+	if in.cfg.Nack.Enabled {
+		r.nack = newNacker(in.cfg.Nack, r, &in.asking)
+	}
+	l.lanes[name.Lane] = r
+	in.lanes++
+	in.advanced = slices.Grow(in.advanced, in.lanes-len(in.advanced))
+	in.gapped = slices.Grow(in.gapped, in.lanes-len(in.gapped))
+	return r, nil
+}
+
+// life finds or adds an incarnation.
+func (in *Ingest) life(proxy, incarnation uint32) *life {
+	for i := range in.lives {
+		if l := &in.lives[i]; l.proxy == proxy && l.incarnation == incarnation {
+			return l
+		}
+	}
+	in.lives = append(in.lives, life{proxy: proxy, incarnation: incarnation})
+	return &in.lives[len(in.lives)-1]
+}
+
+// Close forgets the lanes of all incarnations of a proxy and everything they hold.
 func (in *Ingest) Close(proxy uint32) {
-	for i, l := range in.lives {
-		if l.proxy != proxy {
-			continue
+	in.close(func(l *life) bool { return l.proxy == proxy })
+}
+
+// CloseLife forgets the lanes of one incarnation and everything they hold.
+func (in *Ingest) CloseLife(proxy, incarnation uint32) {
+	in.close(func(l *life) bool { return l.proxy == proxy && l.incarnation == incarnation })
+}
+
+func (in *Ingest) close(ends func(*life) bool) {
+	in.lives = slices.DeleteFunc(in.lives, func(l life) bool {
+		if !ends(&l) {
+			return false
 		}
 		for _, r := range l.lanes {
-			in.closed.add(r)
-			in.closed.Abandoned += r.Held()
+			if r != nil {
+				in.forget(r)
+			}
 		}
-		in.lives = append(in.lives[:i], in.lives[i+1:]...)
-		return
-	}
+		return true
+	})
+}
+
+func (in *Ingest) forget(r *Receiver) {
+	in.closed.add(r)
+	in.closed.Abandoned += r.Held()
+	in.lanes--
+	is := func(other *Receiver) bool { return other == r }
+	in.advanced = slices.DeleteFunc(in.advanced, is)
+	in.gapped = slices.DeleteFunc(in.gapped, is)
 }
 
 // Lane is the receiver of a lane, or nil if it is not open.
 func (in *Ingest) Lane(proxy, incarnation uint32, lane uint16) *Receiver {
+	if in.recent < len(in.lives) {
+		if l := &in.lives[in.recent]; l.proxy == proxy && l.incarnation == incarnation {
+			return l.lane(lane)
+		}
+	}
 	for i := range in.lives {
-		l := &in.lives[i]
-		if l.proxy == proxy && l.incarnation == incarnation && int(lane) < len(l.lanes) {
-			return l.lanes[lane]
+		if l := &in.lives[i]; l.proxy == proxy && l.incarnation == incarnation {
+			in.recent = i
+			return l.lane(lane)
 		}
 	}
 	return nil
 }
+
+func (l *life) lane(n uint16) *Receiver {
+	if int(n) < len(l.lanes) {
+		return l.lanes[n]
+	}
+	return nil
+}
+
+// Clock tells the time, in nanoseconds, of the frames that are handed in next. Only lanes that ask
+// for repairs want to know; once a burst is enough.
+func (in *Ingest) Clock(now int64) { in.now = now }
 
 // Frame takes one received frame. It copies what it keeps.
 func (in *Ingest) Frame(frame []byte) {
@@ -100,32 +185,118 @@ func (in *Ingest) Frame(frame []byte) {
 		return
 	}
 	r := in.Lane(h.Proxy, h.Incarnation, h.Lane)
-	if r == nil {
+	switch {
+	case r == nil:
 		in.n.Bad[wire.BadLane]++
-		return
-	}
-	if h.Type == wire.TypeHeartbeat {
+	case h.Type == wire.TypeData:
+		in.place(r, &h, frame)
+	case h.Type == wire.TypeHeartbeat:
 		in.n.Heartbeats++
+		r.beats++
 		r.Heartbeat(&h)
-		return
+		in.noteGap(r)
+	default: // a request is for senders
+		in.n.Bad[wire.BadType]++
 	}
-	switch r.Place(&h, frame) {
+}
+
+func (in *Ingest) place(r *Receiver, h *wire.Header, frame []byte) {
+	before := r.mark.Frames
+	switch r.Place(h, frame) {
 	case Accepted:
 		in.n.Items += uint64(h.Count)
+		if r.gapped {
+			r.arrived(in.now, h)
+		}
 	case Duplicate:
 		in.n.Duplicate++
+		r.duplicate++
 	case Refused:
 		in.n.Refused++
+		r.refused++
 	case Contradiction:
 		in.n.Bad[wire.BadLane]++
 	}
+	if r.mark.Frames != before && !r.advanced {
+		r.advanced = true
+		in.advanced = append(in.advanced, r)
+	}
+	in.noteGap(r)
 }
+
+// arrived tells the lane's nacker of a frame that was accepted while frames were missing.
+func (r *Receiver) arrived(now int64, h *wire.Header) {
+	again := h.Flags&wire.FlagRepair != 0
+	if again {
+		r.repaired++
+	}
+	if r.nack != nil {
+		r.nack.Observe(now, h.Frame, again)
+	}
+}
+
+// noteGap lists a lane that misses frames.
+func (in *Ingest) noteGap(r *Receiver) {
+	if r.next != r.mark.Frames && !r.gapped {
+		r.gapped = true
+		in.gapped = append(in.gapped, r)
+	}
+}
+
+// Advanced appends to dst, up to its capacity, the lanes whose mark moved since it last named them,
+// in the order in which they moved, so that a consumer looks at no other.
+func (in *Ingest) Advanced(dst []*Receiver) []*Receiver {
+	n := min(len(in.advanced), cap(dst)-len(dst))
+	for _, r := range in.advanced[:n] {
+		r.advanced = false
+		dst = append(dst, r)
+	}
+	in.advanced = in.advanced[:copy(in.advanced, in.advanced[n:])]
+	return dst
+}
+
+// Gapped appends to dst, up to its capacity, the lanes that miss frames. Each call begins with
+// another lane, so that none comes last always.
+func (in *Ingest) Gapped(dst []*Receiver) []*Receiver {
+	if len(in.gapped) == 0 {
+		return dst
+	}
+	in.gapped = slices.DeleteFunc(in.gapped, func(r *Receiver) bool {
+		r.gapped = r.Missing()
+		return !r.gapped
+	})
+	for i := range in.gapped {
+		if len(dst) == cap(dst) {
+			break
+		}
+		dst = append(dst, in.gapped[(in.turn+i)%len(in.gapped)])
+	}
+	in.turn++
+	return dst
+}
+
+// NextDue is when a lane's request for repair falls due, or [Never]: how long an ingest core may
+// sleep if nothing arrives.
+func (in *Ingest) NextDue() int64 {
+	next := int64(Never)
+	for _, r := range in.gapped {
+		if r.nack != nil {
+			next = min(next, r.nack.Next())
+		}
+	}
+	return next
+}
+
+// SetPeers names the other replicas that may hold what this one misses, as a set of seats.
+func (in *Ingest) SetPeers(seats uint16) { in.asking.peers = seats }
 
 // TrimAll releases everything below every lane's mark: what a consumer does that is always done.
 func (in *Ingest) TrimAll() {
 	for i := range in.lives {
 		for _, r := range in.lives[i].lanes {
-			r.Trim(r.mark.Frames)
+			if r != nil {
+				r.Trim(r.mark.Frames)
+			}
 		}
 	}
 }
@@ -138,8 +309,10 @@ func (in *Ingest) Counters() Counters {
 	n.Bad[wire.BadLane] += in.closed.Bad[wire.BadLane]
 	for _, l := range in.lives {
 		for _, r := range l.lanes {
-			n.add(r)
-			n.Queued += r.Held()
+			if r != nil {
+				n.add(r)
+				n.Queued += r.Held()
+			}
 		}
 	}
 	return n

@@ -159,10 +159,10 @@ func TestGapsNameExactlyWhatIsMissing(t *testing.T) {
 	}
 	in.Frame(heartbeat)
 	got := fmt.Sprint(r.Gaps(make([]Gap, 0, 8)))
-	if want := fmt.Sprint([]Gap{{1, 2}, {4, 6}, {7, 9}}); got != want {
+	if want := fmt.Sprint([]Gap{{From: 1, To: 2}, {From: 4, To: 6}, {From: 7, To: 9}}); got != want {
 		t.Errorf("gaps %s, want %s", got, want)
 	}
-	if got := fmt.Sprint(r.Gaps(make([]Gap, 0, 2))); got != fmt.Sprint([]Gap{{1, 2}, {4, 6}}) {
+	if got := fmt.Sprint(r.Gaps(make([]Gap, 0, 2))); got != fmt.Sprint([]Gap{{From: 1, To: 2}, {From: 4, To: 6}}) {
 		t.Errorf("with room for two: %s", got)
 	}
 	balance(t, in.Counters())

@@ -14,9 +14,14 @@ type Config struct {
 	// GiveUp is how many frames may arrive after a gap before it is declared lost, or 0 for never.
 	// Only for measurements: a replica that gives up a gap has lost acknowledged data.
 	GiveUp int
+	// Nack says when lanes ask for what they miss. The zero value leaves that to others.
+	Nack NackConfig
 }
 
 func (c Config) check() error {
+	if err := c.Nack.check(); err != nil {
+		return err
+	}
 	switch {
 	case c.Window < 2 || !powerOfTwo(c.Window):
 		return fmt.Errorf("lane window of %d frames: use a power of two, at least 2", c.Window)
@@ -33,7 +38,31 @@ func (c Config) check() error {
 func powerOfTwo(n int) bool { return bits.OnesCount(uint(n)) == 1 }
 
 // Bytes is the memory that a lane with this configuration occupies.
-func (c Config) Bytes() int { return c.Arena + c.Window*slotBytes }
+func (c Config) Bytes() int {
+	n := c.Arena + c.Window*slotBytes + words(c.Window)*8
+	if c.Nack.Enabled {
+		n += c.Window * wantBytes
+	}
+	return n
+}
+
+// Holds returns why a lane cannot hold an item with a key and a value of so many bytes, sent in
+// frames of at most frameBytes, or nil. An item is taken as a whole or not at all (R6): a window that
+// cannot hold it would stop the lane for ever.
+func (c Config) Holds(key, value, frameBytes int) error {
+	largest := wire.Item{Op: wire.OpCAS, HasSession: true, Fragment: true}
+	room := frameBytes - wire.HeaderSize - largest.Size() - key
+	if room < 1 {
+		return fmt.Errorf("frames of %d bytes have no room for a key of %d bytes", frameBytes, key)
+	}
+	frames := max(1, (value+room-1)/room)
+	bytes := frames*(frameBytes+2*arenaWord) + arenaSlack
+	if frames > c.Window || bytes > c.Arena {
+		return fmt.Errorf("an item of %d bytes takes %d frames, %d bytes: more than a lane's window of %d "+
+			"frames, arena of %d bytes: enlarge them", key+value, frames, bytes, c.Window, c.Arena)
+	}
+	return nil
+}
 
 // Mark is a position in a lane: everything below it is held, without a gap.
 type Mark struct {
@@ -69,27 +98,47 @@ type Receiver struct {
 	digest  *wire.Digester
 	slots   []slot
 	mask    uint64
+	early   bitmap // by slot: held at or above the mark, that is beyond a gap
 	arena   arena
 	mark    Mark
 	trimmed uint64 // frames below are released
 	next    uint64 // one past the highest frame number known to be sent
-	waiting uint64 // frames held at or above the mark, that is beyond a gap
+	tail    uint64 // the lowest frame the sender keeps
+	waiting uint64 // how many are early
 	placed  uint64 // frames ever held
 	freed   uint64 // of these, trimmed
 	evicted uint64 // of these, dropped to make room for the frame at the mark
 	thrown  uint64 // of these, thrown out as contradictions
 	lost    uint64 // frames given up
 	resync  bool   // frames were given up since the mark last passed one: item numbers may jump
+
+	name     Name
+	nack     *Nacker // nil: others ask for what is missing
+	advanced bool    // on the Ingest's list of lanes whose mark moved
+	gapped   bool    // on the Ingest's list of lanes that miss frames
+
+	duplicate, refused, repaired, beats uint64 // frames, for LaneCounters
+}
+
+// Name is whose lane it is, and the number it has in the replicated table of lanes.
+type Name struct {
+	Proxy, Incarnation uint32
+	Lane               uint16
+	ID                 uint32 // issued when the lane is opened, and never again (R19)
 }
 
 // limit bounds frame and item numbers, so that no sum of them wraps. A lane of 10^9 items a second
 // would reach it after a century.
 const limit = 1 << 62
 
-func newReceiver(cfg Config, d *wire.Digester) *Receiver {
-	return &Receiver{cfg: cfg, digest: d, slots: make([]slot, cfg.Window),
-		mask: uint64(cfg.Window - 1), arena: newArena(cfg.Arena)}
+func newReceiver(cfg Config, d *wire.Digester, name Name, at Mark) *Receiver {
+	return &Receiver{cfg: cfg, digest: d, slots: make([]slot, cfg.Window), mask: uint64(cfg.Window - 1),
+		early: newBitmap(cfg.Window), arena: newArena(cfg.Arena),
+		name: name, mark: at, trimmed: at.Frames, next: at.Frames}
 }
+
+// Name is whose lane this is.
+func (r *Receiver) Name() Name { return r.name }
 
 // Mark is the watermark with its frame number and chain digest.
 func (r *Receiver) Mark() Mark { return r.mark }
@@ -109,10 +158,11 @@ func (r *Receiver) Lost() uint64 { return r.lost }
 // Place takes a frame that wire.Opener accepted as h, copies it and advances the watermark.
 func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 	n := h.Frame
-	if n >= limit || h.First >= limit || h.HighWater >= limit {
+	if n|h.First|h.HighWater|h.Tail >= limit {
 		return Contradiction
 	}
 	r.next = max(r.next, n+1, h.HighWater+1)
+	r.tail = max(r.tail, h.Tail)
 	if n < r.mark.Frames {
 		return Duplicate
 	}
@@ -141,6 +191,7 @@ func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 	s.frame, s.off, s.length = n+1, uint32(off), uint32(len(frame))
 	r.placed++
 	if !inOrder {
+		r.early.set(n & r.mask)
 		r.waiting++
 		return Accepted
 	}
@@ -153,8 +204,9 @@ func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 
 // Heartbeat notes the marks of an idle sender, so that a lost last frame shows as a gap.
 func (r *Receiver) Heartbeat(h *wire.Header) {
-	if h.HighWater < limit {
+	if h.HighWater|h.Tail < limit {
 		r.next = max(r.next, h.HighWater+1)
+		r.tail = max(r.tail, h.Tail)
 	}
 }
 
@@ -173,6 +225,7 @@ func (r *Receiver) makeRoom(n int) (off int, ok bool) {
 			return 0, false // the consumer is behind
 		}
 		r.slots[h.Frame&r.mask].frame = 0
+		r.early.clear(h.Frame & r.mask)
 		r.arena.free(oldest)
 		r.waiting--
 		r.evicted++
@@ -205,6 +258,7 @@ func (r *Receiver) advance() {
 			return
 		}
 		r.waiting--
+		r.early.clear(r.mark.Frames & r.mask)
 		h.Get(r.arena.buf[s.off:])
 		if !r.follows(&h) {
 			s.frame = 0
@@ -272,26 +326,4 @@ func (r *Receiver) Trim(n uint64) {
 		}
 	}
 	r.trimmed = max(r.trimmed, n)
-}
-
-// Gap is a range of missing frames.
-type Gap struct{ From, To uint64 } // frame numbers, From ≤ missing < To
-
-// Gaps appends to dst the ranges missing between the mark and the highest frame known to be sent,
-// lowest first, until dst is at capacity.
-func (r *Receiver) Gaps(dst []Gap) []Gap {
-	end := min(r.next, r.trimmed+uint64(r.cfg.Window))
-	for n := r.mark.Frames; n < end; n++ {
-		if r.slots[n&r.mask].frame == n+1 {
-			continue
-		}
-		if k := len(dst); k > 0 && dst[k-1].To == n {
-			dst[k-1].To++
-		} else if k == cap(dst) {
-			return dst
-		} else {
-			dst = append(dst, Gap{n, n + 1})
-		}
-	}
-	return dst
 }

@@ -11,6 +11,10 @@ import (
 // the item was not taken, and will be once replicas have committed more (invariant I6).
 var ErrWindowFull = errors.New("lane: window full")
 
+// ErrTooLarge refuses an item that would not fit even into an empty window (R6). Waiting does not
+// help: the lane needs a larger window or arena, at both ends.
+var ErrTooLarge = errors.New("lane: item larger than the window")
+
 // SenderConfig names a sending lane and bounds its memory.
 type SenderConfig struct {
 	Cluster     uint32
@@ -21,11 +25,21 @@ type SenderConfig struct {
 	Window     int // frames kept until committed; a power of two
 	Arena      int // bytes those frames may occupy; a power of two
 	FrameBytes int // frames are closed before they exceed this; at most wire.MaxFrame
+
+	// Answers keeps frames until [Sender.Answered] has passed them too. Without it a commit counts
+	// as the answer.
+	Answers bool
+	// Keep is how many frames stay for repair after that, as long as no new frame needs their room:
+	// a majority commits within a round trip, and whoever is not of it will ask later than that.
+	Keep int
 }
 
 func (c SenderConfig) check() error {
 	if c.FrameBytes < minFrameBytes || c.FrameBytes > wire.MaxFrame {
 		return fmt.Errorf("frames of %d bytes: use %d to %d", c.FrameBytes, minFrameBytes, wire.MaxFrame)
+	}
+	if c.Keep < 0 || c.Keep > c.Window {
+		return fmt.Errorf("keep %d frames after they are answered: use 0 to the window, %d", c.Keep, c.Window)
 	}
 	return Config{Window: c.Window, Arena: c.Arena}.check()
 }
@@ -42,10 +56,12 @@ const minFrameBytes = wire.HeaderSize + wire.MaxKey + 128
 // The caller's duties, in order:
 //
 //  1. Append items; Flush when the oldest waits long enough.
-//  2. Send what Next returns, at the caller's pace; Heartbeat when there is nothing to send, so that
+//  2. Send what Next returns, at the pace of a [Pacer]; Heartbeat when a [Heart] says so, so that
 //     replicas notice a lost last frame.
-//  3. Answer requests for missing frames with Repair.
-//  4. Tell Commit how far replicas have committed. Nothing else frees the window.
+//  3. Answer requests for missing frames, through a [Repairer], with Repair.
+//  4. Tell Commit how far replicas have committed, and Answered up to where all answers are here.
+//     Nothing else frees the window. The tail in every header is the lower of the two: a replica
+//     that sees it may forget results and frames below (R25).
 //
 // It belongs to one goroutine and allocates nothing after NewSender.
 type Sender struct {
@@ -59,7 +75,12 @@ type Sender struct {
 	items  uint64 // number of the next item
 	frames uint64 // number of the next frame
 	next   uint64 // the first frame that was never sent
-	tail   uint64 // the first frame kept
+	tail   uint64 // the first frame that is not committed and answered
+	kept   uint64 // the first frame kept
+
+	committed uint64 // items
+	answered  uint64 // items
+	flags     uint8  // of frames closed from now on
 
 	open      []byte // the frame being filled: a whole frame's room in the arena; nil if none
 	openAt    int
@@ -82,11 +103,31 @@ func NewSender(cfg SenderConfig, d *wire.Digester) (*Sender, error) {
 func (s *Sender) Items() uint64 { return s.items }
 
 // Window is the range of frame numbers kept for repair, the open frame left out.
-func (s *Sender) Window() Gap { return Gap{s.tail, s.frames} }
+func (s *Sender) Window() Gap { return Gap{From: s.kept, To: s.frames} }
 
-// Append takes an item and returns its number. It fails with ErrWindowFull, or on an item that no
-// receiver would accept; the lane is then as before. A value that does not fit into a frame is sent
-// in fragments, as one item.
+// Tail is the first frame that is not committed and answered: what every header says.
+func (s *Sender) Tail() uint64 { return s.tail }
+
+// Committed is the number of the first item that is not committed, as far as Commit was told.
+func (s *Sender) Committed() uint64 { return s.committed }
+
+// Pending is the number of frames that Next would return.
+func (s *Sender) Pending() int { return int(s.frames - s.next) }
+
+// Open reports whether a frame is being filled, so that a Flush would close it.
+func (s *Sender) Open() bool { return s.open != nil }
+
+// SetResponder asks the replica on a seat, or the leader if seat is -1, to answer the items of the
+// frames that are closed from now on; the frame being filled included.
+func (s *Sender) SetResponder(seat int) {
+	var h wire.Header
+	h.SetResponder(seat)
+	s.flags = h.Flags
+}
+
+// Append takes an item and returns its number. It fails with ErrWindowFull, with ErrTooLarge, or on
+// an item that no receiver would accept; the lane is then as before. An item that does not fit into
+// a frame is sent in fragments.
 func (s *Sender) Append(it *wire.Item) (number uint64, err error) {
 	if it.Fragment {
 		return 0, errors.New("lane: fragments are the lane's own business")
@@ -116,21 +157,23 @@ func (s *Sender) payload() int { return s.cfg.FrameBytes - wire.HeaderSize }
 
 // appendLarge sends an item in fragments, one a frame, if there is room for all of them.
 func (s *Sender) appendLarge(it *wire.Item) (uint64, error) {
-	part, err := wire.NextFragment(it, 0, s.payload())
+	fragments, err := s.fragments(it)
 	if err != nil {
 		return 0, err
 	}
-	if err := it.Check(); err != nil {
-		return 0, err
+	if need := fragments*(s.cfg.FrameBytes+2*arenaWord) + arenaSlack; fragments > s.cfg.Window ||
+		need > s.cfg.Arena {
+		return 0, fmt.Errorf("lane: an item of %d frames, %d bytes, in a window of %d frames, %d bytes: %w",
+			fragments, need, s.cfg.Window, s.cfg.Arena, ErrTooLarge)
 	}
 	s.Flush()
-	fragments := (len(it.Value) + len(part.Value) - 1) / len(part.Value)
 	if !s.hasRoom(fragments) {
 		return 0, ErrWindowFull
 	}
 	for offset := 0; offset < len(it.Value); {
-		// Neither can fail: the room was counted, the item checked.
-		if part, err = wire.NextFragment(it, offset, s.payload()); err != nil {
+		// None can fail: the room was counted, the fragments were checked.
+		part, err := wire.NextFragment(it, offset, s.payload())
+		if err != nil {
 			return 0, err
 		}
 		s.begin()
@@ -147,25 +190,70 @@ func (s *Sender) appendLarge(it *wire.Item) (uint64, error) {
 	return s.items - 1, nil
 }
 
-// hasRoom reports whether n frames of full length can be begun now, wherever the arena wraps.
-func (s *Sender) hasRoom(n int) bool {
-	const slack = wire.MaxFrame + 2*arenaWord // lost where the arena wraps
-	return s.frames-s.tail+uint64(n) <= uint64(s.cfg.Window) &&
-		s.arena.used()+n*(s.cfg.FrameBytes+2*arenaWord)+slack <= s.cfg.Arena
+// fragments counts the frames of an item and checks what each of them would hold.
+func (s *Sender) fragments(it *wire.Item) (n int, err error) {
+	if err := it.Check(); err != nil {
+		return 0, err
+	}
+	for offset := 0; offset < len(it.Value) || n == 0; n++ {
+		part, err := wire.NextFragment(it, offset, s.payload())
+		if err == nil {
+			err = part.Check()
+		}
+		if err != nil {
+			return 0, err
+		}
+		offset += len(part.Value)
+	}
+	return n, nil
 }
 
-// begin opens a frame, if window and arena have room.
+// arenaSlack is what may be lost where an arena wraps.
+const arenaSlack = wire.MaxFrame + 2*arenaWord
+
+// hasRoom reports whether n frames of full length can be begun now, wherever the arena wraps. It
+// drops frames that are kept for repair only.
+func (s *Sender) hasRoom(n int) bool {
+	if s.frames-s.tail+uint64(n) > uint64(s.cfg.Window) {
+		return false
+	}
+	for s.frames-s.kept+uint64(n) > uint64(s.cfg.Window) ||
+		s.arena.used()+n*(s.cfg.FrameBytes+2*arenaWord)+arenaSlack > s.cfg.Arena {
+		if s.kept == s.tail {
+			return false
+		}
+		s.drop()
+	}
+	return true
+}
+
+// begin opens a frame, if window and arena have room, or get it from frames kept for repair only.
 func (s *Sender) begin() bool {
 	if s.frames-s.tail >= uint64(s.cfg.Window) {
 		return false
 	}
+	if s.frames-s.kept >= uint64(s.cfg.Window) {
+		s.drop()
+	}
 	off, ok := s.arena.alloc(s.cfg.FrameBytes)
-	if !ok {
-		return false
+	for !ok {
+		if s.kept == s.tail {
+			return false
+		}
+		s.drop()
+		off, ok = s.arena.alloc(s.cfg.FrameBytes)
 	}
 	s.openAt, s.openItems, s.openFirst = off, 0, s.items
 	s.open = s.arena.buf[off : off+wire.HeaderSize : off+s.cfg.FrameBytes]
 	return true
+}
+
+// drop forgets the oldest frame.
+func (s *Sender) drop() {
+	at := &s.slots[s.kept&s.mask]
+	s.arena.free(int(at.off))
+	*at = slot{}
+	s.kept++
 }
 
 // abandonEmpty gives back a frame that was opened for an item nobody could encode.
@@ -182,7 +270,7 @@ func (s *Sender) Flush() {
 		return
 	}
 	n := s.frames
-	h := wire.Header{Type: wire.TypeData, Lane: s.cfg.Lane, Cluster: s.cfg.Cluster, Proxy: s.cfg.Proxy,
+	h := wire.Header{Type: wire.TypeData, Flags: s.flags, Lane: s.cfg.Lane, Cluster: s.cfg.Cluster, Proxy: s.cfg.Proxy,
 		Incarnation: s.cfg.Incarnation, Count: s.openItems, Frame: n, First: s.openFirst, HighWater: n,
 		Tail: s.tail}
 	if err := wire.Seal(s.open, &h, s.digest); err != nil {
@@ -218,8 +306,8 @@ func (s *Sender) frame(n uint64) []byte {
 // left out.
 func (s *Sender) Repair(gap Gap, dst [][]byte) (repairs [][]byte, gone Gap) {
 	gap.To = min(gap.To, s.next)
-	if gap.From < s.tail {
-		gone = Gap{gap.From, min(s.tail, gap.To)}
+	if gap.From < s.kept {
+		gone = Gap{From: gap.From, To: max(gap.From, min(s.kept, gap.To))}
 		gap.From = gone.To
 	}
 	for n := gap.From; n < gap.To && len(dst) < cap(dst); n++ {
@@ -244,17 +332,48 @@ func (s *Sender) Heartbeat() []byte {
 	return s.heartbeat[:]
 }
 
-// Commit releases every frame whose items are all below the committed watermark. A watermark beyond
-// what was sent is a fault of whoever computed it, and is refused.
+// Commit takes the committed watermark: frames whose items are all below it need no retransmission
+// for the majority's sake any more. A watermark beyond what was sent is a fault of whoever computed
+// it, and is refused.
 func (s *Sender) Commit(items uint64) error {
 	if items > s.items {
 		return fmt.Errorf("lane: committed up to item %d, but only %d were appended", items, s.items)
 	}
+	s.committed = max(s.committed, items)
+	s.release()
+	return nil
+}
+
+// Answered says that the answers of all items below are here, or that nobody waits for them. It has
+// no effect without SenderConfig.Answers.
+func (s *Sender) Answered(items uint64) error {
+	if items > s.items {
+		return fmt.Errorf("lane: answered up to item %d, but only %d were appended", items, s.items)
+	}
+	s.answered = max(s.answered, items)
+	s.release()
+	return nil
+}
+
+// release moves the tail over frames that are committed and answered.
+func (s *Sender) release() {
+	items := s.committed
+	if s.cfg.Answers {
+		items = min(items, s.answered)
+	}
 	for s.tail < s.next && s.ends[s.tail&s.mask] <= items {
-		at := &s.slots[s.tail&s.mask]
-		s.arena.free(int(at.off))
-		*at = slot{}
 		s.tail++
 	}
-	return nil
+	for s.tail-s.kept > uint64(s.cfg.Keep) {
+		s.drop()
+	}
+}
+
+// Frame is the kept frame of the given number as it was sent, or nil. It stays valid until it is
+// committed.
+func (s *Sender) Frame(n uint64) []byte {
+	if n < s.tail || n >= s.frames {
+		return nil
+	}
+	return s.frame(n)
 }

@@ -210,8 +210,8 @@ func TestRepairMarksAndNamesWhatIsGone(t *testing.T) {
 	if err := s.Commit(1); err != nil {
 		t.Fatal(err)
 	}
-	repairs, gone := s.Repair(Gap{0, 10}, make([][]byte, 0, 8))
-	if gone != (Gap{0, 1}) || len(repairs) != 2 {
+	repairs, gone := s.Repair(Gap{From: 0, To: 10}, make([][]byte, 0, 8))
+	if gone != (Gap{From: 0, To: 1}) || len(repairs) != 2 {
 		t.Fatalf("%d repairs, gone %+v", len(repairs), gone)
 	}
 	o := wire.Opener{Cluster: cluster, Digest: d}
@@ -222,7 +222,7 @@ func TestRepairMarksAndNamesWhatIsGone(t *testing.T) {
 			t.Errorf("repair %d: %s, %+v", i, c, h)
 		}
 	}
-	if one, _ := s.Repair(Gap{1, 3}, make([][]byte, 0, 1)); len(one) != 1 {
+	if one, _ := s.Repair(Gap{From: 1, To: 3}, make([][]byte, 0, 1)); len(one) != 1 {
 		t.Errorf("%d repairs where one was asked for", len(one))
 	}
 }
@@ -247,8 +247,8 @@ func TestAppend(t *testing.T) {
 		}
 	}
 	large := &wire.Item{Op: wire.OpPut, Key: []byte("k"), Value: make([]byte, 15<<10)}
-	if _, err := s.Append(large); !errors.Is(err, ErrWindowFull) {
-		t.Errorf("15 KiB in an arena of 16: %v", err)
+	if _, err := s.Append(large); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("15 KiB in an arena of 16, with frames that wrap: %v", err)
 	}
 	if s.Items() != 10 {
 		t.Errorf("%d items after refusals", s.Items())

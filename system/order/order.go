@@ -17,9 +17,22 @@ type Mark struct {
 // Cut is a vector of marks, ascending by lane; lanes it does not name stay where they were (R6).
 type Cut []Mark
 
-// ErrNotLeader refuses a proposal made to a replica that does not lead, or whose empty entry of its
-// own term is not applied yet (R7).
-var ErrNotLeader = errors.New("order: not the leader")
+// What an Orderer refuses. Nothing was proposed then, and trying again later may succeed.
+var (
+	// ErrNotLeader refuses a proposal made to a replica that does not lead, or whose empty entry of
+	// its own term is not applied yet (R7).
+	ErrNotLeader = errors.New("order: not the leader")
+	// ErrNotHeld refuses a cut that the proposer's own gate does not hold (R8).
+	ErrNotHeld = errors.New("order: the proposer does not hold what it proposes")
+	// ErrBusy refuses a proposal while leadership is being handed over, or while too many bytes are
+	// not committed yet.
+	ErrBusy = errors.New("order: busy, propose again after the next commit")
+	// ErrMembership refuses a change that does not fit the members, or follows too closely: the
+	// change before it must be applied first.
+	ErrMembership = errors.New("order: membership change refused")
+	// ErrStale refuses a snapshot that is older than what is applied here.
+	ErrStale = errors.New("order: the snapshot is older than what is applied")
+)
 
 // Verdict is what the gate says of a cut.
 type Verdict uint8
@@ -61,7 +74,7 @@ type Members struct {
 }
 
 // Orderer agrees with its peers on one sequence of decisions. It is pure: no clock, goroutine or
-// socket. The caller's duties, in order, after any other call:
+// socket, and it is not safe for concurrent use. The caller's duties, in order, after any other call:
 //
 //  1. Ready; if it is empty, nothing is to be done.
 //  2. Make Ready.Persist durable, then call Persisted with its number. Messages in Ready.Messages
@@ -69,26 +82,41 @@ type Members struct {
 //  3. Apply Ready.Committed in order.
 //  4. Call Applied with the last position applied.
 type Orderer interface {
+	// Propose offers an encoded decision ([AppendDecision]) for the next position. A nil error says
+	// that it is under way, not that it will be decided: whether it is shows in Ready.Committed.
 	Propose(decision []byte) error
+	// ProposeConf offers one change of membership. One at a time: until the last one is applied
+	// further ones fail with [ErrMembership].
 	ProposeConf(c ConfChange) error
+	// Step takes a message from a member's orderer; the caller vouches for from. An error says why
+	// the message was dropped; nothing else happened then. msg is borrowed.
 	Step(from uint64, msg []byte) error
 	Tick()
 	// Recheck re-examines what waits at the gate; call it when more is held.
 	Recheck()
 	Ready() Ready
+	// Persisted says that Ready.Persist of this number, and all before it, are durable.
 	Persisted(seq uint64)
+	// Applied says that everything up to position is applied. The position must have been handed
+	// out in Ready.Committed.
 	Applied(position uint64)
-	// ReadIndex asks for the position that a read begun now must wait for; Ready.Reads answers.
+	// ReadIndex asks for the position that a read begun now must wait for; Ready.Reads answers. The
+	// answer may never come, for messages get lost and leaders change: ask again.
 	ReadIndex(ctx uint64)
+	// TransferLeader hands leadership to a voter. It is ignored where it could not finish: here is
+	// no leader, or to has not got what is committed (R15). Proposals fail with [ErrBusy] until it is
+	// done or an election timeout has passed.
 	TransferLeader(to uint64)
-	// Compact forgets the log up to a position that was applied.
+	// Compact forgets the log up to a position that was applied, and that a durable snapshot covers.
 	Compact(position uint64)
 	// Snapshot offers state captured at an applied position to followers that need one.
 	Snapshot(position uint64)
-	// Restore installs a snapshot: the state at position is in place here already.
+	// Restore installs a snapshot: the state at position is in place, and durable, here already.
+	// What Ready.Committed handed out up to that position and was not applied is to be discarded.
 	Restore(s SnapshotMeta) error
 	// SnapshotSent says how a transfer named in Ready.Snapshots ended.
 	SnapshotSent(to uint64, ok bool)
+	// Unreachable says that messages to a member were lost.
 	Unreachable(id uint64)
 	Status() Status
 }
@@ -116,6 +144,9 @@ type Message struct {
 type Persist struct {
 	Seq     uint64
 	Records [][]byte // opaque; replayed in order by a restart (durability)
+	// Fresh: the first record repeats all that counts of the records before it, which may be
+	// deleted once this one and a snapshot at or after the compacted position are durable.
+	Fresh bool
 }
 
 // Committed is one position of the agreed sequence.
@@ -144,13 +175,16 @@ type SnapshotMeta struct {
 	Message  []byte
 }
 
-// Status is a glance at an orderer.
+// Status is a glance at an orderer. The maps are the caller's to keep.
 type Status struct {
 	ID, Leader, Term        uint64
 	Leading                 bool   // may propose (R7)
 	Position, Applied, Last uint64 // committed, applied, end of the log
-	Waiting                 int    // messages at the gate
+	Waiting                 int    // entries at the gate
 	Members                 Members
 	Match                   map[uint64]uint64 // leader: how far each member's log agrees
 	SnapshotPending         map[uint64]bool
+	Holes                   int    // logged before a restart, not held now (R4): no campaigning
+	Refused                 uint64 // cuts refused for a mismatch so far (R14)
+	Dropped                 uint64 // entries dropped at the gate's bound so far; they are sent again
 }

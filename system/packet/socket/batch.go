@@ -22,6 +22,7 @@ const groBytes = 1 << 16 // the most that UDP_GRO merges into one buffer
 type batch struct {
 	fd      int
 	gro     bool
+	poll    bool // never wait
 	mem     memInfo
 	msgs    []mmsghdr
 	iovs    []unix.Iovec
@@ -41,7 +42,7 @@ func openBatch(c Config) (receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{fd: fd, mem: newMemInfo(fd), gro: c.Mode == GRO, stride: datagramBytes}
+	b := &batch{fd: fd, mem: newMemInfo(fd), gro: c.Mode == GRO, poll: c.Wait < 0, stride: datagramBytes}
 	if b.gro {
 		b.stride = groBytes
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_GRO, 1); err != nil {
@@ -87,7 +88,7 @@ func (b *batch) fill(want int) error {
 	p := uintptr(unsafe.Pointer(&b.msgs[0]))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(b.fd), p, uintptr(want),
 		unix.MSG_DONTWAIT, 0, 0)
-	if errno == unix.EAGAIN {
+	if errno == unix.EAGAIN && !b.poll {
 		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(b.fd), p, uintptr(want),
 			unix.MSG_WAITFORONE, 0, 0)
 	}
@@ -138,4 +139,5 @@ func (b *batch) stats(n *packet.Stats) {
 	n.RxSegs = b.segs
 }
 
-func (b *batch) close() error { return unix.Close(b.fd) }
+func (b *batch) close() error    { return unix.Close(b.fd) }
+func (b *batch) descriptor() int { return b.fd }

@@ -35,7 +35,8 @@ type Config struct {
 	Batch         int           // buffers a call in modes recvmmsg and gro, 1 to packet.MaxBurst; 0 = 32
 	ReceiveBuffer int           // bytes of SO_RCVBUF, or of the af_packet ring; 0 = 4 MiB
 	BusyPoll      time.Duration // how long to poll the device before sleeping; 0 = not at all
-	Wait          time.Duration // how long Recv waits for a first datagram; 0 = 10 ms
+	Wait          time.Duration // how long Recv waits for a first datagram; 0 = 10 ms; below 0: modes recv,
+	// recvmmsg and gro never wait, and the caller waits for the Descriptor
 
 	Destination netip.AddrPort // where Send sends
 	Source      netip.AddrPort // the address it sends from; zero: the kernel's choice
@@ -103,6 +104,7 @@ type receiver interface {
 	recv(frames [][]byte) (int, error)
 	stats(*packet.Stats)
 	close() error
+	descriptor() int // -1 = none
 }
 
 func openReceiver(c Config) (receiver, error) {
@@ -142,6 +144,15 @@ func (p *port) Recv(frames [][]byte) (int, error) {
 		p.n.RxBytes += uint64(len(f))
 	}
 	return n, err
+}
+
+// Descriptor is the file descriptor that becomes readable when a datagram arrives, or -1 if the port has
+// none: for a caller that waits for several things at once.
+func (p *port) Descriptor() int {
+	if p.rx == nil {
+		return -1
+	}
+	return p.rx.descriptor()
 }
 
 // Send implements packet.Port.

@@ -205,3 +205,5 @@ func (r *ring) close() error {
 	}
 	return unix.Close(r.fd)
 }
+
+func (r *ring) descriptor() int { return r.fd }

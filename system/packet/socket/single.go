@@ -16,9 +16,10 @@ import (
 // single reads one datagram a call by recvfrom: the "equivalent socket implementation" of the
 // claim.
 type single struct {
-	fd  int
-	buf []byte
-	mem memInfo
+	fd   int
+	poll bool // never wait
+	buf  []byte
+	mem  memInfo
 }
 
 func openSingle(c Config) (receiver, error) {
@@ -26,7 +27,7 @@ func openSingle(c Config) (receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &single{fd: fd, buf: make([]byte, datagramBytes), mem: newMemInfo(fd)}, nil
+	return &single{fd: fd, poll: c.Wait < 0, buf: make([]byte, datagramBytes), mem: newMemInfo(fd)}, nil
 }
 
 // recv first tries without blocking and without telling the Go scheduler, which would cost tens of
@@ -34,7 +35,7 @@ func openSingle(c Config) (receiver, error) {
 func (s *single) recv(frames [][]byte) (int, error) {
 	p, size := uintptr(unsafe.Pointer(&s.buf[0])), uintptr(len(s.buf))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s.fd), p, size, unix.MSG_DONTWAIT, 0, 0)
-	if errno == unix.EAGAIN {
+	if errno == unix.EAGAIN && !s.poll {
 		n, _, errno = unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), p, size, 0, 0, 0)
 	}
 	if errno != 0 {
@@ -49,6 +50,7 @@ func (s *single) recv(frames [][]byte) (int, error) {
 
 func (s *single) stats(n *packet.Stats) { s.mem.into(n) }
 func (s *single) close() error          { return unix.Close(s.fd) }
+func (s *single) descriptor() int       { return s.fd }
 
 // netConn reads one datagram a call by net.UDPConn, through Go's network poller.
 type netConn struct {
@@ -112,3 +114,4 @@ func (c *netConn) recv(frames [][]byte) (int, error) {
 
 func (c *netConn) stats(n *packet.Stats) { c.mem.into(n) }
 func (c *netConn) close() error          { return c.conn.Close() }
+func (c *netConn) descriptor() int       { return -1 }

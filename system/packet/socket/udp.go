@@ -42,7 +42,7 @@ func configure(fd int, c Config) error {
 	if err := setReceiveBuffer(fd, c.ReceiveBuffer); err != nil {
 		return err
 	}
-	wait := unix.NsecToTimeval(c.Wait.Nanoseconds())
+	wait := unix.NsecToTimeval(max(c.Wait, 0).Nanoseconds())
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait); err != nil {
 		return fmt.Errorf("socket: SO_RCVTIMEO: %w", err)
 	}

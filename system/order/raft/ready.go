@@ -1,0 +1,193 @@
+package raft
+
+import (
+	"encoding/binary"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"metronome/system/order"
+)
+
+// pending is a Persist that was handed out, and what may happen once it is durable.
+type pending struct {
+	seq     uint64
+	answers []*pb.Message
+}
+
+// drain takes everything the library has ready. Every method that lets the library do something ends
+// with it, so that between calls the log here is the library's whole log.
+func (r *Raft) drain() {
+	for r.node.HasReady() {
+		rd := r.node.Ready()
+		for _, m := range rd.Messages {
+			r.route(m)
+		}
+		for _, s := range rd.ReadStates {
+			r.answered(s)
+		}
+		r.deliver()
+	}
+}
+
+func (r *Raft) route(m *pb.Message) {
+	switch m.GetTo() {
+	case raft.LocalAppendThread:
+		r.store(m)
+	case raft.LocalApplyThread:
+		r.commits = append(r.commits, m.GetEntries()...)
+	default:
+		r.send(m)
+	}
+}
+
+// store takes what the library wants written: into the log at once, and into a record for the caller
+// to make durable. A write that nothing waits for (a commit index) goes along with the next.
+func (r *Raft) store(m *pb.Message) {
+	if s := m.GetSnapshot(); s != nil {
+		r.log.restore(s)
+	}
+	r.log.append(m.GetEntries())
+	if m.Term != nil {
+		r.log.hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
+	}
+	if len(m.GetResponses()) == 0 {
+		r.lazy = r.record(m)
+		return
+	}
+	r.ask = append(r.ask, m.GetResponses()...)
+	p := r.persist()
+	if r.lazy != nil {
+		p.Records, r.lazy = append(p.Records, r.lazy), nil
+	}
+	if b := r.record(m); b != nil {
+		p.Records = append(p.Records, b)
+	}
+}
+
+func (r *Raft) persist() *order.Persist {
+	if r.out.Persist == nil {
+		r.out.Persist = &order.Persist{}
+	}
+	return r.out.Persist
+}
+
+// send passes a message on, or what it stands for.
+func (r *Raft) send(m *pb.Message) {
+	switch {
+	case m.GetTo() == raft.None || m.GetTo() == r.id:
+		return
+	case m.GetType() == pb.MsgSnap:
+		r.out.Snapshots = append(r.out.Snapshots, snapshotMeta(m))
+		return
+	case m.GetType() == pb.MsgReadIndexResp:
+		r.reads = max(0, r.reads-1)
+	case m.GetType() == pb.MsgHeartbeat && len(m.GetContext()) == 8:
+		r.confirming(m)
+	}
+	r.out.Messages = append(r.out.Messages, order.Message{To: m.GetTo(), Data: marshal(m)})
+}
+
+// confirming remembers the highest confirmation that this leader asks of followers.
+func (r *Raft) confirming(m *pb.Message) {
+	r.readsOf(m.GetTerm())
+	r.readCtx = max(r.readCtx, binary.LittleEndian.Uint64(m.GetContext()))
+}
+
+func (r *Raft) answered(s raft.ReadState) {
+	r.reads = max(0, r.reads-1)
+	read := order.Read{Ctx: binary.LittleEndian.Uint64(s.RequestCtx), Position: s.Index}
+	r.out.Reads = append(r.out.Reads, read)
+}
+
+// deliver hands out what is committed, in order, up to the first hole (R4). Membership changes take
+// effect here, as they are handed out. What a restored snapshot covers is passed over.
+func (r *Raft) deliver() {
+	for r.handed < len(r.commits) && !r.isHole(r.commits[r.handed]) {
+		e := r.commits[r.handed]
+		r.handed++
+		c := order.Committed{Position: e.GetIndex(), Term: e.GetTerm()}
+		switch e.GetType() {
+		case pb.EntryConfChangeV2:
+			c.Members = r.reconfigure(e)
+		default:
+			c.Decision = e.GetData()
+		}
+		if c.Position > r.applied {
+			r.out.Committed = append(r.out.Committed, c)
+		}
+	}
+	r.acknowledge()
+}
+
+// acknowledge tells the library how far committed entries are applied.
+func (r *Raft) acknowledge() {
+	n := 0
+	for n < r.handed && r.commits[n].GetIndex() <= r.applied {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	done := r.commits[:n:n]
+	r.commits, r.handed = r.commits[n:], r.handed-n
+	if len(r.commits) == 0 {
+		r.commits = nil
+	}
+	r.step(&pb.Message{Type: pb.MsgStorageApplyResp.Enum(), From: new(raft.LocalApplyThread),
+		To: new(r.id), Entries: done})
+}
+
+// Ready implements [order.Orderer].
+func (r *Raft) Ready() order.Ready {
+	out := r.out
+	r.out = order.Ready{}
+	if out.Persist != nil {
+		r.seq++
+		out.Persist.Seq = r.seq
+		r.pending = append(r.pending, pending{r.seq, r.ask})
+		r.ask = nil
+	}
+	out.WantSnapshot, r.log.wanted = r.log.wanted, false
+	return out
+}
+
+// Persisted implements [order.Orderer].
+func (r *Raft) Persisted(seq uint64) {
+	for len(r.pending) > 0 && r.pending[0].seq <= seq {
+		answers := r.pending[0].answers
+		r.pending = r.pending[1:]
+		for _, m := range answers {
+			if m.GetTo() == r.id {
+				r.step(m)
+			} else {
+				r.send(m)
+			}
+		}
+	}
+	r.drain()
+}
+
+// Applied implements [order.Orderer]. A position that was not handed out yet is not believed.
+func (r *Raft) Applied(position uint64) {
+	if r.handed == 0 {
+		return
+	}
+	handed := r.commits[r.handed-1].GetIndex()
+	r.applied = max(r.applied, min(position, handed))
+	r.acknowledge()
+	r.drain()
+}
+
+// step gives the library a message that was checked. What it still declines (a response from a
+// member removed meanwhile, a proposal at the wrong time) has no effect.
+func (r *Raft) step(m *pb.Message) { _ = r.node.Step(m) }
+
+func marshal(m *pb.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic("order/raft: cannot encode " + m.GetType().String() + ": " + err.Error())
+	}
+	return b
+}

@@ -1,0 +1,144 @@
+package raft
+
+import (
+	"fmt"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"metronome/system/order"
+)
+
+// Restart is what survived: where the durable state stands in the sequence, and every record since
+// that state, or since the last fresh one, in the order of Ready.Persist. For an initial member
+// without a snapshot Snapshot is {Position: 1, Term: 1, Members: Config.Bootstrap's}; for a joiner
+// that has restored nothing yet it is zero.
+type Restart struct {
+	Snapshot order.SnapshotMeta
+	Records  [][]byte
+}
+
+// record encodes a write. A record is the library's storage message without its answers.
+func (r *Raft) record(m *pb.Message) []byte {
+	if r.volatile {
+		return nil
+	}
+	return marshal(&pb.Message{Type: pb.MsgStorageAppend.Enum(), Term: m.Term, Vote: m.Vote,
+		Commit: m.Commit, Entries: m.GetEntries(), Snapshot: m.GetSnapshot()})
+}
+
+// recordAll encodes everything that counts after a compaction.
+func (r *Raft) recordAll() []byte {
+	h := r.log.hard
+	return r.record(&pb.Message{Term: h.Term, Vote: h.Vote, Commit: h.Commit, Entries: r.log.entries})
+}
+
+// replay builds the log again.
+func (s *Restart) replay() (*log, error) {
+	if s.Snapshot.Position > 0 && !wellFormed(s.Snapshot.Members) {
+		return nil, fmt.Errorf("%w members in the snapshot at %d: repair from peers",
+			order.ErrMalformed, s.Snapshot.Position)
+	}
+	l := newLog(position{s.Snapshot.Position, s.Snapshot.Term}, s.Snapshot.Members)
+	for i, b := range s.Records {
+		m := &pb.Message{}
+		if err := proto.Unmarshal(b, m); err != nil || m.GetType() != pb.MsgStorageAppend {
+			return nil, fmt.Errorf("%w orderer record %d of %d: repair from peers", order.ErrMalformed,
+				i+1, len(s.Records))
+		}
+		if err := l.redo(m); err != nil {
+			return nil, fmt.Errorf("orderer record %d of %d: %w", i+1, len(s.Records), err)
+		}
+	}
+	if h := l.hard; h != nil {
+		h.Commit = new(max(h.GetCommit(), l.base.index))
+		if h.GetCommit() > l.last() {
+			return nil, fmt.Errorf("%w: committed %d, but the records end at %d: repair from peers",
+				order.ErrMalformed, h.GetCommit(), l.last())
+		}
+	}
+	return l, nil
+}
+
+// redo repeats one write. What the durable state covers is passed over.
+func (l *log) redo(m *pb.Message) error {
+	if index := m.GetSnapshot().GetMetadata().GetIndex(); index > l.base.index {
+		return fmt.Errorf("%w: the state at %d is missing, there is one at %d",
+			order.ErrMalformed, index, l.base.index)
+	} else if index > 0 {
+		l.entries, l.lastCC = nil, 0
+	}
+	entries := m.GetEntries()
+	for len(entries) > 0 && entries[0].GetIndex() <= l.base.index {
+		entries = entries[1:]
+	}
+	if len(entries) > 0 {
+		before := entries[0].GetIndex() - 1
+		if before > l.last() {
+			return fmt.Errorf("%w: entry %d follows %d", order.ErrMalformed, before+1, l.last())
+		}
+		why := checkEntries(&pb.Message{Index: new(before), LogTerm: new(l.term(before)),
+			Term: new(uint64(maxTerm)), Entries: entries})
+		if why != "" {
+			return fmt.Errorf("%w: %s", order.ErrMalformed, why)
+		}
+	}
+	l.append(entries)
+	if m.Term != nil {
+		l.hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
+	}
+	return nil
+}
+
+// hole is an entry that was logged before a restart and whose cut is not known to be held since.
+type hole struct {
+	position
+	cut      order.Cut
+	reported bool
+}
+
+// findHoles examines, after a restart, every logged entry that is not applied (R4).
+func (r *Raft) findHoles() error {
+	cuts, err := cutsOf(r.log.entries)
+	if err != nil {
+		return fmt.Errorf("%w: repair from peers", err)
+	}
+	for i, e := range r.log.entries {
+		if cuts[i] != nil {
+			p := position{e.GetIndex(), e.GetTerm()}
+			r.holes = append(r.holes, hole{position: p, cut: cuts[i]})
+		}
+	}
+	r.fillHoles()
+	return nil
+}
+
+// fillHoles forgets the holes that are held by now, were replaced by a leader, or are covered by a
+// snapshot.
+func (r *Raft) fillHoles() {
+	rest := r.holes[:0]
+	for _, h := range r.holes {
+		if h.index <= r.applied || !r.log.has(h.position) {
+			continue
+		}
+		v := r.gate.Holds(h.cut)
+		if v == order.Held {
+			continue
+		}
+		if v == order.Mismatch && !h.reported {
+			h.reported = true
+			r.refuse(0, h.cut)
+		}
+		rest = append(rest, h)
+	}
+	r.holes = rest
+}
+
+func (r *Raft) isHole(e *pb.Entry) bool {
+	for _, h := range r.holes {
+		if h.position == (position{e.GetIndex(), e.GetTerm()}) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,216 @@
+package raft
+
+import (
+	"slices"
+	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"metronome/system/order"
+)
+
+func snapMessage(from, to, term uint64, s *pb.Snapshot) []byte {
+	return marshal(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(from), To: new(to), Term: new(term), Snapshot: s})
+}
+
+// A single voter decides alone, and survives a restart.
+func TestOneVoter(t *testing.T) {
+	seedElections(t, 6)
+	c := newCluster(t, 1)
+	m := c.elect(1)
+	c.propose(m, at(7, 1))
+	c.restart(m)
+	c.elect(1)
+	c.propose(m, at(7, 2))
+	if len(m.state) == 0 || m.r.Status().Holes != 0 {
+		t.Fatalf("%+v", m.r.Status())
+	}
+}
+
+// After a restart every logged, unapplied cut is judged again: with a hole there is no campaigning
+// and no applying past it (R4).
+func TestR4HolesAfterRestart(t *testing.T) {
+	seedElections(t, 7)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	for n := uint64(1); n <= 3; n++ {
+		c.propose(leader, at(7, n))
+		c.holds(7, n, 2)
+		c.settle()
+	}
+	two := c.members[2]
+	two.shelf.frames[7] = 1 // its disk lost frames
+	c.restart(two)
+	if s := two.r.Status(); s.Holes != 2 || s.Applied != 3 {
+		t.Fatalf("%+v", s)
+	}
+	c.lost = func(e envelope) bool { return e.from == 1 || e.to == 1 }
+	for range 100 {
+		c.tick(2, 3) // 3's log is behind, nobody votes for it
+	}
+	if s := two.r.Status(); s.Term != leader.r.Status().Term || s.Leader == 2 {
+		t.Fatalf("campaigned with a hole: %+v", s)
+	}
+	c.holds(7, 2, 2)
+	if s := two.r.Status(); s.Holes != 1 || s.Applied != 4 {
+		t.Fatalf("%+v", s)
+	}
+	two.shelf.forged[7] = true
+	two.r.Recheck()
+	two.r.Recheck()
+	c.ready(two)
+	if two.refused != 1 {
+		t.Fatalf("a mismatch against what was logged is reported once, not %d times", two.refused)
+	}
+	delete(two.shelf.forged, 7)
+	c.holds(7, 3, 2)
+	c.holds(7, 3, 3)
+	if s := two.r.Status(); s.Holes != 0 || s.Applied != 5 {
+		t.Fatalf("%+v", s)
+	}
+	c.elect(2)
+}
+
+// The log is rebuilt from records, fresh ones included, whatever the state snapshot covers of them.
+func TestRestartReplaysRecords(t *testing.T) {
+	seedElections(t, 8)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	c.holds(7, 99, 1, 2, 3)
+	for n := uint64(1); n <= 30; n++ {
+		c.propose(leader, at(7, n))
+		c.settle()
+		for _, m := range c.members {
+			switch n % 10 {
+			case 3:
+				m.durable = m.place
+			case 6:
+				m.r.Compact(m.durable.Position)
+				c.ready(m)
+			}
+		}
+		for _, id := range c.ids() {
+			m := c.members[id]
+			before := m.r.log
+			c.restart(m)
+			if after := m.r.log; after.last() != before.last() || after.term(after.last()) != before.term(before.last()) ||
+				after.hard.GetTerm() != before.hard.GetTerm() || after.hard.GetVote() != before.hard.GetVote() {
+				t.Fatalf("%d restarted as %+v, was %+v", id, after, before)
+			}
+		}
+		leader = c.elect(1)
+	}
+}
+
+// A term that was heard of, and needed no answer then, is durable together with the first thing that
+// was answered in it. (Otherwise a deposed leader could overwrite what was acknowledged.)
+func TestTermIsDurableBeforeItsFirstAnswer(t *testing.T) {
+	seedElections(t, 8)
+	c := newCluster(t, 1, 2, 3)
+	c.lost = func(e envelope) bool { return e.to == 3 || e.from == 3 }
+	c.elect(1)
+	c.lost = func(e envelope) bool { return e.to == 3 && e.decode(t).GetType() != pb.MsgHeartbeat }
+	c.tick()
+	c.tick()
+	three := c.members[3]
+	if s := three.r.Status(); s.Leader != 1 || s.Last != 1 {
+		t.Fatalf("3 was to hear heartbeats only: %+v", s)
+	}
+	c.lost = nil
+	c.tick()
+	c.tick()
+	before := three.r.Status()
+	if before.Last < 2 {
+		t.Fatalf("3 was to acknowledge an append: %+v", before)
+	}
+	c.restart(three)
+	if after := three.r.Status(); after.Term != before.Term || after.Last != before.Last {
+		t.Fatalf("restarted as %+v, was %+v", after, before)
+	}
+}
+
+// A snapshot covers committed entries that were not handed out, for a hole: they are passed over.
+func TestRestorePassesOverWhatItCovers(t *testing.T) {
+	seedElections(t, 7)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	for n := uint64(1); n <= 4; n++ {
+		c.propose(leader, at(7, n))
+		c.holds(7, n, 2)
+		c.settle()
+	}
+	c.tick()
+	c.tick()
+	two := c.members[2]
+	two.shelf.frames[7] = 1
+	c.restart(two)
+	p := leader.place.Position - 1
+	leader.r.log.offer(p)
+	s := snapshotMeta(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(uint64(1)), To: new(uint64(2)),
+		Term: new(leader.r.term()), Snapshot: leader.r.log.snapshot})
+	two.place, two.durable, two.state = s, s, slices.Clone(leader.state[:p-1])
+	if err := two.r.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	c.ready(two) // fails if anything up to p is handed out
+	if got := two.r.Status(); got.Applied != p || got.Holes != 1 {
+		t.Fatalf("%+v, restored at %d", got, p)
+	}
+	c.holds(7, 4, 2)
+	if two.place.Position != leader.place.Position {
+		t.Fatalf("%d of %d", two.place.Position, leader.place.Position)
+	}
+}
+
+func TestRestartRefusesBrokenRecords(t *testing.T) {
+	seedElections(t, 8)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	c.holds(7, 99, 1, 2, 3)
+	for n := uint64(1); n <= 5; n++ {
+		c.propose(leader, at(7, n))
+		c.settle()
+	}
+	first := slices.IndexFunc(leader.records, func(b []byte) bool {
+		return len(envelope{data: b}.decode(t).GetEntries()) > 0
+	})
+	fresh := Config{ID: 1, Gate: leader.shelf, ElectionTicks: 10, HeartbeatTicks: 1}
+	for name, s := range map[string]Restart{
+		"a hole in the middle": {leader.durable, slices.Delete(slices.Clone(leader.records), first, first+1)},
+		"a truncated record":   {leader.durable, [][]byte{leader.records[0][:1]}},
+		"not a record":         {leader.durable, [][]byte{snapMessage(1, 2, 3, nil)}},
+		"no members":           {order.SnapshotMeta{Position: 1, Term: 1}, nil},
+		"the tail is missing": {leader.durable, append(leader.records[:2:2],
+			marshal(&pb.Message{Type: pb.MsgStorageAppend.Enum(), Term: new(uint64(9)), Commit: new(uint64(99))}))},
+	} {
+		fresh.Restart = &s
+		if _, err := New(fresh); err == nil {
+			t.Errorf("%s: started", name)
+		}
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	ok := Config{ID: 1, Gate: &shelf{}, ElectionTicks: 10, HeartbeatTicks: 1}
+	for name, change := range map[string]func(*Config){
+		"no id":              func(c *Config) { c.ID = 0 },
+		"a reserved id":      func(c *Config) { c.ID = ^uint64(0) },
+		"no gate":            func(c *Config) { c.Gate = nil },
+		"no ticks":           func(c *Config) { c.HeartbeatTicks = 0 },
+		"elections too fast": func(c *Config) { c.ElectionTicks = 1 },
+		"no voters":          func(c *Config) { c.Bootstrap = &order.Members{} },
+		"a voter twice":      func(c *Config) { c.Bootstrap = &order.Members{Voters: []uint64{1, 1}} },
+		"two beginnings": func(c *Config) {
+			c.Bootstrap, c.Restart = &order.Members{Voters: []uint64{1}}, &Restart{}
+		},
+	} {
+		c := ok
+		change(&c)
+		if _, err := New(c); err == nil {
+			t.Errorf("%s: started", name)
+		}
+	}
+	if _, err := New(ok); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,373 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+
+	"metronome/system/lane"
+	"metronome/system/node"
+	"metronome/system/wire"
+)
+
+// Proxy is a proxy without its surroundings (node.Core). It belongs to one goroutine.
+type Proxy struct {
+	cfg         Config
+	now         int64
+	opener      wire.Opener
+	incarnation uint32
+	nonce       uint64
+	lanes       []*laneOut // empty until open
+	fenced      error
+	nextOpen    int64
+	openWait    int64
+
+	leader    uint8  // seat + 1, 0 = not known
+	seats     uint16 // replicas that may be asked to answer
+	full      bool
+	responder int // seat asked to answer; -1 = the leader
+	round     int64
+
+	reads    readsOut
+	messages []node.Message
+	frames   [][]byte
+	pacer    *lane.Pacer
+	repairs  lane.Repairs
+	reports  []wire.LaneReport
+	counts   Counters
+}
+
+// Counters count what a proxy did.
+type Counters struct {
+	Taken       uint64
+	Busy        uint64
+	Hedges      uint64 // times that another replica was asked for answers
+	Reissued    uint64 // reads asked again as new items
+	Nacks       uint64
+	BadFrames   [wire.NumCauses]uint64
+	BadMessages uint64
+	Fenced      uint64
+	Incarnation uint32
+}
+
+// ErrFenced says that another instance has taken this proxy's number. It is final.
+var ErrFenced = errors.New("proxy: another instance with this number was opened and has fenced this one. " +
+	"Next: give every proxy a number of its own in the cluster file")
+
+// New makes a proxy without lanes; Tick asks for them.
+func New(cfg Config) (*Proxy, error) {
+	cfg.Defaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.Sender.Answers = true
+	probe := cfg.Sender
+	probe.Cluster, probe.Proxy = cfg.Cluster, cfg.Number
+	if _, err := lane.NewSender(probe, cfg.Digest); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	pacer, err := lane.NewPacer(cfg.Pace)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	return &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, opener: wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
+		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}, nil
+}
+
+// Open reports whether the proxy has lanes.
+func (p *Proxy) Open() bool { return len(p.lanes) > 0 }
+
+// Err is why the proxy stopped for good, or nil.
+func (p *Proxy) Err() error { return p.fenced }
+
+// Lanes is how many lanes there are to choose from.
+func (p *Proxy) Lanes() int { return p.cfg.Lanes }
+
+// Submit takes an operation for a lane. Any status but wire.StatusOK is the definite end of it; otherwise
+// Config.Complete is called once, later. A connection keeps to one lane (R20).
+func (p *Proxy) Submit(now int64, index int, it *wire.Item, token uint64) wire.Status {
+	p.now = now
+	if len(p.lanes) == 0 {
+		return wire.StatusUnavailable
+	}
+	if p.full && it.Op != wire.OpGet && it.Op != wire.OpDelete {
+		p.counts.Busy++
+		return wire.StatusBusy
+	}
+	status := p.lanes[index%len(p.lanes)].take(now, it, token)
+	if status == wire.StatusBusy {
+		p.counts.Busy++
+	}
+	p.counts.Taken++
+	return status
+}
+
+// Datagram takes a request for missing frames.
+func (p *Proxy) Datagram(now int64, b []byte) {
+	p.now = now
+	var h wire.Header
+	if cause := p.opener.Open(b, &h); cause != wire.OK {
+		p.counts.BadFrames[cause]++
+		return
+	}
+	var room [wire.MaxGaps]lane.Gap
+	gaps, ok := wire.DecodeGaps(b[wire.HeaderSize:], room[:0])
+	if h.Type != wire.TypeNack || !ok {
+		p.counts.BadFrames[wire.BadType]++
+		return
+	}
+	if h.Incarnation != p.incarnation || int(h.Lane) >= len(p.lanes) {
+		p.counts.BadFrames[wire.BadLane]++
+		return
+	}
+	p.counts.Nacks++
+	l := p.lanes[h.Lane]
+	l.repair.Nack(now, h.First, int64(h.HighWater), gaps)
+}
+
+// Message takes a message from a replica.
+func (p *Proxy) Message(now int64, from wire.Peer, b []byte) {
+	p.now = now
+	if len(b) == 0 || !from.IsReplica() || !p.dispatch(wire.Kind(b[0]), b[1:]) {
+		p.counts.BadMessages++
+	}
+}
+
+func (p *Proxy) dispatch(kind wire.Kind, b []byte) bool {
+	switch kind {
+	case wire.KindOpened:
+		return p.onOpened(b)
+	case wire.KindFenced:
+		return p.onFenced(b)
+	case wire.KindReport:
+		return p.onReport(b)
+	case wire.KindReply:
+		return p.onReply(b)
+	case wire.KindReadReply:
+		return p.onReadReply(b)
+	}
+	return false
+}
+
+func (p *Proxy) onOpened(b []byte) bool {
+	m, ok := wire.ReadOpened(b)
+	if !ok {
+		return false
+	}
+	if m.Nonce != p.nonce || len(p.lanes) > 0 || p.fenced != nil {
+		return true
+	}
+	p.incarnation, p.leader, p.seats, p.openWait = m.Incarnation, m.Leader, m.Seats, p.cfg.OpenRetry
+	p.counts.Incarnation = m.Incarnation
+	for i := range m.Lanes {
+		cfg := p.cfg.Sender
+		cfg.Cluster, cfg.Proxy, cfg.Incarnation, cfg.Lane = p.cfg.Cluster, p.cfg.Number, m.Incarnation, i
+		s, err := lane.NewSender(cfg, p.cfg.Digest)
+		if err != nil {
+			p.fenced = fmt.Errorf("proxy: %w", err)
+			return true
+		}
+		repair, err := lane.NewRepairer(p.cfg.Repair, cfg.Window, s, p.pacer.Repairs())
+		if err != nil {
+			p.fenced = fmt.Errorf("proxy: %w", err)
+			return true
+		}
+		s.SetResponder(p.responder)
+		p.lanes = append(p.lanes, &laneOut{index: i, sender: s, repair: repair, heart: lane.NewHeart(0, 0),
+			entries: make([]entry, p.cfg.Pending), mask: uint64(p.cfg.Pending - 1)})
+	}
+	return true
+}
+
+func (p *Proxy) onFenced(b []byte) bool {
+	m, ok := wire.ReadFenced(b)
+	if !ok {
+		return false
+	}
+	if m.Incarnation != p.incarnation || len(p.lanes) == 0 {
+		return true
+	}
+	p.counts.Fenced++
+	for i, l := range p.lanes {
+		if i < len(m.Items) {
+			l.fence(p, m.Items[i], true)
+		} else {
+			l.fence(p, 0, false)
+		}
+	}
+	p.lanes = nil
+	if !m.Silence {
+		p.fenced = ErrFenced
+		return true
+	}
+	// Closed for silence: this instance may have been stopped for a while. It opens anew, not at once.
+	p.nonce++
+	p.openWait = min(2*p.openWait, 20*p.cfg.OpenRetry)
+	p.nextOpen = p.now + p.openWait
+	return true
+}
+
+func (p *Proxy) onReport(b []byte) bool {
+	m, ok := wire.ReadReport(b, p.reports)
+	p.reports = m.Lanes
+	if !ok {
+		return false
+	}
+	if m.Incarnation != p.incarnation {
+		return true
+	}
+	p.leader, p.seats, p.full = m.Leader, m.Seats, m.Full
+	for _, lr := range m.Lanes {
+		if int(lr.Index) < len(p.lanes) {
+			p.lanes[lr.Index].commit(p, lr.Committed)
+		}
+	}
+	return true
+}
+
+func (p *Proxy) onReply(b []byte) bool {
+	incarnation, index, rest, ok := wire.ReadReply(b)
+	if !ok || incarnation != p.incarnation || int(index) >= len(p.lanes) {
+		return ok
+	}
+	l := p.lanes[index]
+	for ok && len(rest) > 0 {
+		var r wire.Result
+		var number uint64
+		if number, _, rest, ok = wire.NextAnswer(rest, &r); ok {
+			l.answer(p, number, &r)
+		}
+	}
+	l.advance(p)
+	return ok
+}
+
+// Tick lets time pass.
+func (p *Proxy) Tick(now int64) {
+	p.now = now
+	if p.fenced == nil && now >= p.nextOpen {
+		p.askForLanes()
+	}
+	for _, l := range p.lanes {
+		l.expire(p)
+		p.hedge(l)
+	}
+	p.retryReads()
+}
+
+// aliveEvery is how many OpenRetry lie between signs of life.
+const aliveEvery = 20
+
+// askForLanes asks until lanes are open; then the same request now and then says that this instance lives,
+// which an idle lane's heartbeats do not while nothing was ever sent, and finds out whether it is fenced.
+func (p *Proxy) askForLanes() {
+	p.nextOpen = p.now + p.openWait
+	if len(p.lanes) > 0 {
+		p.nextOpen = p.now + aliveEvery*p.cfg.OpenRetry
+	}
+	m := wire.Open{Nonce: p.nonce, Lanes: uint16(p.cfg.Lanes)}
+	p.toAll(m.Append(nil))
+}
+
+func (p *Proxy) toAll(b []byte) {
+	for seat := range p.cfg.Seats {
+		p.messages = append(p.messages, node.Message{To: wire.ReplicaPeer(seat), Bytes: b})
+	}
+}
+
+// hedge asks another replica for what one owes for too long, and lets that one answer from now on (R25): a
+// replica that stopped costs one delay, not one for each answer.
+func (p *Proxy) hedge(l *laneOut) {
+	if l.stalled == 0 || p.now-l.stalled < p.cfg.HedgeDelay<<min(l.hedges, 6) {
+		return
+	}
+	l.hedges++
+	p.counts.Hedges++
+	if l.hedges == 1 {
+		p.responder = p.otherSeat()
+		for _, other := range p.lanes {
+			other.sender.SetResponder(p.responder)
+		}
+	}
+	want := wire.Want{Incarnation: p.incarnation, Lane: l.index, From: l.answered, To: l.committed}
+	p.toAll(want.Append(nil))
+	before := l.sender.Items()
+	l.reissue(p)
+	p.counts.Reissued += l.sender.Items() - before
+	l.advance(p)
+}
+
+// otherSeat is a seat to ask that is not the one asked now.
+func (p *Proxy) otherSeat() int {
+	now := p.responder
+	if now < 0 {
+		now = int(p.leader) - 1
+	}
+	for i := 1; i <= wire.MaxSeats; i++ {
+		if seat := (now + i + wire.MaxSeats) % wire.MaxSeats; p.seats>>seat&1 == 1 && seat != now {
+			return seat
+		}
+	}
+	return -1
+}
+
+// sendBurst bounds the new frames of one Output.
+const sendBurst = 256
+
+// Output appends what is to be sent.
+func (p *Proxy) Output(out *node.Output) {
+	p.repairs.Reset()
+	for _, l := range p.lanes {
+		p.flush(l)
+		p.send(l, out)
+		l.repair.Due(p.now, &p.repairs)
+		p.tellGone(l)
+	}
+	out.Multicast = append(out.Multicast, p.repairs.Multicast...)
+	for _, u := range p.repairs.Unicast {
+		out.Unicast = append(out.Unicast, node.Datagram{To: wire.ReplicaPeer(int(u.Asker & 0xff)), Bytes: u.Frame})
+	}
+	p.sendReads()
+	out.Messages = append(out.Messages, p.messages...)
+	clear(p.messages)
+	p.messages = p.messages[:0]
+}
+
+// send multicasts a lane's new frames at the pace that is allowed, or a heartbeat.
+func (p *Proxy) send(l *laneOut, out *node.Output) {
+	p.frames = p.frames[:0]
+	if n := p.pacer.Allow(p.now, min(sendBurst, l.sender.Pending())); n > 0 {
+		p.frames = l.sender.Next(p.frames[0:0:n])
+		p.pacer.Sent(p.now, p.frames)
+		l.heart.Sent(p.now)
+		out.Multicast = append(out.Multicast, p.frames...)
+		return
+	}
+	if l.heart.Due(p.now) {
+		if b := l.sender.Heartbeat(); b != nil {
+			out.Multicast = append(out.Multicast, b)
+		}
+	}
+}
+
+// flush closes a frame that is not full when nothing is under way, or when it has waited long enough.
+func (p *Proxy) flush(l *laneOut) {
+	if l.opened == 0 {
+		return
+	}
+	if l.committed == l.flushed || p.now-l.opened >= p.cfg.FlushDelay {
+		l.sender.Flush()
+		l.opened, l.flushed = 0, l.sender.Items()
+	}
+}
+
+// tellGone answers those who miss frames that are kept no longer.
+func (p *Proxy) tellGone(l *laneOut) {
+	for _, g := range p.repairs.Gone {
+		w := wire.NewWriter(nil, wire.KindGone)
+		w.U32(p.incarnation)
+		w.U16(l.index)
+		w.U64(g.Below)
+		p.messages = append(p.messages, node.Message{To: wire.ReplicaPeer(int(g.Asker & 0xff)), Bytes: w.B})
+	}
+	p.repairs.Gone = p.repairs.Gone[:0]
+}

@@ -1,0 +1,90 @@
+package replica
+
+import (
+	"fmt"
+
+	"metronome/system/lane"
+	"metronome/system/store"
+	"metronome/system/wire"
+)
+
+// Config is what a replica is told at its start. Everything that could change a result is not here
+// but in the replicated state (R23).
+type Config struct {
+	Cluster uint32 // tag of the cluster, in every frame
+	Seat    int    // place in the cluster file, 0 to wire.MaxSeats-1
+	Seats   int    // replicas in the cluster file
+	Nonce   uint64 // names this life of the state until it has an id (R1); random, never reused
+	Seed    uint64 // of the jitter of repair requests
+
+	Digest *wire.Digester // not shared with another goroutine
+	Lane   lane.Config    // bounds of every lane
+	Store  store.Config
+
+	Tick           int64 // ns of the orderer's tick
+	ElectionTicks  int
+	HeartbeatTicks int
+	RoundInterval  int64 // ns between rounds under load (R10); a round begins at once when idle
+	ForceInterval  bool  // keep to RoundInterval even when idle: an experiment's knob
+	GapAge         int64 // ns after which a gap counts as aged: its lane holds up no other (R9)
+	Silence        int64 // ns without a frame or heartbeat after which a proxy's lanes are closed (R19)
+	ReportInterval int64 // ns between a follower's reports to a proxy; the leader reports every round
+	ResultBytes    int   // bytes of results a lane keeps until its proxy has them
+
+	Observer Observer // nil outside simulations and tests
+}
+
+// Observer sees what a replica does, for checking. Arguments are borrowed.
+type Observer interface {
+	// Commit is called for every position of the agreed sequence, in order.
+	Commit(seat int, position uint64, decision []byte)
+	// Batch is called for every batch of items, in order, before it is applied.
+	Batch(seat int, position uint64, b *store.Batch)
+}
+
+// Defaults fills in what was left zero.
+func (c *Config) Defaults() {
+	const ms = 1_000_000
+	set := func(p *int64, v int64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	set(&c.Tick, 15*ms)
+	set(&c.RoundInterval, ms)
+	set(&c.GapAge, 5*ms)
+	set(&c.Silence, 10_000*ms)
+	set(&c.ReportInterval, 5*ms)
+	if c.ElectionTicks == 0 {
+		c.ElectionTicks = 12
+	}
+	if c.HeartbeatTicks == 0 {
+		c.HeartbeatTicks = 2
+	}
+	if c.ResultBytes == 0 {
+		c.ResultBytes = 16 << 20
+	}
+	if c.Lane.Window == 0 {
+		c.Lane = lane.Config{Window: 1 << 15, Arena: 1 << 25}
+	}
+}
+
+func (c *Config) check() error {
+	const largest = wire.MaxValue/(wire.MaxPayload-wire.MaxKey-64) + 2 // frames of the largest item (R6)
+	switch {
+	case c.Seat < 0 || c.Seats > wire.MaxSeats || c.Seat >= c.Seats:
+		return fmt.Errorf("replica: seat %d of %d: use 0 to seats-1, at most %d seats", c.Seat, c.Seats, wire.MaxSeats)
+	case c.Lane.GiveUp != 0:
+		return fmt.Errorf("replica: a lane that gives up gaps loses acknowledged data")
+	case c.Lane.Window < 2*largest || c.Lane.Arena < 2*largest*wire.MaxFrame:
+		return fmt.Errorf("replica: a lane of %d frames and %d bytes does not hold the largest item: use at least %d and %d",
+			c.Lane.Window, c.Lane.Arena, 2*largest, 2*largest*wire.MaxFrame)
+	}
+	return nil
+}
+
+// LifeID makes the id of a life on a seat: what the orderer knows a replica by (R1).
+func LifeID(seat int, life uint32) uint64 { return uint64(life)<<8 | uint64(seat) }
+
+// SeatOf is the seat of a life's id.
+func SeatOf(id uint64) int { return int(id & 0xff) }

@@ -1,0 +1,194 @@
+package replica
+
+import (
+	"slices"
+
+	"metronome/system/lane"
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+// laneState is what a replica keeps of a lane: its row in the replicated table, the frames held, and
+// what its proxy is still owed. A closed lane lives on until the log that covers it is compacted, so
+// that peers can fetch its frames (R17).
+type laneState struct {
+	*laneRow
+	open    bool
+	recv    *lane.Receiver
+	applied order.Mark // the effective cut as far as it was handed to the store
+	heard   int64      // when a frame or heartbeat last came
+	results resultQueue
+	reply   []byte // answers on their way to the proxy
+	dirty   bool   // committed or applied since the last report
+}
+
+// find is the state of a lane that is open, or was closed and is kept.
+func (r *Replica) find(id order.LaneID) *laneState {
+	i, ok := slices.BinarySearchFunc(r.lanes, id, func(l *laneState, id order.LaneID) int { return compare(l.id, id) })
+	if !ok {
+		return nil
+	}
+	return r.lanes[i]
+}
+
+// admit begins to take a lane's frames, from its cut on.
+func (r *Replica) admit(row *laneRow) error {
+	at := lane.Mark{Items: row.cut.Items, Frames: row.cut.Frames, Chain: row.cut.Chain}
+	name := lane.Name{Proxy: row.proxy, Incarnation: row.incarnation, Lane: row.index, ID: uint32(row.id)}
+	recv, err := r.ingest.OpenAt(name, at)
+	if err != nil {
+		return err
+	}
+	l := &laneState{laneRow: row, open: true, recv: recv, applied: row.cut, heard: r.now}
+	i, _ := slices.BinarySearchFunc(r.lanes, row.id, func(l *laneState, id order.LaneID) int { return compare(l.id, id) })
+	r.lanes = slices.Insert(r.lanes, i, l)
+	return nil
+}
+
+// shut stops taking frames of a proxy's lanes; what they hold below their cut stays.
+func (r *Replica) shut(proxy uint32) {
+	r.ingest.Close(proxy)
+	for _, l := range r.lanes {
+		if l.proxy == proxy && l.open {
+			l.open = false
+			l.results.reset()
+		}
+	}
+}
+
+// openLane is the open lane of a proxy's present incarnation, or nil.
+func (r *Replica) openLane(proxy, incarnation uint32, index uint16) *laneState {
+	p := r.state.proxy(proxy)
+	if p == nil || !p.open || p.incarnation != incarnation || index >= p.lanes {
+		return nil
+	}
+	return r.find(p.first + order.LaneID(index))
+}
+
+// whole is the last position at or below frame n at which no item is cut through, and that is held:
+// a value in fragments is one item to a cut (R6).
+func (l *laneState) whole(n uint64) (order.Mark, bool) {
+	n = min(n, l.recv.Mark().Frames)
+	var h wire.Header
+	for ; n > l.cut.Frames; n-- {
+		f := l.recv.Frame(n - 1)
+		if f == nil {
+			return order.Mark{}, false
+		}
+		h.Get(f)
+		if h.Count > 0 {
+			chain, ok := l.recv.Chain(n - 1)
+			return order.Mark{Lane: l.id, Items: h.First + uint64(h.Count), Frames: n, Chain: chain}, ok
+		}
+	}
+	return l.cut, true
+}
+
+// Holds judges a cut by what is held here: the gate (R11). Memory is what durable means in memory
+// mode; a journal would move the receivers' marks here only when it has synced.
+func (r *Replica) Holds(c order.Cut) order.Verdict {
+	verdict := order.Held
+	for i := range c {
+		switch r.holds(&c[i]) {
+		case order.Mismatch:
+			return order.Mismatch
+		case order.Missing:
+			verdict = order.Missing
+		}
+	}
+	return verdict
+}
+
+func (r *Replica) holds(m *order.Mark) order.Verdict {
+	if m.Lane >= r.state.nextLane {
+		return order.Missing // not opened here yet
+	}
+	l := r.find(m.Lane)
+	if l == nil || !l.open || m.Items <= l.cut.Items {
+		return order.Held // closed or covered: void when applied (R6)
+	}
+	if l.recv.Mark().Frames < m.Frames {
+		return order.Missing
+	}
+	if chain, ok := l.recv.Chain(m.Frames - 1); !ok || chain != m.Chain {
+		return order.Mismatch
+	}
+	return order.Held
+}
+
+// checkpoint is a position of the log with the effective cut there: where frames may be dropped.
+type checkpoint struct {
+	position uint64
+	frames   []laneFrames
+}
+
+type laneFrames struct {
+	id     order.LaneID
+	frames uint64
+}
+
+// maxCheckpoints bounds how finely frames are released; at the bound every other one is forgotten.
+const maxCheckpoints = 256
+
+func (r *Replica) mark(position uint64) {
+	if n := len(r.checkpoints); n > 0 && position-r.checkpoints[n-1].position < r.checkpointEvery {
+		return
+	}
+	if len(r.checkpoints) == maxCheckpoints {
+		kept := r.checkpoints[:0]
+		for i := 1; i < maxCheckpoints; i += 2 {
+			kept = append(kept, r.checkpoints[i])
+		}
+		r.checkpoints, r.checkpointEvery = kept, r.checkpointEvery*2
+	}
+	c := checkpoint{position: position, frames: make([]laneFrames, 0, len(r.lanes))}
+	for _, l := range r.lanes {
+		c.frames = append(c.frames, laneFrames{l.id, l.applied.Frames})
+	}
+	r.checkpoints = append(r.checkpoints, c)
+}
+
+// compact forgets log and frames up to the newest checkpoint that every member has, or further if a
+// lane runs out of room: whoever is further behind needs a snapshot (R17).
+func (r *Replica) compact() {
+	n := 0
+	for n < len(r.checkpoints) && r.checkpoints[n].position <= r.safe {
+		n++
+	}
+	for n < len(r.checkpoints) && r.pressed(&r.checkpoints[max(n, 1)-1]) {
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	c := r.checkpoints[n-1]
+	for _, at := range c.frames {
+		if l := r.find(at.id); l != nil {
+			l.recv.Trim(at.frames)
+		}
+	}
+	r.lanes = slices.DeleteFunc(r.lanes, func(l *laneState) bool {
+		return !l.open && l.recv.Trimmed() >= l.applied.Frames
+	})
+	r.orderer.Compact(c.position)
+	r.checkpoints = slices.Delete(r.checkpoints, 0, n)
+	if len(r.checkpoints) < maxCheckpoints/4 && r.checkpointEvery > 1 {
+		r.checkpointEvery /= 2
+	}
+}
+
+// pressed reports whether a lane would hold more than half its bound after trimming to c.
+func (r *Replica) pressed(c *checkpoint) bool {
+	for _, l := range r.lanes {
+		at, _ := slices.BinarySearchFunc(c.frames, l.id, func(f laneFrames, id order.LaneID) int { return compare(f.id, id) })
+		if at == len(c.frames) || c.frames[at].id != l.id {
+			continue
+		}
+		total := max(l.recv.Mark().Frames-l.recv.Trimmed(), 1)
+		kept := l.recv.Mark().Frames - min(l.recv.Mark().Frames, max(c.frames[at].frames, l.recv.Trimmed()))
+		if kept > uint64(r.cfg.Lane.Window)/2 || uint64(l.recv.Used())*kept/total > uint64(r.cfg.Lane.Arena)/2 {
+			return true
+		}
+	}
+	return false
+}

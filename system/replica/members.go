@@ -1,0 +1,169 @@
+package replica
+
+import (
+	"slices"
+
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+// joinState is what a replica without an id does to get one.
+type joinState struct {
+	next int64
+}
+
+// joinEvery is how many ticks pass between requests to join.
+const joinEvery = 10
+
+// askToJoin asks every other seat for an id. In memory mode every start is a new life (R1), so this is how a
+// restarted replica comes back: as a learner, promoted once it has caught up.
+func (r *Replica) askToJoin() {
+	if r.now < r.joins.next {
+		return
+	}
+	r.joins.next = r.now + joinEvery*r.cfg.Tick
+	for seat := range r.cfg.Seats {
+		if seat != r.cfg.Seat {
+			w := wire.NewWriter(nil, wire.KindJoin)
+			w.U64(r.cfg.Nonce)
+			r.out.message(wire.ReplicaPeer(seat), w.B)
+		}
+	}
+}
+
+func (r *Replica) onJoin(seat int, b []byte) bool {
+	in := wire.NewReader(b)
+	nonce := in.U64()
+	if !in.Done() || nonce == 0 {
+		return false
+	}
+	switch {
+	case r.orderer == nil:
+	case r.state.lives[seat].nonce == nonce:
+		r.tellJoined(seat)
+	case r.status.Leading:
+		r.round.want(order.Command{Kind: order.MintLife, Seat: uint8(seat), Nonce: nonce})
+	}
+	return true
+}
+
+// tellJoined tells a seat the id that was minted for its present life.
+func (r *Replica) tellJoined(seat int) {
+	l := r.state.lives[seat]
+	w := wire.NewWriter(nil, wire.KindJoined)
+	w.U64(l.nonce)
+	w.U64(LifeID(seat, l.life))
+	r.out.message(wire.ReplicaPeer(seat), w.B)
+}
+
+func (r *Replica) onJoined(b []byte) bool {
+	in := wire.NewReader(b)
+	nonce, id := in.U64(), in.U64()
+	if !in.Done() || SeatOf(id) != r.cfg.Seat {
+		return false
+	}
+	if r.id == 0 && nonce == r.cfg.Nonce {
+		if err := r.begin(id, nil); err != nil {
+			r.fail(err)
+		}
+	}
+	return true
+}
+
+// caughtUp is how many positions a learner may trail the leader and be promoted: what two rounds in flight
+// leave open, with some room.
+const caughtUp = 16
+
+// steerMembers brings the configuration towards the lives that were minted, one change at a time: the old
+// life of a seat goes, the new one comes as a learner, a learner that has caught up votes. Its seat's old
+// life has lost its state by definition, so removing it never lowers the margin (R2).
+func (r *Replica) steerMembers() {
+	if !r.status.Leading {
+		return
+	}
+	r.leadSafe()
+	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
+		for _, id := range ids {
+			if !r.state.registered(id) {
+				r.change(order.Remove, id)
+				return
+			}
+		}
+	}
+	for seat, l := range r.state.lives {
+		id := LifeID(seat, l.life)
+		if l.life == 0 || slices.Contains(r.members.Voters, id) {
+			continue
+		}
+		if !slices.Contains(r.members.Learners, id) {
+			r.change(order.AddLearner, id)
+			return
+		}
+		if r.status.Match[id]+caughtUp >= r.status.Last && r.now-r.peers[seat].heard < int64(r.cfg.ElectionTicks)*r.cfg.Tick {
+			r.change(order.Promote, id)
+			return
+		}
+	}
+}
+
+func (r *Replica) change(t order.ConfType, id uint64) {
+	// A refusal means that another change is under way or leadership is gone: the next tick sees.
+	_ = r.orderer.ProposeConf(order.ConfChange{Type: t, ID: id})
+}
+
+// hashAt is a replica's state hash after a position.
+type hashAt struct{ position, hash uint64 }
+
+// hashEvery is how many positions lie between two state hashes that replicas compare (R30), and hashesKept
+// how many are remembered.
+const (
+	hashEvery  = 64
+	hashesKept = 64
+)
+
+func (r *Replica) noteHash(position uint64) {
+	if position%hashEvery != 0 {
+		return
+	}
+	if len(r.hashes) == hashesKept {
+		r.hashes = append(r.hashes[:0], r.hashes[1:]...)
+	}
+	r.hashes = append(r.hashes, hashAt{position, r.store.Hash()})
+	for i := range r.peers {
+		r.compareHash(&r.peers[i])
+	}
+}
+
+func (r *Replica) latestHash() hashAt {
+	if len(r.hashes) == 0 {
+		return hashAt{}
+	}
+	return r.hashes[len(r.hashes)-1]
+}
+
+// compareHash compares what a peer reported with what was computed here for the same position. A mismatch is
+// counted; with a majority against this replica it stops (I3).
+func (r *Replica) compareHash(p *peerState) {
+	if p.hash.position == 0 {
+		return
+	}
+	for _, h := range r.hashes {
+		if h.position == p.hash.position {
+			if h.hash != p.hash.hash {
+				r.counts.HashMismatches++
+				p.odd = true
+			}
+			p.hash = hashAt{}
+			break
+		}
+	}
+	odd := 0
+	for _, id := range r.members.Voters {
+		if r.peers[SeatOf(id)].odd {
+			odd++
+		}
+	}
+	if odd > len(r.members.Voters)/2 {
+		r.fail(errDiverged)
+	}
+}

@@ -1,0 +1,360 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"metronome/system/lane"
+	"metronome/system/node"
+	"metronome/system/order"
+	"metronome/system/order/raft"
+	"metronome/system/store"
+	"metronome/system/wire"
+)
+
+// Replica is a database server without its surroundings (node.Core): ingest, ordering and the queue of what
+// is to be applied. It belongs to one goroutine, but for the [Work] it hands out.
+type Replica struct {
+	cfg Config
+	now int64
+	id  uint64 // this life's id; 0 until the cluster was founded or joined
+
+	ingest  *lane.Ingest
+	orderer order.Orderer // nil while id is 0
+	status  order.Status
+	members order.Members
+	state   state
+	lanes   []*laneState // ascending by id
+	store   *store.Store
+
+	// Parallel runs store.Execute for every part and returns when all are done; nil runs them one after
+	// another. It is the driver's business because it needs goroutines.
+	Parallel func(s *store.Store)
+
+	queue   []decided
+	work    Work
+	working bool
+	applied uint64
+	failed  error
+
+	round    roundState
+	peers    [wire.MaxSeats]peerState
+	joins    joinState
+	transfer transferState
+	reads    readState
+	hashes   []hashAt
+
+	checkpoints     []checkpoint
+	checkpointEvery uint64
+	safe            uint64 // every member has applied this position
+
+	nextTick int64
+	out      outbox
+	scratch  []byte
+	advanced []*lane.Receiver
+	replying []*laneState
+
+	wantCapture bool
+
+	rounds, committedItems, appliedItems uint64
+	counts                               Counters
+}
+
+// Counters count what a replica did and refused.
+type Counters struct {
+	BadMessages     uint64 // from peers: malformed, or not for this life
+	Unregistered    uint64 // from a life that was never minted, or superseded (R1)
+	Mismatches      uint64 // cuts refused for their digest (R14)
+	Fetched         uint64 // frames that peers sent on request
+	Served          uint64 // frames sent to peers on request
+	ItemBytesToPeer uint64 // bytes of frames sent to peers: 0 unless something was lost
+	Hedges          uint64 // answers sent because another replica owed them
+	SnapshotsSent   uint64
+	SnapshotsTaken  uint64 // installed here
+	HashMismatches  uint64
+	Proposals       uint64
+}
+
+// New makes a replica that belongs to no cluster yet: Init founds one, a peer's answer to its requests to
+// join lets it into one.
+func New(cfg Config) (*Replica, error) {
+	cfg.Defaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.Lane.Nack.Enabled = true
+	cfg.Lane.Nack.Seed = cfg.Seed
+	in, err := lane.NewIngest(cfg.Cluster, cfg.Digest, cfg.Lane)
+	if err != nil {
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	st, err := store.New(cfg.Store)
+	if err != nil {
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	return &Replica{cfg: cfg, ingest: in, store: st, state: newState(), checkpointEvery: 1}, nil
+}
+
+// Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit because
+// an empty directory must never vote (R1). Every founding member gets the same seats.
+func (r *Replica) Found(seats []int) error {
+	if r.id != 0 {
+		return fmt.Errorf("replica: already a member, as %x", r.id)
+	}
+	var m order.Members
+	for _, s := range seats {
+		r.state.lives[s] = lifeRow{life: 1}
+		m.Voters = append(m.Voters, LifeID(s, 1))
+	}
+	if !r.state.registered(LifeID(r.cfg.Seat, 1)) {
+		return fmt.Errorf("replica: seat %d is not among the founding seats %v", r.cfg.Seat, seats)
+	}
+	return r.begin(LifeID(r.cfg.Seat, 1), &m)
+}
+
+// begin starts ordering under an id: as a founding member, or empty.
+func (r *Replica) begin(id uint64, founding *order.Members) error {
+	o, err := raft.New(raft.Config{ID: id, ElectionTicks: r.cfg.ElectionTicks, HeartbeatTicks: r.cfg.HeartbeatTicks,
+		Gate: r, Bootstrap: founding, Volatile: true})
+	if err != nil {
+		return fmt.Errorf("replica: %w", err)
+	}
+	r.id, r.orderer = id, o
+	r.status = o.Status()
+	r.members = r.status.Members
+	return nil
+}
+
+// ID is this life's id, 0 while it belongs to no cluster.
+func (r *Replica) ID() uint64 { return r.id }
+
+// Err is why the replica stopped, or nil. A replica that finds itself at odds with what was agreed stops
+// loudly instead of answering (R14, R23).
+func (r *Replica) Err() error { return r.failed }
+
+// Datagram takes a frame.
+func (r *Replica) Datagram(now int64, b []byte) {
+	r.now = now
+	r.ingest.Clock(now)
+	r.ingest.Frame(b)
+}
+
+// Message takes a message from a peer's stream.
+func (r *Replica) Message(now int64, from wire.Peer, b []byte) {
+	r.now = now
+	if len(b) == 0 || r.failed != nil {
+		return
+	}
+	ok := false
+	if kind, body := wire.Kind(b[0]), b[1:]; from.IsReplica() {
+		ok = r.fromReplica(from.Seat(), kind, body)
+	} else if from.IsProxy() {
+		ok = r.fromProxy(from.Number(), kind, body)
+	}
+	if !ok {
+		r.counts.BadMessages++
+	}
+}
+
+func (r *Replica) fromReplica(seat int, kind wire.Kind, b []byte) bool {
+	switch kind {
+	case wire.KindOrder:
+		return r.onOrder(seat, b)
+	case wire.KindHoldings:
+		return r.onHoldings(seat, b)
+	case wire.KindFetch:
+		return r.onFetch(seat, b)
+	case wire.KindFrames:
+		return r.onFrames(b)
+	case wire.KindGone:
+		return r.onGone(seat, b)
+	case wire.KindOffer:
+		return r.onOffer(seat, b)
+	case wire.KindPull:
+		return r.onPull(seat, b)
+	case wire.KindChunk:
+		return r.onChunk(seat, b)
+	case wire.KindJoin:
+		return r.onJoin(seat, b)
+	case wire.KindJoined:
+		return r.onJoined(b)
+	}
+	return false
+}
+
+func (r *Replica) fromProxy(number uint32, kind wire.Kind, b []byte) bool {
+	switch kind {
+	case wire.KindOpen:
+		return r.onOpen(number, b)
+	case wire.KindWant:
+		return r.onWant(number, b)
+	case wire.KindRead:
+		return r.onRead(number, b)
+	case wire.KindGone:
+		return r.onSenderGone(number, b)
+	}
+	return false
+}
+
+// Tick lets time pass.
+func (r *Replica) Tick(now int64) {
+	r.now = now
+	if r.failed != nil {
+		return
+	}
+	if r.orderer == nil {
+		r.askToJoin()
+		return
+	}
+	// After a pause at most two ticks are made up for: more would only start elections (R16).
+	if r.nextTick == 0 || now-r.nextTick > r.cfg.Tick {
+		r.nextTick = max(r.nextTick, now-r.cfg.Tick)
+	}
+	for ; r.nextTick <= now; r.nextTick += r.cfg.Tick {
+		r.orderer.Tick()
+		r.tickSlow()
+	}
+	r.progress()
+}
+
+// tickSlow does what is due once a tick.
+func (r *Replica) tickSlow() {
+	r.status = r.orderer.Status()
+	r.watchProxies()
+	r.steerMembers()
+	r.tickTransfer()
+	r.compact()
+}
+
+// progress moves everything that can move: holdings to the gate, proposals, what is agreed.
+func (r *Replica) progress() {
+	r.advanced = r.ingest.Advanced(slices.Grow(r.advanced[:0], maxAdvanced))
+	for _, recv := range r.advanced {
+		if l := r.find(order.LaneID(recv.Name().ID)); l != nil {
+			l.heard = r.now
+			l.results.release(recv.Tail())
+		}
+	}
+	if len(r.advanced) > 0 {
+		r.orderer.Recheck()
+	}
+	r.propose()
+	for r.failed == nil && r.drain() {
+		r.propose()
+	}
+	r.requestRepairs()
+	r.reportHoldings()
+}
+
+// maxAdvanced bounds the lanes looked at in one step; the others come next.
+const maxAdvanced = 256
+
+// drain takes one Ready of the orderer; false if there was nothing.
+func (r *Replica) drain() bool {
+	rd := r.orderer.Ready()
+	if rd.Persist != nil {
+		r.orderer.Persisted(rd.Persist.Seq) // memory mode: there is nothing to wait for
+	}
+	for i := range rd.Messages {
+		r.sendOrder(rd.Messages[i].To, rd.Messages[i].Data)
+	}
+	r.counts.Mismatches += uint64(len(rd.Refused))
+	for _, c := range rd.Committed {
+		if err := r.commit(c); err != nil {
+			r.fail(err)
+			return false
+		}
+	}
+	for _, read := range rd.Reads {
+		r.reads.arrived(read)
+	}
+	if rd.WantSnapshot {
+		r.capture()
+	}
+	for i := range rd.Snapshots {
+		r.offer(&rd.Snapshots[i])
+	}
+	some := rd.Persist != nil || len(rd.Messages)+len(rd.Committed)+len(rd.Reads)+len(rd.Snapshots) > 0
+	if some {
+		r.status = r.orderer.Status()
+	}
+	return some
+}
+
+func (r *Replica) fail(err error) {
+	r.failed = err
+}
+
+// Output appends what is to be sent.
+func (r *Replica) Output(out *node.Output) {
+	r.sendReports()
+	r.sendReplies()
+	r.out.take(out)
+}
+
+// Settle applies everything that is agreed, here and now: for drivers without apply cores.
+func (r *Replica) Settle() {
+	for w := r.Work(); w != nil; w = r.Work() {
+		w.Run()
+		r.Done(w)
+	}
+}
+
+// Busy reports whether agreed work waits to be applied.
+func (r *Replica) Busy() bool { return len(r.queue) > 0 }
+
+var errNoMember = errors.New("replica: belongs to no cluster yet")
+
+// Ready is why the replica cannot serve, or nil.
+func (r *Replica) Ready() error {
+	switch {
+	case r.failed != nil:
+		return r.failed
+	case r.orderer == nil:
+		return errNoMember
+	case r.status.Leader == 0:
+		return errors.New("replica: no leader is known")
+	}
+	return nil
+}
+
+// outbox gathers messages. Bytes live in one buffer until the next Output.
+type outbox struct {
+	messages  []node.Message
+	datagrams []node.Datagram
+	sent      bool
+}
+
+func (o *outbox) message(to wire.Peer, b []byte) {
+	o.messages = append(o.messages, node.Message{To: to, Bytes: b})
+}
+
+func (o *outbox) datagram(to wire.Peer, b []byte) {
+	o.datagrams = append(o.datagrams, node.Datagram{To: to, Bytes: b})
+}
+
+func (o *outbox) take(out *node.Output) {
+	out.Messages = append(out.Messages, o.messages...)
+	out.Unicast = append(out.Unicast, o.datagrams...)
+	clear(o.messages)
+	clear(o.datagrams)
+	o.messages, o.datagrams = o.messages[:0], o.datagrams[:0]
+}
+
+// Status is a glance at the orderer; the zero value while the replica belongs to no cluster.
+func (r *Replica) Status() order.Status {
+	if r.orderer == nil {
+		return order.Status{}
+	}
+	return r.orderer.Status()
+}
+
+// StateHash is the hash of keys and sessions as they are applied (I3). Not while Work is out.
+func (r *Replica) StateHash() uint64 { return r.store.Hash() }
+
+// Index is how many items are applied.
+func (r *Replica) Index() uint64 { return r.store.Index() }
+
+// Counters reads the counters.
+func (r *Replica) Counters() Counters { return r.counts }

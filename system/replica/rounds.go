@@ -1,0 +1,334 @@
+package replica
+
+import (
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+// maxRounds is how many proposals may be undecided. Few in flight make each carry more (hashicorp/raft
+// cut its own default to 2 for that reason).
+const maxRounds = 2
+
+// idleItems is how few items a round carries on a cluster that counts as idle: the next begins at once.
+const idleItems = 512
+
+// roundState is what a leader knows of its rounds, and a follower of its reports.
+type roundState struct {
+	term     uint64
+	leading  bool
+	commands []order.Command // wanted, not proposed yet
+	proposed []order.Command // proposed and not seen applied: not to be proposed again in this term
+	base     order.Cut       // decided or proposed so far
+	next     int64           // when a round may begin
+	items    uint64          // in the latest round
+	time     uint64          // log time proposed last
+	timeAt   int64
+	expired  uint64 // log time at which sessions were last looked through
+
+	joint   order.Joint
+	own     []order.Mark
+	reports [][]order.Holding
+	buf     []byte
+
+	nextReport int64
+	nextHoldings int64
+	told       []order.Holding // what the leader was told
+	toldAt     int64
+	toldLeader uint64
+}
+
+// want adds a command to the next round, once.
+func (s *roundState) want(c order.Command) {
+	for _, have := range [2][]order.Command{s.commands, s.proposed} {
+		for i := range have {
+			if same(&have[i], &c) {
+				return
+			}
+		}
+	}
+	if len(s.commands) < order.MaxCommands {
+		s.commands = append(s.commands, c)
+	}
+}
+
+func same(a, b *order.Command) bool {
+	return a.Kind == b.Kind && a.Proxy == b.Proxy && a.Nonce == b.Nonce && a.Incarnation == b.Incarnation &&
+		a.Seat == b.Seat && a.Level == b.Level && a.Before == b.Before
+}
+
+// maxProposed bounds what is remembered as proposed: older ones were applied long ago.
+const maxProposed = 1024
+
+// peerState is what is known of the replica on a seat.
+type peerState struct {
+	life     uint64
+	heard    int64
+	holdings order.Holdings
+	expect   []expectation
+	hash     hashAt
+	odd      bool // its state hash was not ours
+}
+
+// expectation is a lane of a peer: what it said it holds, and since when it lags behind the leader.
+type expectation struct {
+	lane   order.LaneID
+	frames uint64
+	behind int64
+}
+
+// propose begins a round if there is something to agree on and it is time (R10). A leader proposes only
+// what it holds itself (R8).
+func (r *Replica) propose() {
+	s := &r.round
+	if !r.status.Leading {
+		s.leading = false
+		return
+	}
+	if !s.leading || s.term != r.status.Term {
+		s.lead(r)
+	}
+	if r.now < s.next && (s.items > idleItems || r.cfg.ForceInterval) || r.status.Last-r.status.Position >= maxRounds {
+		return
+	}
+	d := order.Decision{Cut: r.nextCut(), Commands: s.commands, Time: s.clock(r)}
+	if len(d.Cut) == 0 && len(d.Commands) == 0 && !r.expireSessions(&d) {
+		return
+	}
+	s.buf = order.AppendDecision(s.buf[:0], &d)
+	if err := r.orderer.Propose(append([]byte(nil), s.buf...)); err != nil {
+		return // not the leader any more: whoever is has everything that is needed
+	}
+	r.counts.Proposals++
+	s.proposed = append(s.proposed, s.commands...)
+	if n := len(s.proposed); n > maxProposed {
+		s.proposed = append(s.proposed[:0], s.proposed[n-maxProposed/2:]...)
+	}
+	s.commands = s.commands[:0]
+	s.items = 0
+	for _, m := range d.Cut {
+		was, _ := s.base.Find(m.Lane)
+		s.items += m.Items - was.Items
+	}
+	s.base = s.base.Merge(nil, d.Cut)
+	s.next = r.now + r.cfg.RoundInterval
+}
+
+// lead begins a term of leadership.
+func (s *roundState) lead(r *Replica) {
+	s.leading, s.term = true, r.status.Term
+	s.commands, s.proposed = s.commands[:0], s.proposed[:0]
+	s.base = s.base[:0]
+	s.time, s.timeAt = r.state.time, r.now
+	r.wantLimits()
+	for _, l := range r.lanes {
+		if l.open {
+			s.base = append(s.base, l.cut)
+		}
+	}
+	s.joint.Lookup = func(id order.LaneID, frames uint64) (order.Mark, bool) {
+		l := r.find(id)
+		if l == nil {
+			return order.Mark{}, false
+		}
+		m, ok := l.whole(frames)
+		return m, ok && m.Frames == frames
+	}
+}
+
+// clock is the log time of a decision: it follows the leader's ticks and never runs back (R23).
+func (s *roundState) clock(r *Replica) uint64 {
+	ticks := (r.now - s.timeAt) / r.cfg.Tick
+	s.time += uint64(ticks)
+	s.timeAt += ticks * r.cfg.Tick
+	return s.time
+}
+
+// expireSessions asks for the end of sessions that were idle too long, four times in that time.
+func (r *Replica) expireSessions(d *order.Decision) bool {
+	ttl := r.cfg.Store.SessionTTL
+	if ttl == 0 || d.Time < r.round.expired+ttl/4 || d.Time < ttl {
+		return false
+	}
+	r.round.expired = d.Time
+	d.Commands = append(d.Commands, order.Command{Kind: order.ExpireSessions, Before: d.Time - ttl})
+	return true
+}
+
+// nextCut is the best cut that a majority is expected to hold, beyond what was proposed already (R9).
+func (r *Replica) nextCut() order.Cut {
+	s := &r.round
+	s.own = s.own[:0]
+	moved := false
+	base := s.base
+	for _, l := range r.lanes {
+		if !l.open {
+			continue
+		}
+		m, ok := l.whole(l.recv.Mark().Frames)
+		if !ok {
+			continue
+		}
+		for len(base) > 0 && base[0].Lane < l.id {
+			base = base[1:]
+		}
+		moved = moved || len(base) == 0 || base[0].Lane != l.id || m.Frames > base[0].Frames
+		s.own = append(s.own, m)
+	}
+	if !moved {
+		return nil
+	}
+	s.reports = s.reports[:0]
+	for _, id := range r.members.Voters {
+		if id != r.id {
+			s.reports = append(s.reports, r.expected(id))
+		}
+	}
+	return s.joint.Cut(nil, s.own, s.base, s.reports, len(r.members.Voters)/2+1)
+}
+
+// expected is what a voter can be expected to hold by the time a proposal reaches it: what we hold, but for
+// lanes in which it has lagged behind for too long.
+func (r *Replica) expected(id uint64) []order.Holding {
+	p := &r.peers[SeatOf(id)]
+	out := make([]order.Holding, 0, len(r.round.own))
+	told := p.holdings.Lanes()
+	if p.life != id {
+		told = nil
+	}
+	for _, m := range r.round.own {
+		for len(told) > 0 && told[0].Lane < m.Lane {
+			told = told[1:]
+		}
+		h := order.Holding{Mark: order.Mark{Lane: m.Lane}}
+		if len(told) > 0 && told[0].Lane == m.Lane {
+			h = told[0]
+		}
+		e := p.lane(m.Lane)
+		switch {
+		case h.Frames >= m.Frames || h.Frames > e.frames:
+			e.behind, e.frames = 0, h.Frames
+		case e.behind == 0:
+			e.behind = r.now
+		}
+		if h.Frames < m.Frames && (e.behind == 0 || r.now-e.behind <= r.cfg.GapAge) || h.Frames > m.Frames {
+			h.Mark = m
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func (p *peerState) lane(id order.LaneID) *expectation {
+	for i := range p.expect {
+		if p.expect[i].lane == id {
+			return &p.expect[i]
+		}
+	}
+	p.expect = append(p.expect, expectation{lane: id})
+	return &p.expect[len(p.expect)-1]
+}
+
+// fullReport is how often a report names every lane, in ticks.
+const fullReport = 16
+
+// reportHoldings tells the leader what is held here, if that changed: it rides beside the orderer's own
+// answers (R9).
+func (r *Replica) reportHoldings() {
+	s := &r.round
+	leader := r.status.Leader
+	if leader == 0 || leader == r.id {
+		return
+	}
+	var now []order.Holding
+	for _, l := range r.lanes {
+		if !l.open {
+			continue
+		}
+		if m, ok := l.whole(l.recv.Mark().Frames); ok {
+			now = append(now, order.Holding{Mark: m, High: max(m.Frames, l.recv.Window().To)})
+		}
+	}
+	report := order.Report{Full: leader != s.toldLeader || r.now-s.toldAt > fullReport*r.cfg.Tick}
+	if report.Full {
+		report.Lanes = now
+	} else if r.now < s.nextHoldings {
+		return
+	} else if report.Lanes = order.AppendChanges(nil, s.told, now); len(report.Lanes) == 0 {
+		return
+	}
+	if report.Full {
+		s.toldLeader, s.toldAt = leader, r.now
+	}
+	s.told, s.nextHoldings = now, r.now+r.cfg.RoundInterval/2
+	r.sendHoldings(leader, &report)
+}
+
+// sendHoldings also carries how far this replica has applied, what every member has applied (from the leader),
+// and its latest state hash.
+func (r *Replica) sendHoldings(to uint64, report *order.Report) {
+	w := wire.NewWriter(nil, wire.KindHoldings)
+	w.U64(r.id)
+	w.U64(r.safe)
+	h := r.latestHash()
+	w.U64(h.position)
+	w.U64(h.hash)
+	w.B = order.AppendReport(w.B, report)
+	r.out.message(wire.ReplicaPeer(SeatOf(to)), w.B)
+}
+
+func (r *Replica) onHoldings(seat int, b []byte) bool {
+	in := wire.NewReader(b)
+	id, safe := in.U64(), in.U64()
+	hash := hashAt{in.U64(), in.U64()}
+	rest := in.Rest()
+	if !in.OK() || SeatOf(id) != seat {
+		return false
+	}
+	if !r.state.registered(id) {
+		r.counts.Unregistered++
+		return true
+	}
+	var report order.Report
+	if err := order.DecodeReport(rest, &report); err != nil {
+		return false
+	}
+	p := &r.peers[seat]
+	if p.life != id {
+		p.holdings.Forget()
+		p.expect, p.life = nil, id
+	}
+	p.heard = r.now
+	p.holdings.Absorb(&report)
+	p.hash = hash
+	if id == r.status.Leader {
+		r.safe = max(r.safe, min(safe, r.applied))
+	}
+	r.compareHash(p)
+	return true
+}
+
+// leadSafe works out what every member has, so that log and frames below may go, and tells the others.
+func (r *Replica) leadSafe() {
+	if !r.status.Leading {
+		return
+	}
+	safe := r.applied
+	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
+		for _, id := range ids {
+			if id != r.id {
+				safe = min(safe, r.status.Match[id])
+			}
+		}
+	}
+	if safe <= r.safe {
+		return
+	}
+	r.safe = safe
+	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
+		for _, id := range ids {
+			if id != r.id {
+				r.sendHoldings(id, &order.Report{})
+			}
+		}
+	}
+}

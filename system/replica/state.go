@@ -1,0 +1,223 @@
+package replica
+
+import (
+	"errors"
+	"slices"
+
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+// state is the replicated state besides keys and sessions: a function of the decisions applied, the
+// same at every replica (R23), and part of every snapshot (R30).
+type state struct {
+	epoch    uint64 // raised by every restore (R29)
+	time     uint64 // log time, in the leader's ticks, monotone
+	feature  uint32 // feature level
+	nextLane order.LaneID
+	proxies  []proxyRow // ascending by number
+	lanes    []*laneRow // open lanes, ascending by id
+	lives    [wire.MaxSeats]lifeRow
+	limits   []byte
+}
+
+// lifeRow is the latest life minted for a seat and the nonce of who asked for it.
+type lifeRow struct {
+	life  uint32
+	nonce uint64
+}
+
+// proxyRow is a proxy's present incarnation, and where its previous one ended.
+type proxyRow struct {
+	number      uint32
+	incarnation uint32
+	nonce       uint64
+	open        bool
+	silence     bool // the present incarnation was closed for silence
+	first       order.LaneID
+	lanes       uint16
+	closed      []uint64 // items of the latest closed incarnation, by lane index
+	closedOf    uint32   // that incarnation
+}
+
+// laneRow is an open lane and its effective cut (I2).
+type laneRow struct {
+	id          order.LaneID
+	proxy       uint32
+	incarnation uint32
+	index       uint16
+	cut         order.Mark
+}
+
+func newState() state { return state{epoch: 1, nextLane: 1} }
+
+func (s *state) proxy(number uint32) *proxyRow {
+	i, ok := slices.BinarySearchFunc(s.proxies, number, func(p proxyRow, n uint32) int { return compare(p.number, n) })
+	if !ok {
+		return nil
+	}
+	return &s.proxies[i]
+}
+
+func compare[T uint32 | uint64 | order.LaneID](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func (s *state) lane(id order.LaneID) *laneRow {
+	i, ok := slices.BinarySearchFunc(s.lanes, id, func(l *laneRow, id order.LaneID) int { return compare(l.id, id) })
+	if !ok {
+		return nil
+	}
+	return s.lanes[i]
+}
+
+// close ends a proxy's incarnation at its effective cut (R19).
+func (s *state) close(p *proxyRow, silence bool) {
+	if !p.open {
+		return
+	}
+	p.open, p.silence, p.closedOf = false, silence, p.incarnation
+	p.closed = make([]uint64, p.lanes)
+	for i := range p.closed {
+		p.closed[i] = s.lane(p.first + order.LaneID(i)).cut.Items
+	}
+	s.lanes = slices.DeleteFunc(s.lanes, func(l *laneRow) bool { return l.proxy == p.number })
+}
+
+// open begins a proxy's next incarnation. It reports whether anything changed: a request of the
+// instance that holds the present one is a repetition.
+func (s *state) open(number uint32, nonce uint64, lanes uint16) (p *proxyRow, changed bool) {
+	p = s.proxy(number)
+	if p == nil {
+		i, _ := slices.BinarySearchFunc(s.proxies, number, func(p proxyRow, n uint32) int { return compare(p.number, n) })
+		s.proxies = slices.Insert(s.proxies, i, proxyRow{number: number})
+		p = &s.proxies[i]
+	}
+	if p.nonce == nonce {
+		return p, false
+	}
+	s.close(p, false)
+	p.incarnation++
+	p.nonce, p.open, p.silence, p.first, p.lanes = nonce, true, false, s.nextLane, lanes
+	for i := range lanes {
+		id := s.nextLane + order.LaneID(i)
+		s.lanes = append(s.lanes, &laneRow{id: id, proxy: number, incarnation: p.incarnation, index: i,
+			cut: order.Mark{Lane: id}})
+	}
+	s.nextLane += order.LaneID(lanes)
+	return p, true
+}
+
+// mint issues a seat's next life, once for each nonce (R1).
+func (s *state) mint(seat int, nonce uint64) {
+	if seat >= len(s.lives) || s.lives[seat].nonce == nonce {
+		return
+	}
+	s.lives[seat] = lifeRow{s.lives[seat].life + 1, nonce}
+}
+
+// registered reports whether an id was minted and not superseded.
+func (s *state) registered(id uint64) bool {
+	seat := SeatOf(id)
+	return seat < len(s.lives) && s.lives[seat].life > 0 && LifeID(seat, s.lives[seat].life) == id
+}
+
+const stateVersion = 1
+
+// append encodes the state for a snapshot.
+func (s *state) append(dst []byte) []byte {
+	w := wire.Writer{B: dst}
+	w.U8(stateVersion)
+	w.U64(s.epoch)
+	w.U64(s.time)
+	w.U32(s.feature)
+	w.U32(uint32(s.nextLane))
+	for _, l := range s.lives {
+		w.U32(l.life)
+		w.U64(l.nonce)
+	}
+	w.Bytes(s.limits)
+	w.U32(uint32(len(s.proxies)))
+	for i := range s.proxies {
+		s.proxies[i].append(&w)
+	}
+	w.U32(uint32(len(s.lanes)))
+	for _, l := range s.lanes {
+		w.U32(uint32(l.id))
+		w.U32(l.proxy)
+		w.U32(l.incarnation)
+		w.U16(l.index)
+		w.U64(l.cut.Items)
+		w.U64(l.cut.Frames)
+		w.U64(l.cut.Chain)
+	}
+	return w.B
+}
+
+func (p *proxyRow) append(w *wire.Writer) {
+	w.U32(p.number)
+	w.U32(p.incarnation)
+	w.U64(p.nonce)
+	w.U8(bits(p.open, p.silence))
+	w.U32(uint32(p.first))
+	w.U16(p.lanes)
+	w.U32(p.closedOf)
+	w.U16(uint16(len(p.closed)))
+	for _, n := range p.closed {
+		w.U64(n)
+	}
+}
+
+func bits(a, b bool) (n uint8) {
+	if a {
+		n |= 1
+	}
+	if b {
+		n |= 2
+	}
+	return n
+}
+
+var errState = errors.New("replica: the snapshot's state is damaged")
+
+// decodeState reads what append wrote.
+func decodeState(b []byte) (s state, err error) {
+	r := wire.NewReader(b)
+	if r.U8() != stateVersion {
+		return s, errState
+	}
+	s.epoch, s.time, s.feature, s.nextLane = r.U64(), r.U64(), r.U32(), order.LaneID(r.U32())
+	for i := range s.lives {
+		s.lives[i] = lifeRow{r.U32(), r.U64()}
+	}
+	s.limits = slices.Clone(r.Bytes())
+	for n := r.U32(); n > 0 && r.OK(); n-- {
+		s.proxies = append(s.proxies, readProxy(&r))
+	}
+	for n := r.U32(); n > 0 && r.OK(); n-- {
+		l := &laneRow{id: order.LaneID(r.U32()), proxy: r.U32(), incarnation: r.U32(), index: r.U16()}
+		l.cut = order.Mark{Lane: l.id, Items: r.U64(), Frames: r.U64(), Chain: r.U64()}
+		s.lanes = append(s.lanes, l)
+	}
+	if !r.Done() {
+		return s, errState
+	}
+	return s, nil
+}
+
+func readProxy(r *wire.Reader) (p proxyRow) {
+	p.number, p.incarnation, p.nonce = r.U32(), r.U32(), r.U64()
+	flags := r.U8()
+	p.open, p.silence = flags&1 != 0, flags&2 != 0
+	p.first, p.lanes, p.closedOf = order.LaneID(r.U32()), r.U16(), r.U32()
+	for n := r.U16(); n > 0 && r.OK(); n-- {
+		p.closed = append(p.closed, r.U64())
+	}
+	return p
+}

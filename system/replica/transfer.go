@@ -1,0 +1,274 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	"metronome/system/order"
+	"metronome/system/store"
+	"metronome/system/wire"
+)
+
+var errDiverged = errors.New("replica: a majority has another state hash: this replica's state is wrong. Next: restart it, it rejoins empty")
+
+// State transfer (R30): the leader captures its state at an applied position without stopping, offers it to
+// the follower that the orderer names, and the follower pulls it piece by piece, which bounds the rate and
+// survives lost messages. A snapshot is keys and sessions (package store) after the rest of the state.
+
+const (
+	chunkBytes   = 256 << 10
+	captureBytes = 1 << 20 // copied a step, so that no step takes long
+	pullTicks    = 20      // without a chunk for so long, ask again
+	offerTicks   = 20      // between offers that nobody took up
+	patience     = 400     // ticks without a pull after which a transfer has failed
+)
+
+type transferState struct {
+	// sending
+	capturing *store.Snapshot
+	captured  uint64 // position
+	head      []byte // the state beside the store, at captured
+	ready     bool
+	offers    [wire.MaxSeats]offerState
+	// receiving
+	from    int
+	meta    order.SnapshotMeta
+	size    uint64
+	got     []byte
+	stateAt int // bytes of head
+	pulled  int64
+	active  bool
+}
+
+type offerState struct {
+	meta  order.SnapshotMeta
+	live  bool
+	next  int64
+	heard int64
+}
+
+// capture begins a snapshot at the position applied now, unless one is being made.
+func (r *Replica) capture() {
+	t := &r.transfer
+	if t.capturing != nil && !t.ready {
+		return
+	}
+	for i := range t.offers {
+		if t.offers[i].live {
+			return
+		}
+	}
+	r.wantCapture = true
+	r.tryCapture()
+}
+
+// tryCapture captures when the store has applied everything that was agreed up to the position.
+func (r *Replica) tryCapture() {
+	if !r.wantCapture || r.working || len(r.queue) > 0 || r.applied == 0 {
+		return
+	}
+	t := &r.transfer
+	if t.capturing != nil {
+		t.capturing.Release()
+	}
+	r.wantCapture = false
+	t.capturing, t.captured, t.ready = r.store.Capture(), r.applied, false
+	t.head = r.state.append(nil)
+}
+
+// tickTransfer copies a little more, and repeats what was lost.
+func (r *Replica) tickTransfer() {
+	r.tryCapture()
+	t := &r.transfer
+	if t.capturing != nil && !t.ready && !r.working {
+		if t.capturing.Step(captureBytes); t.capturing.Done() {
+			t.ready = true
+			r.orderer.Snapshot(t.captured)
+		}
+	}
+	for seat := range t.offers {
+		o := &t.offers[seat]
+		if !o.live {
+			continue
+		}
+		if r.now-o.heard > patience*r.cfg.Tick {
+			o.live = false
+			r.orderer.SnapshotSent(o.meta.To, false)
+			continue
+		}
+		if r.now >= o.next {
+			r.sendOffer(seat)
+		}
+	}
+	if t.active && r.now-t.pulled > pullTicks*r.cfg.Tick {
+		r.pull()
+	}
+}
+
+// offer begins a transfer that the orderer asks for.
+func (r *Replica) offer(meta *order.SnapshotMeta) {
+	t := &r.transfer
+	if !t.ready || meta.Position != t.captured {
+		r.orderer.SnapshotSent(meta.To, false)
+		return
+	}
+	seat := SeatOf(meta.To)
+	t.offers[seat] = offerState{meta: *meta, live: true, heard: r.now}
+	t.offers[seat].meta.Message = append([]byte(nil), meta.Message...)
+	r.sendOffer(seat)
+}
+
+func (r *Replica) sendOffer(seat int) {
+	t := &r.transfer
+	o := &t.offers[seat]
+	o.next = r.now + offerTicks*r.cfg.Tick
+	w := wire.NewWriter(nil, wire.KindOffer)
+	w.U64(r.id)
+	w.U64(o.meta.To)
+	w.U64(o.meta.Position)
+	w.U64(o.meta.Term)
+	w.U32(uint32(len(t.head)))
+	w.U64(uint64(len(t.head)) + uint64(t.capturing.Size()))
+	w.Bytes(o.meta.Message)
+	r.out.message(wire.ReplicaPeer(seat), w.B)
+}
+
+// maxSnapshot bounds what a peer can make this replica store.
+const maxSnapshot = 1 << 40
+
+// onOffer takes up an offer that is newer than what is applied here and than any under way.
+func (r *Replica) onOffer(seat int, b []byte) bool {
+	in := wire.NewReader(b)
+	from := in.U64()
+	meta := order.SnapshotMeta{To: in.U64(), Position: in.U64(), Term: in.U64()}
+	head, size := in.U32(), in.U64()
+	meta.Message = append([]byte(nil), in.Bytes()...)
+	if !in.Done() || SeatOf(from) != seat || uint64(head) > size || size > maxSnapshot {
+		return false
+	}
+	t := &r.transfer
+	if meta.To != r.id || r.orderer == nil || meta.Position <= r.applied {
+		if meta.To == r.id && r.orderer != nil {
+			r.sendPull(seat, meta.Position, size, size) // it came another way: done
+		}
+		return true
+	}
+	if t.active && t.meta.Position >= meta.Position && t.from == seat {
+		return true
+	}
+	t.active, t.from, t.meta, t.size, t.stateAt = true, seat, meta, size, int(head)
+	t.got = t.got[:0]
+	r.pull()
+	return true
+}
+
+func (r *Replica) pull() {
+	t := &r.transfer
+	t.pulled = r.now
+	r.sendPull(t.from, t.meta.Position, uint64(len(t.got)), t.size)
+}
+
+func (r *Replica) sendPull(seat int, position, offset, size uint64) {
+	w := wire.NewWriter(nil, wire.KindPull)
+	w.U64(r.id)
+	w.U64(position)
+	w.U64(offset)
+	w.U64(size)
+	r.out.message(wire.ReplicaPeer(seat), w.B)
+}
+
+// onPull sends the piece a follower asks for; asking for the end says that it has everything.
+func (r *Replica) onPull(seat int, b []byte) bool {
+	in := wire.NewReader(b)
+	id, position, offset, size := in.U64(), in.U64(), in.U64(), in.U64()
+	if !in.Done() || SeatOf(id) != seat {
+		return false
+	}
+	t := &r.transfer
+	o := &t.offers[seat]
+	if !o.live || o.meta.To != id || o.meta.Position != position {
+		return true
+	}
+	o.heard, o.next = r.now, r.now+offerTicks*r.cfg.Tick
+	if offset >= size {
+		o.live = false
+		r.counts.SnapshotsSent++
+		r.orderer.SnapshotSent(id, true)
+		return true
+	}
+	w := wire.NewWriter(make([]byte, 0, chunkBytes+32), wire.KindChunk)
+	w.U64(position)
+	w.U64(offset)
+	if n := uint64(len(t.head)); offset < n {
+		w.B = append(w.B, t.head[offset:]...)
+	} else {
+		w.B = append(w.B, t.capturing.Read(int(offset-n), chunkBytes)...)
+	}
+	r.out.message(wire.ReplicaPeer(seat), w.B)
+	return true
+}
+
+func (r *Replica) onChunk(seat int, b []byte) bool {
+	in := wire.NewReader(b)
+	position, offset := in.U64(), in.U64()
+	data := in.Rest()
+	t := &r.transfer
+	if !in.OK() {
+		return false
+	}
+	if !t.active || seat != t.from || position != t.meta.Position || offset != uint64(len(t.got)) {
+		return true // a repetition
+	}
+	if len(data) == 0 || uint64(len(data)) > t.size-offset {
+		return false
+	}
+	t.got = append(t.got, data...)
+	r.pull()
+	if uint64(len(t.got)) == t.size {
+		t.active = false
+		if err := r.install(); err != nil {
+			r.fail(err)
+		}
+	}
+	return true
+}
+
+// install replaces everything this replica has by the snapshot that was received.
+func (r *Replica) install() error {
+	t := &r.transfer
+	s, err := decodeState(t.got[:t.stateAt])
+	if err != nil {
+		return err
+	}
+	limits, err := decodeLimits(s.limits, r.cfg.Store.Parts)
+	if err != nil {
+		return err
+	}
+	st, err := store.Restore(limits, [][]byte{t.got[t.stateAt:]})
+	if err != nil {
+		return fmt.Errorf("replica: snapshot at position %d: %w", t.meta.Position, err)
+	}
+	if r.working {
+		return errors.New("replica: a snapshot came while a batch was being applied")
+	}
+	for _, l := range r.lanes {
+		if l.open {
+			r.ingest.CloseLife(l.proxy, l.incarnation)
+		}
+	}
+	r.lanes, r.queue, r.checkpoints, r.hashes = nil, nil, nil, nil
+	r.state, r.store = s, st
+	for _, row := range r.state.lanes {
+		if err := r.admit(row); err != nil {
+			return err
+		}
+	}
+	if err := r.orderer.Restore(t.meta); err != nil {
+		return err
+	}
+	r.applied, t.got = t.meta.Position, nil
+	r.counts.SnapshotsTaken++
+	r.status = r.orderer.Status()
+	r.members = r.status.Members
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package store is the key-value state machine.
+package store

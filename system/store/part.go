@@ -1,0 +1,261 @@
+package store
+
+import (
+	"encoding/binary"
+	"math/bits"
+
+	"github.com/zeebo/xxh3"
+)
+
+// part is what one apply core owns: consecutive slots and all memory behind them. Parts share
+// nothing that is written while they execute.
+type part struct {
+	arena
+	first int // its first slot
+	seed  uint64
+	shift uint8
+	slots []slot
+	keys  int
+	sum   uint64 // of the terms of its keys: the state hash's share
+
+	tables int // bytes of tables
+	tasks  []task
+	values []byte // values of this batch's answers
+	build  []byte // an append's new value
+	index  ordered
+	gather gathering
+
+	snap *Snapshot // that has not captured all slots yet
+	undo []undo
+	sink uint64 // keeps the compiler from dropping touch's loads
+}
+
+// task is one operation for one part, without pointers.
+type task struct {
+	hash    uint64
+	offset  uint32 // of a put: where the key begins in its payload
+	payload uint32 // of a put
+	value   uint32 // of a put: length, the value follows the key
+	rel     uint32 // index, counted from the batch's first
+	aux     uint32 // of anything else: number in Store.ops or Store.gathers
+	key     uint16 // of a put: length
+	kind    kind
+}
+
+type kind uint8
+
+const (
+	taskPut  kind = iota // a blind put: everything is in the task
+	taskOp               // one key, by Store.ops
+	taskScan             // this part's share of a scan or count, by Store.gathers
+)
+
+const group = 32 // tasks whose memory is fetched together
+
+// run executes the batch's tasks in order. The memory of a group is touched first, stage by stage,
+// so that the misses of its keys overlap rather than follow each other (as in MICA and in group
+// prefetching, Chen et al., ICDE 2004).
+func (p *part) run(s *Store) {
+	for at := 0; at < len(p.tasks); at += group {
+		g := p.tasks[at:min(at+group, len(p.tasks))]
+		p.touch(g)
+		for i := range g {
+			t := &g[i]
+			switch t.kind {
+			case taskPut:
+				b := s.payloads[t.payload][t.offset:]
+				key, end := b[:t.key], uint32(t.key)+t.value
+				p.put(t.hash, key, b[t.key:end], s.base+uint64(t.rel), false)
+			case taskOp:
+				p.operate(s, t)
+			case taskScan:
+				p.collect(s, t)
+			}
+		}
+	}
+	p.clean()
+}
+
+func (p *part) touch(g []task) {
+	var sum uint64
+	for i := range g {
+		sl := p.slot(g[i].hash)
+		if n := len(sl.table); n > 0 {
+			sum ^= sl.table[g[i].hash&tagMask&uint64(n-1)]
+		}
+	}
+	for i := range g {
+		if r := p.likely(g[i].hash); r != 0 {
+			rec := p.at(r)
+			sum ^= uint64(rec[0]) ^ uint64(rec[min(word*word, len(rec)-1)])
+		}
+	}
+	p.sink = sum
+}
+
+// likely is the first record whose tag fits, or 0.
+func (p *part) likely(hash uint64) ref {
+	table := p.slot(hash).table
+	if len(table) == 0 {
+		return 0
+	}
+	mask, tag := uint64(len(table)-1), hash&tagMask
+	for i := tag & mask; ; i = (i + 1) & mask {
+		if e := table[i]; e>>refBits == tag || e == 0 {
+			return ref(e & refMask)
+		}
+	}
+}
+
+func (p *part) slotNumber(hash uint64) int { return int(hash >> p.shift) }
+
+func (p *part) slot(hash uint64) *slot { return &p.slots[p.slotNumber(hash)-p.first] }
+
+// term is one key's share of the state hash: it depends on key, revision and value, and shares are
+// added, so that their order does not matter and a write costs two of them.
+func term(hash, revision, value uint64) uint64 {
+	hi, lo := bits.Mul64(hash+revision*0x9E3779B185EBCA87, value^0xC2B2AE3D27D4EB4F)
+	h := hi ^ lo
+	return (h ^ h>>32) * 0x165667919E3779F9
+}
+
+// termOf is the term of a record. A big value's hash is kept, a small one's calculated again.
+func (p *part) termOf(hash uint64, rec []byte) uint64 {
+	m := metaOf(rec)
+	if m.big() {
+		return term(hash, revisionOf(rec), binary.LittleEndian.Uint64(rec[recordHead+m.key()+word:]))
+	}
+	at := recordHead + m.key()
+	return term(hash, revisionOf(rec), xxh3.Hash(rec[at:at+m.value()]))
+}
+
+// put sets a key. An owned value is handed over: it may be kept, and must not change any more.
+func (p *part) put(hash uint64, key, value []byte, revision uint64, owned bool) (existed bool) {
+	sl := p.slot(hash)
+	pos, r, ok := p.find(sl, hash, key)
+	if ok {
+		p.replace(sl, pos, r, hash, key, value, revision, owned)
+		return true
+	}
+	p.insert(sl, hash, key, value, revision, owned)
+	return false
+}
+
+func (p *part) insert(sl *slot, hash uint64, key, value []byte, revision uint64, owned bool) {
+	n := footprint(len(key), len(value))
+	r := p.alloc(n)
+	vh := xxh3.Hash(value)
+	p.write(p.at(r), n, key, value, revision, vh, owned)
+	before := len(sl.table)
+	sl.add(hash, r, p.slotNumber(hash))
+	p.tables += (len(sl.table) - before) * word
+	p.sum += term(hash, revision, vh)
+	p.keys++
+	p.index.added(key, p.keys)
+}
+
+func (p *part) replace(sl *slot, pos int, r ref, hash uint64, key, value []byte, revision uint64, owned bool) {
+	rec := p.at(r)
+	n, have, vh := footprint(len(key), len(value)), metaOf(rec).capacity(), xxh3.Hash(value)
+	p.sum += term(hash, revision, vh) - p.termOf(hash, rec)
+	if n > have || 2*n < have || p.retains(hash, rec) {
+		p.retire(hash, r)
+		r = p.alloc(n)
+		sl.table[pos] = entryOf(hash, r)
+		rec, have = p.at(r), n
+	} else if metaOf(rec).big() {
+		p.dropBig(rec)
+	}
+	p.write(rec, have, key, value, revision, vh, owned)
+}
+
+func (p *part) remove(sl *slot, pos int, r ref, hash uint64) {
+	p.sum -= p.termOf(hash, p.at(r))
+	before := len(sl.table)
+	sl.remove(pos, p.slotNumber(hash))
+	p.tables += (len(sl.table) - before) * word
+	p.keys--
+	p.index.removed()
+	p.retire(hash, r)
+}
+
+// retains reports whether a snapshot still has to capture the record.
+func (p *part) retains(hash uint64, rec []byte) bool {
+	return p.snap != nil && p.slotNumber(hash) >= p.snap.next && revisionOf(rec) <= p.snap.index
+}
+
+// retire ends a record, at once or when the snapshot that needs it has it.
+func (p *part) retire(hash uint64, r ref) {
+	if p.retains(hash, p.at(r)) {
+		head := &p.snap.undo[p.slotNumber(hash)]
+		p.undo = append(p.undo, undo{r, *head})
+		*head = uint32(len(p.undo))
+		return
+	}
+	p.release(r)
+}
+
+const (
+	cleanStep  = 128 << 10 // bytes the cleaner looks at in one Execute, at least
+	cleanFloor = 512 << 10 // garbage that is not worth it
+)
+
+// clean copies the live records out of chunks that are mostly dead, a bounded step at a time: a
+// fixed one, and as much again as the batch may have left behind.
+func (p *part) clean() {
+	for budget := cleanStep + len(p.tasks)*word*word; budget > 0; {
+		if p.cleaning == 0 && !p.victim() {
+			return
+		}
+		budget -= p.cleanRecord()
+	}
+}
+
+// victim chooses the next chunk less than 3/4 live, if a quarter of all is garbage.
+func (p *part) victim() bool {
+	garbage := p.used - p.living
+	if p.snap != nil || garbage < cleanFloor || garbage < p.used/4 {
+		return false
+	}
+	for range p.chunks {
+		if p.hand++; int(p.hand) >= len(p.chunks) {
+			p.hand = 1
+		}
+		if p.hand != p.current && p.fill[p.hand] > 0 && p.live[p.hand] < p.fill[p.hand]*3/4 {
+			p.cleaning, p.cleanAt = p.hand, 0
+			return true
+		}
+	}
+	return false
+}
+
+// cleanRecord looks at one record of the chunk being cleaned and returns the bytes it took.
+func (p *part) cleanRecord() int {
+	c := p.cleaning
+	if p.snap != nil {
+		p.cleaning = 0 // a snapshot began: start over when it is done
+		return chunkBytes
+	}
+	if p.cleanAt >= p.fill[c] {
+		p.cleaning = 0
+		p.freeChunk(c)
+		return word
+	}
+	from := ref(c)<<chunkBits | ref(p.cleanAt>>3)
+	rec := p.at(from)
+	m := metaOf(rec)
+	n := m.capacity()
+	p.cleanAt += int32(n)
+	if m&flagDead == 0 {
+		to := p.alloc(n)
+		copy(p.at(to), rec[:n])
+		hash := xxh3.HashSeed(keyOf(rec), p.seed)
+		p.slot(hash).move(hash, from, to)
+		binary.LittleEndian.PutUint64(rec[8:], uint64(m|flagDead))
+		p.live[c] -= int32(n)
+		p.living -= n
+	}
+	return n
+}
+
+func (p *part) hashOf(key []byte) uint64 { return xxh3.HashSeed(key, p.seed) }
