@@ -5,8 +5,8 @@ import "math"
 // Never is a time that does not come.
 const Never = math.MaxInt64
 
-// Bucket is a token bucket: it lets units through at a rate, and a burst after a pause. It counts in
-// whole units and nanoseconds, without floating point, so that every machine agrees on it.
+// Bucket is a token bucket: it lets units through at a rate, and a burst after a pause. It counts
+// in whole units and nanoseconds, without floating point, so that every machine agrees on it.
 type Bucket struct {
 	rate, burst int64 // units a second, units; rate 0 = unlimited
 	tokens      int64 // may be negative: a debt
@@ -17,8 +17,8 @@ type Bucket struct {
 // maxRate keeps the product of a rate or a burst with the nanoseconds of a second within an int64.
 const maxRate = 1 << 32
 
-// NewBucket makes a full bucket for rate units a second, 0 meaning unlimited, and bursts of at least
-// one unit. Both are cut to 2^32.
+// NewBucket makes a full bucket for rate units a second, 0 meaning unlimited, and bursts of at
+// least one unit. Both are cut to 2^32.
 func NewBucket(rate, burst int64) Bucket {
 	rate, burst = min(max(rate, 0), maxRate), min(max(burst, 1), maxRate)
 	return Bucket{rate: rate, burst: burst, tokens: burst, last: math.MinInt64}
@@ -80,5 +80,9 @@ func (b *Bucket) Ready(now, n int64) int64 {
 	case n > b.burst:
 		return Never
 	}
-	return now + ((n-b.tokens)*1e9-b.rest+b.rate-1)/b.rate
+	wait := ((n-b.tokens)*1e9 - b.rest + b.rate - 1) / b.rate
+	if wait > Never-now {
+		return Never
+	}
+	return now + wait
 }

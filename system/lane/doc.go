@@ -19,20 +19,22 @@
 //     reused at once.
 //  3. After a burst, read what is new below [Receiver.Mark] of each lane that [Ingest.Advanced]
 //     names, with [Receiver.View].
-//  4. For each lane that [Ingest.Gapped] names, call [Nacker.Due] until it says [Nobody], and send a
-//     NACK with the gaps: to the sender, with [Nacker.RoundTrip] in it, or to a peer. Do so again at
-//     [Ingest.NextDue]. Hand the answers that frames are gone to [Nacker.Gone]; if
+//  4. For each lane that [Ingest.Gapped] names, call [Nacker.Due] until it says [Nobody], and send
+//     a NACK with the gaps: to the sender, with [Nacker.RoundTrip] in it, or to a peer. Do so again
+//     at [Ingest.NextDue]. Hand the answers that frames are gone to [Nacker.Gone]; if
 //     [Nacker.Unrepairable] then names a range, only a snapshot helps. [Ingest.SetPeers] says who
 //     may be asked.
 //  5. Answer peers that ask for frames with [Receiver.Repair].
-//  6. Release what is done with [Receiver.Trim]. Nothing else frees window and arena; [Receiver.Tail]
-//     tells which results the sender needs no more (R25).
+//  6. Release what is done with [Receiver.Trim], or with [Receiver.Spare] what only peers may still
+//     want. Nothing else frees window and arena; [Receiver.Tail] tells which results the sender
+//     needs no more (R25).
 //
 // At the bound: a frame beyond the window, or for which the arena has no room, is refused and
 // counted; the frame at the watermark evicts early ones rather than being refused, or the lane
 // would never move again. Repairs bring back what was dropped, and are not asked for while there is
-// no room. A gap that nobody will repair would thus stop the lane; Config.GiveUp declares a gap lost
-// after so many later frames, which is for measurements on lossy paths and never for a replica.
+// no room. A gap that nobody will repair would thus stop the lane; Config.GiveUp declares a gap
+// lost after so many later frames, which is for measurements on lossy paths and never for a
+// replica.
 //
 // # Sending
 //
@@ -45,7 +47,8 @@
 //  1. [Sender.Append] items; [Sender.Flush] when the oldest waits long enough.
 //  2. Multicast as many frames from [Sender.Next] as [Pacer.Allow] lets, then [Pacer.Sent] and
 //     [Heart.Sent].
-//  3. Hand each NACK to [Repairer.Nack]; then, and at [Repairer.Next], send what [Repairer.Due] says.
+//  3. Hand each NACK to [Repairer.Nack]; then, and at [Repairer.Next], send what [Repairer.Due]
+//     says.
 //  4. When [Heart.Due] says so, multicast [Sender.Heartbeat].
 //  5. Tell [Sender.Commit] how far replicas have committed, and [Sender.Answered] up to where every
 //     answer is here. Nothing else frees the window.

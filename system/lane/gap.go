@@ -9,8 +9,8 @@ import (
 // Gap is a range of missing frames: frame numbers, From ≤ missing < To.
 type Gap = wire.Gap
 
-// bitmap holds a bit for each slot of a window. Only frames that come out of order touch it, so that
-// it costs nothing where nothing is lost, and finds gaps 64 frames at a step where much is.
+// bitmap holds a bit for each slot of a window. Only frames that come out of order touch it, so
+// that it costs nothing where nothing is lost, and finds gaps 64 frames at a step where much is.
 type bitmap []uint64
 
 func words(window int) int { return (window + 63) / 64 }
@@ -44,7 +44,7 @@ func (b bitmap) find(n, end, mask uint64, wanted bool) uint64 {
 func (r *Receiver) Missing() bool { return r.next > r.mark.Frames }
 
 // reach is one past the highest frame that was sent and would find a slot.
-func (r *Receiver) reach() uint64 { return min(r.next, r.trimmed+uint64(r.cfg.Window)) }
+func (r *Receiver) reach() uint64 { return min(r.next, r.spare+uint64(r.cfg.Window)) }
 
 // gap returns the first run of missing frames in [from, end); it is empty at end if there is none.
 // from is at or above the mark.

@@ -29,14 +29,14 @@ type Ingest struct {
 	opener wire.Opener
 	cfg    Config
 	lives  []life
-	recent int // the life that the last frame belonged to: frames come in bursts
+	last   *Receiver // of the last frame: frames of a lane come in bursts; nil or open
 	n      Counters
 	closed Counters // of receivers that are gone
 
 	now      int64       // what Clock said last
 	advanced []*Receiver // lanes whose mark moved since Advanced last named them
 	gapped   []*Receiver // lanes that may miss frames
-	turn     int         // which of gapped is named first
+	rng      random      // picks which of gapped is named first
 	lanes    int
 	asking   asking
 }
@@ -57,7 +57,7 @@ func NewIngest(cluster uint32, d *wire.Digester, cfg Config) (*Ingest, error) {
 	}
 	cfg.Nack = cfg.Nack.withDefaults()
 	return &Ingest{opener: wire.Opener{Cluster: cluster, Digest: d}, cfg: cfg,
-		asking: asking{budget: NewBucket(cfg.Nack.Rate, cfg.Nack.Burst)}}, nil
+		rng: random(cfg.Nack.Seed), asking: asking{budget: NewBucket(cfg.Nack.Rate, cfg.Nack.Burst)}}, nil
 }
 
 // Open admits the lanes 0 to lanes-1 of an incarnation and allocates their memory, lanes times
@@ -143,6 +143,9 @@ func (in *Ingest) forget(r *Receiver) {
 	in.closed.add(r)
 	in.closed.Abandoned += r.Held()
 	in.lanes--
+	if in.last == r {
+		in.last = nil
+	}
 	is := func(other *Receiver) bool { return other == r }
 	in.advanced = slices.DeleteFunc(in.advanced, is)
 	in.gapped = slices.DeleteFunc(in.gapped, is)
@@ -150,23 +153,11 @@ func (in *Ingest) forget(r *Receiver) {
 
 // Lane is the receiver of a lane, or nil if it is not open.
 func (in *Ingest) Lane(proxy, incarnation uint32, lane uint16) *Receiver {
-	if in.recent < len(in.lives) {
-		if l := &in.lives[in.recent]; l.proxy == proxy && l.incarnation == incarnation {
-			return l.lane(lane)
-		}
-	}
 	for i := range in.lives {
-		if l := &in.lives[i]; l.proxy == proxy && l.incarnation == incarnation {
-			in.recent = i
-			return l.lane(lane)
+		l := &in.lives[i]
+		if l.proxy == proxy && l.incarnation == incarnation && int(lane) < len(l.lanes) {
+			return l.lanes[lane]
 		}
-	}
-	return nil
-}
-
-func (l *life) lane(n uint16) *Receiver {
-	if int(n) < len(l.lanes) {
-		return l.lanes[n]
 	}
 	return nil
 }
@@ -184,29 +175,23 @@ func (in *Ingest) Frame(frame []byte) {
 		in.n.Bad[cause]++
 		return
 	}
-	r := in.Lane(h.Proxy, h.Incarnation, h.Lane)
-	switch {
-	case r == nil:
-		in.n.Bad[wire.BadLane]++
-	case h.Type == wire.TypeData:
-		in.place(r, &h, frame)
-	case h.Type == wire.TypeHeartbeat:
-		in.n.Heartbeats++
-		r.beats++
-		r.Heartbeat(&h)
-		in.noteGap(r)
-	default: // a request is for senders
-		in.n.Bad[wire.BadType]++
+	r := in.last
+	if r == nil || r.name.Lane != h.Lane || r.name.Proxy != h.Proxy || r.name.Incarnation != h.Incarnation {
+		if r = in.Lane(h.Proxy, h.Incarnation, h.Lane); r == nil {
+			in.n.Bad[wire.BadLane]++
+			return
+		}
+		in.last = r
 	}
-}
-
-func (in *Ingest) place(r *Receiver, h *wire.Header, frame []byte) {
-	before := r.mark.Frames
-	switch r.Place(h, frame) {
+	if h.Type != wire.TypeData {
+		in.control(r, &h)
+		return
+	}
+	switch r.Place(&h, frame) {
 	case Accepted:
 		in.n.Items += uint64(h.Count)
 		if r.gapped {
-			r.arrived(in.now, h)
+			r.arrived(in.now, &h)
 		}
 	case Duplicate:
 		in.n.Duplicate++
@@ -217,11 +202,33 @@ func (in *Ingest) place(r *Receiver, h *wire.Header, frame []byte) {
 	case Contradiction:
 		in.n.Bad[wire.BadLane]++
 	}
-	if r.mark.Frames != before && !r.advanced {
+	if !r.advanced && r.mark.Frames != r.told {
 		r.advanced = true
 		in.advanced = append(in.advanced, r)
 	}
-	in.noteGap(r)
+	if r.next != r.mark.Frames && !r.gapped {
+		in.noteGap(r)
+	}
+}
+
+// control takes a frame without items.
+func (in *Ingest) control(r *Receiver, h *wire.Header) {
+	if h.Type != wire.TypeHeartbeat { // a request is for senders
+		in.n.Bad[wire.BadType]++
+		return
+	}
+	in.n.Heartbeats++
+	r.beats++
+	r.Heartbeat(h)
+	if r.Missing() && !r.gapped {
+		in.noteGap(r)
+	}
+}
+
+// noteGap lists a lane that misses frames.
+func (in *Ingest) noteGap(r *Receiver) {
+	r.gapped = true
+	in.gapped = append(in.gapped, r)
 }
 
 // arrived tells the lane's nacker of a frame that was accepted while frames were missing.
@@ -235,20 +242,12 @@ func (r *Receiver) arrived(now int64, h *wire.Header) {
 	}
 }
 
-// noteGap lists a lane that misses frames.
-func (in *Ingest) noteGap(r *Receiver) {
-	if r.next != r.mark.Frames && !r.gapped {
-		r.gapped = true
-		in.gapped = append(in.gapped, r)
-	}
-}
-
 // Advanced appends to dst, up to its capacity, the lanes whose mark moved since it last named them,
 // in the order in which they moved, so that a consumer looks at no other.
 func (in *Ingest) Advanced(dst []*Receiver) []*Receiver {
 	n := min(len(in.advanced), cap(dst)-len(dst))
 	for _, r := range in.advanced[:n] {
-		r.advanced = false
+		r.advanced, r.told = false, r.mark.Frames
 		dst = append(dst, r)
 	}
 	in.advanced = in.advanced[:copy(in.advanced, in.advanced[n:])]
@@ -256,7 +255,7 @@ func (in *Ingest) Advanced(dst []*Receiver) []*Receiver {
 }
 
 // Gapped appends to dst, up to its capacity, the lanes that miss frames. Each call begins with
-// another lane, so that none comes last always.
+// a random one of them, as they share a budget of requests.
 func (in *Ingest) Gapped(dst []*Receiver) []*Receiver {
 	if len(in.gapped) == 0 {
 		return dst
@@ -265,13 +264,10 @@ func (in *Ingest) Gapped(dst []*Receiver) []*Receiver {
 		r.gapped = r.Missing()
 		return !r.gapped
 	})
-	for i := range in.gapped {
-		if len(dst) == cap(dst) {
-			break
-		}
-		dst = append(dst, in.gapped[(in.turn+i)%len(in.gapped)])
+	first := int(in.rng.upTo(int64(len(in.gapped))))
+	for i := range min(len(in.gapped), cap(dst)-len(dst)) {
+		dst = append(dst, in.gapped[(first+i)%len(in.gapped)])
 	}
-	in.turn++
 	return dst
 }
 

@@ -118,6 +118,7 @@ func TestAnyArrivalOrderGivesTheSameLane(t *testing.T) {
 				}
 				consume()
 				balance(t, in.Counters())
+				checkEarly(t, r)
 			}
 			if r.Mark() != straight.Mark() {
 				t.Errorf("mark %+v, want %+v", r.Mark(), straight.Mark())
@@ -126,6 +127,24 @@ func TestAnyArrivalOrderGivesTheSameLane(t *testing.T) {
 				t.Errorf("%d frames and %d bytes are left behind", r.Held(), r.arena.used())
 			}
 		})
+	}
+}
+
+// checkEarly compares the bitmap of early frames with the slots.
+func checkEarly(t *testing.T, r *Receiver) {
+	t.Helper()
+	early := uint64(0)
+	for n := r.Mark().Frames; n < r.trimmed+uint64(r.cfg.Window); n++ {
+		held := r.Frame(n) != nil
+		if is := r.early.find(n, n+1, r.mask, true) == n; is != held {
+			t.Fatalf("frame %d is held %v, its bit is %v", n, held, is)
+		}
+		if held {
+			early++
+		}
+	}
+	if early != r.waiting {
+		t.Fatalf("%d early frames, %d counted", early, r.waiting)
 	}
 }
 
@@ -162,7 +181,7 @@ func TestGapsNameExactlyWhatIsMissing(t *testing.T) {
 	if want := fmt.Sprint([]Gap{{From: 1, To: 2}, {From: 4, To: 6}, {From: 7, To: 9}}); got != want {
 		t.Errorf("gaps %s, want %s", got, want)
 	}
-	if got := fmt.Sprint(r.Gaps(make([]Gap, 0, 2))); got != fmt.Sprint([]Gap{{From: 1, To: 2}, {From: 4, To: 6}}) {
+	if got := fmt.Sprint(r.Gaps(make([]Gap, 0, 2))); got != "[{1 2} {4 6}]" {
 		t.Errorf("with room for two: %s", got)
 	}
 	balance(t, in.Counters())
@@ -202,6 +221,35 @@ func TestRefusedAtTheBound(t *testing.T) {
 		}
 		balance(t, in.Counters())
 	})
+}
+
+// Frames kept for peers give way: to a frame beyond the window, and to one that the arena has no
+// room for; what is not spare does not.
+func TestSpareFramesGiveWay(t *testing.T) {
+	d := digester(t)
+	frames := stream(t, d, 200, rand.New(rand.NewPCG(1, 1)))
+	for _, cfg := range []Config{{Window: 8, Arena: 64 << 10}, {Window: 512, Arena: 4096}} {
+		in, r := open(t, cfg)
+		for _, f := range frames {
+			in.Frame(f)
+		}
+		stuck := r.Mark().Frames
+		r.Spare(3)
+		kept := r.Held()
+		in.Frame(frames[stuck])
+		if r.Mark().Frames != stuck+1 || r.Frame(0) != nil || r.Held() < kept-3 || r.Frame(3) == nil {
+			t.Errorf("%+v: mark %+v after %d, %d held of %d", cfg, r.Mark(), stuck, r.Held(), kept)
+		}
+		for n := stuck; n < 200; n++ {
+			r.Spare(n)
+			in.Frame(frames[n])
+		}
+		if r.Mark().Frames != 200 || r.Held() < 6 {
+			t.Errorf("%+v: mark %+v, %d held", cfg, r.Mark(), r.Held())
+		}
+		balance(t, in.Counters())
+		checkEarly(t, r)
+	}
 }
 
 func TestContradictionsAreThrownOut(t *testing.T) {
@@ -313,6 +361,7 @@ func FuzzPlace(f *testing.F) {
 				in.TrimAll()
 			}
 			balance(t, in.Counters())
+			checkEarly(t, r)
 		}
 		in.TrimAll()
 		if waiting := r.waiting; r.Held() != waiting {

@@ -1,65 +1,16 @@
 package lane
 
 import (
-	"fmt"
 	"math/bits"
 
 	"metronome/system/wire"
-)
-
-// NackConfig says when a lane asks for the frames it misses. Times are in nanoseconds; zero stands
-// for the default.
-type NackConfig struct {
-	Enabled bool
-	Seed    uint64 // of the jitter: each replica's own
-	Guess   int64  // round trip assumed before one is measured; 1 ms
-	Floor   int64  // shortest reorder guard, and shortest time between two requests of a lane; 50 µs
-	Cap     int64  // longest time between two requests for a frame, if no round trip is longer; 100 ms
-	// Patience is how often the sender is asked for a frame before a peer is; 5.
-	Patience int
-	// Rate and Burst bound the requests a second of all lanes together; 5000 and 64.
-	Rate, Burst int64
-}
-
-func (c NackConfig) check() error {
-	if c.Guess < 0 || c.Floor < 0 || c.Cap < 0 || c.Patience < 0 || c.Patience > maxAsks || c.Rate < 0 ||
-		c.Burst < 0 {
-		return fmt.Errorf("lane asks for repairs by %+v: no figure may be negative, patience at most %d",
-			c, maxAsks)
-	}
-	return nil
-}
-
-func (c NackConfig) withDefaults() NackConfig {
-	orElse := func(v *int64, otherwise int64) {
-		if *v == 0 {
-			*v = otherwise
-		}
-	}
-	orElse(&c.Guess, 1e6)
-	orElse(&c.Floor, 50e3)
-	orElse(&c.Cap, 100e6)
-	orElse(&c.Rate, 5000)
-	orElse(&c.Burst, 64)
-	if c.Patience == 0 {
-		c.Patience = 5
-	}
-	return c
-}
-
-// Target is who is asked for missing frames: a replica's seat, from 0, or one of the two below.
-type Target int8
-
-// The targets that are no seats.
-const (
-	Nobody Target = -2 // nothing is due
-	Origin Target = -1 // the lane's sender
 )
 
 // want is what is known of a missing frame.
 type want struct {
 	frame uint32 // low bits of its number + 1; 0 = nothing
 	asks  uint8  // how often it was asked for
+	stage uint8  // of the schedule: which interval comes next
 	peer  bool   // a replica was asked first, not the sender
 	first int64  // when it was first asked for; before that: when it was first missed
 	due   int64  // when to ask
@@ -76,35 +27,19 @@ type asking struct {
 	peers  uint16 // seats
 }
 
-// NackCounters tell how a lane was repaired.
-type NackCounters struct {
-	Requests   uint64 // requests made
-	Asked      uint64 // frames asked for in them
-	Again      uint64 // of these, not for the first time
-	PeerAsked  uint64 // of these, from a replica rather than from the sender
-	Answered   uint64 // repairs of frames that were asked for
-	Overheard  uint64 // repairs of frames that were missed and not asked for yet: others had asked
-	Reordered  uint64 // frames that came by themselves, late
-	Needless   uint64 // of these, asked for already
-	Deferred   uint64 // requests put off by the budget
-	Unclear    uint64 // repairs that came after several requests, so that they measure no round trip
-	NoRoom     uint64 // times that frames were not asked for as the arena could not hold them
-	GoneAnswer uint64 // answers that frames are kept no longer
-}
-
 // Nacker decides when a lane asks whom for what it misses, all gaps in one request.
 //
-// A frame is first asked for after a reorder guard: as in RACK (RFC 8985) a short time that grows as
-// soon as frames are seen to come late by themselves, up to a round trip, and shrinks again with
-// every true loss. The random back-off over group sizes of RFC 5401 is left out on purpose: requests
-// go to the sender alone, there are few replicas, and the back-off would cost several round trips.
+// A frame is first asked for after a reorder guard: as in RACK (RFC 8985) a short time that grows
+// as soon as frames are seen to come late by themselves, up to a round trip, and shrinks again with
+// every true loss. The random back-off over group sizes of RFC 5401 is left out on purpose:
+// requests go to the sender alone, there are few replicas, and the back-off would cost several
+// round trips.
 //
 // It is asked for again when the measured round trip (RFC 6298) is over: the second time in three
-// requests an eighth of a round trip apart, since a lane stalls until then (on a lossy path the first
-// time in two such); after that in intervals
-// that double up to NackConfig.Cap. Repeats are cheap: a [Repairer] answers them once. From
-// NackConfig.Patience requests on, replicas and the sender are asked in turn; at once if the sender
-// said that it keeps the frame no longer.
+// requests an eighth of a round trip apart, since a lane stalls until then (on a lossy path the
+// first time in two such); after that in intervals that double up to NackConfig.Cap. Repeats are
+// cheap: a [Repairer] answers them once. From NackConfig.Patience requests on, replicas and the
+// sender are asked in turn; at once if the sender said that it keeps the frame no longer.
 //
 // While nothing is missing it is never called: that is the comparison of two numbers.
 type Nacker struct {
@@ -158,8 +93,8 @@ func (n *Nacker) RoundTrip() int64 { return n.trips[toOrigin].mean }
 // Guard is how long, in ns, a frame may be late before it is asked for.
 func (n *Nacker) Guard() int64 { return n.guard }
 
-// Hint suggests a round trip to the sender, in ns, that was measured by other means. It counts until
-// a repair measures one.
+// Hint suggests a round trip to the sender, in ns, that was measured by other means. It counts
+// until a repair measures one.
 func (n *Nacker) Hint(rtt int64) {
 	if t := &n.trips[toOrigin]; !t.measured && rtt > 0 {
 		*t = guessed(rtt)
@@ -178,8 +113,8 @@ func (n *Nacker) Next() int64 {
 }
 
 // Due appends to dst, up to its capacity, the gaps to be asked for now and says whom to ask, in one
-// request; Nobody if nothing is due. Call it for the lanes that [Ingest.Gapped] names, until it says
-// Nobody, after each burst of frames and when Next says so.
+// request; Nobody if nothing is due. Call it for the lanes that [Ingest.Gapped] names, until it
+// says Nobody, after each burst of frames and when Next says so.
 func (n *Nacker) Due(now int64, dst []Gap) (Target, []Gap) {
 	if !n.r.Missing() {
 		return Nobody, dst
@@ -221,8 +156,9 @@ func (n *Nacker) notice(now int64) {
 	}
 }
 
-// measure tells a lossy path from others: one on which two of a hundred frames or more must be asked
-// for. Requests and repairs are as likely to be lost there, so the first request is made twice.
+// measure tells a lossy path from others: one on which two of a hundred frames or more must be
+// asked for. Requests and repairs are as likely to be lost there, so the first request is made
+// twice.
 func (n *Nacker) measure() {
 	if span := n.r.next - n.since; span >= 256 {
 		n.lossy = n.lost*50 >= span
@@ -258,13 +194,13 @@ func (n *Nacker) each(now int64, do func(frame uint64, w *want) bool) (whole boo
 	return true
 }
 
-// room estimates how many frames the arena can still take.
+// room estimates how many frames the arena can still take, those that may be released counted in.
 func (r *Receiver) room() int {
 	size := wire.MaxFrame + 2*arenaWord
 	if held := int(r.Held()); held > 0 {
 		size = min(size, r.arena.used()/held+2*arenaWord)
 	}
-	return (r.cfg.Arena - r.arena.used()) / size
+	return (r.cfg.Arena-r.arena.used())/size + int(r.spare-r.trimmed)
 }
 
 // pick finds whom the lowest frame that is due is to be asked from, and when something falls due if
@@ -287,7 +223,7 @@ func (n *Nacker) pick(now int64) (whom Target) {
 	})
 	if !whole {
 		n.n.NoRoom++
-		n.next = min(n.next, now+max(n.cfg.Floor, n.trips[toOrigin].mean/16))
+		n.next = min(n.next, now+max(20*n.cfg.Floor, n.trips[toOrigin].mean/4))
 	}
 	return whom
 }
@@ -297,7 +233,7 @@ func (n *Nacker) fill(now int64, whom Target, dst []Gap) []Gap {
 	soon := now + n.trips[whom.class()].mean/16
 	jitter := n.rng.upTo(256) // one for all, so that they stay together
 	n.next = now
-	n.each(now, func(f uint64, w *want) bool {
+	whole := n.each(now, func(f uint64, w *want) bool {
 		if w.due > now && (w.asks == 0 || w.due > soon) || n.target(f, w.asks) != whom {
 			return true
 		}
@@ -311,6 +247,9 @@ func (n *Nacker) fill(now int64, whom Target, dst []Gap) []Gap {
 		n.asked(now, whom, w, jitter)
 		return true
 	})
+	if !whole {
+		n.n.NoRoom++
+	}
 	return dst
 }
 
@@ -319,6 +258,9 @@ func (n *Nacker) asked(now int64, whom Target, w *want, jitter int64) {
 	n.n.Asked++
 	if w.asks == 0 {
 		w.first, w.peer = now, whom != Origin
+		if !n.lossy {
+			w.stage = 1
+		}
 		n.lost++
 	} else {
 		n.n.Again++
@@ -327,21 +269,20 @@ func (n *Nacker) asked(now int64, whom Target, w *want, jitter int64) {
 	if whom != Origin {
 		n.n.PeerAsked++
 	}
-	interval := n.interval(int(w.asks), &n.trips[whom.class()])
+	interval := n.interval(int(w.stage), &n.trips[whom.class()])
 	w.due = now + interval + interval/16*jitter/256
+	w.stage = min(w.stage+1, maxAsks)
 }
 
-// interval is the time from the k-th request for a frame to the next.
-func (n *Nacker) interval(k int, trip *roundTrip) int64 {
+// interval is the time from one request for a frame to the next. Stage 0, on a lossy path, and
+// stage 1 are the first request, stages 2 to 4 the second, made three times.
+func (n *Nacker) interval(stage int, trip *roundTrip) int64 {
 	timeout := trip.timeout(n.cfg.Floor)
-	if n.lossy {
-		k-- // one request more in the first round
-	}
 	switch {
-	case k == 0 || k == 2 || k == 3:
+	case stage == 0 || stage == 2 || stage == 3:
 		return max(trip.mean/8, n.cfg.Floor)
-	case k > 4:
-		timeout = max(timeout, min(timeout<<min(k-4, 16), n.cfg.Cap))
+	case stage > 4:
+		timeout = max(timeout, min(timeout<<min(stage-4, 16), n.cfg.Cap))
 	}
 	return timeout
 }

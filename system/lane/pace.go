@@ -25,8 +25,8 @@ func (c PaceConfig) check() error {
 	return nil
 }
 
-// Pacer spreads new frames over time: a burst at the speed of memory overruns the buffers of switches
-// and sockets, and is then sent twice. It belongs to one goroutine.
+// Pacer spreads new frames over time: a burst at the speed of memory overruns the buffers of
+// switches and sockets, and is then sent twice. It belongs to one goroutine.
 type Pacer struct {
 	bytes, frames Bucket
 	repairs       Bucket
@@ -83,8 +83,8 @@ func (p *Pacer) Next(now int64) int64 {
 // Repairs is the budget of all lanes' repairs, in bytes.
 func (p *Pacer) Repairs() *Bucket { return &p.repairs }
 
-// Heart says when a lane that has nothing to send sends a heartbeat: soon after its last frame, since
-// only a heartbeat shows that this one was lost, then less and less often.
+// Heart says when a lane that has nothing to send sends a heartbeat: soon after its last frame,
+// since only a heartbeat shows that this one was lost, then less and less often.
 type Heart struct {
 	shortest, longest int64
 	every, due        int64

@@ -47,8 +47,8 @@ func (c Config) Bytes() int {
 }
 
 // Holds returns why a lane cannot hold an item with a key and a value of so many bytes, sent in
-// frames of at most frameBytes, or nil. An item is taken as a whole or not at all (R6): a window that
-// cannot hold it would stop the lane for ever.
+// frames of at most frameBytes, or nil. An item is taken as a whole or not at all (R6): a window
+// that cannot hold it would stop the lane for ever.
 func (c Config) Holds(key, value, frameBytes int) error {
 	largest := wire.Item{Op: wire.OpCAS, HasSession: true, Fragment: true}
 	room := frameBytes - wire.HeaderSize - largest.Size() - key
@@ -102,6 +102,7 @@ type Receiver struct {
 	arena   arena
 	mark    Mark
 	trimmed uint64 // frames below are released
+	spare   uint64 // frames below may be released when room is needed
 	next    uint64 // one past the highest frame number known to be sent
 	tail    uint64 // the lowest frame the sender keeps
 	waiting uint64 // how many are early
@@ -114,10 +115,11 @@ type Receiver struct {
 
 	name     Name
 	nack     *Nacker // nil: others ask for what is missing
+	told     uint64  // the mark's frame when Advanced last named this lane
 	advanced bool    // on the Ingest's list of lanes whose mark moved
 	gapped   bool    // on the Ingest's list of lanes that miss frames
 
-	duplicate, refused, repaired, beats uint64 // frames, for LaneCounters
+	duplicate, refused, repaired, beats uint64 // frames, for ReceiverCounters
 }
 
 // Name is whose lane it is, and the number it has in the replicated table of lanes.
@@ -134,7 +136,8 @@ const limit = 1 << 62
 func newReceiver(cfg Config, d *wire.Digester, name Name, at Mark) *Receiver {
 	return &Receiver{cfg: cfg, digest: d, slots: make([]slot, cfg.Window), mask: uint64(cfg.Window - 1),
 		early: newBitmap(cfg.Window), arena: newArena(cfg.Arena),
-		name: name, mark: at, trimmed: at.Frames, next: at.Frames}
+		name: name, mark: at, trimmed: at.Frames, spare: at.Frames, next: at.Frames,
+		told: at.Frames}
 }
 
 // Name is whose lane this is.
@@ -162,14 +165,16 @@ func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 		return Contradiction
 	}
 	r.next = max(r.next, n+1, h.HighWater+1)
-	r.tail = max(r.tail, h.Tail)
+	if h.Tail > r.tail {
+		r.tail = h.Tail
+	}
 	if n < r.mark.Frames {
 		return Duplicate
 	}
 	if r.cfg.GiveUp > 0 && n-r.mark.Frames > uint64(r.cfg.GiveUp) {
 		r.giveUp(n - uint64(r.cfg.GiveUp))
 	}
-	if n-r.trimmed >= uint64(r.cfg.Window) {
+	if n-r.trimmed >= uint64(r.cfg.Window) && !r.slide(n) {
 		return Refused
 	}
 	s := &r.slots[n&r.mask]
@@ -181,6 +186,10 @@ func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 		return Contradiction
 	}
 	off, ok := r.arena.alloc(len(frame))
+	for !ok && r.trimmed < r.spare {
+		r.Trim(r.trimmed + 1)
+		off, ok = r.arena.alloc(len(frame))
+	}
 	if !ok && inOrder {
 		off, ok = r.makeRoom(len(frame))
 	}
@@ -200,6 +209,16 @@ func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 		r.advance()
 	}
 	return Accepted
+}
+
+// slide moves the window to include frame n, if that drops nothing but spare frames.
+func (r *Receiver) slide(n uint64) bool {
+	from := n - uint64(r.cfg.Window) + 1
+	if from > r.spare {
+		return false
+	}
+	r.Trim(from)
+	return true
 }
 
 // Heartbeat notes the marks of an idle sender, so that a lost last frame shows as a gap.
@@ -286,6 +305,7 @@ func (r *Receiver) giveUp(to uint64) {
 	r.advance()
 	if r.Held() == r.waiting { // nothing below the mark waits for the consumer: the window follows at once
 		r.trimmed = r.mark.Frames
+		r.spare = max(r.spare, r.trimmed)
 	}
 }
 
@@ -326,4 +346,10 @@ func (r *Receiver) Trim(n uint64) {
 		}
 	}
 	r.trimmed = max(r.trimmed, n)
+	r.spare = max(r.spare, r.trimmed)
 }
+
+// Spare says that every frame below n, at most up to the mark, is of use to peers only: it is
+// released when new frames need its room, and not before. (What a replica keeps for others must not
+// keep itself from going on.)
+func (r *Receiver) Spare(n uint64) { r.spare = max(r.spare, min(n, r.mark.Frames)) }

@@ -23,7 +23,8 @@ type RepairConfig struct {
 	// Copies is how often a frame is sent to one who asks for it again: its first repair was lost, and
 	// its lane stalls until the next arrives. 3.
 	Copies int
-	// Quota and QuotaBurst bound the frames a second that one asker gets; 100 000 and twice the window.
+	// Quota and QuotaBurst bound the frames a second that one asker gets; 100 000 and twice the
+	// window.
 	Quota, QuotaBurst int64
 	Work              int // frames that one call of Due sends at most; 64
 }
@@ -118,15 +119,15 @@ type asker struct {
 	n     AskerCounters
 }
 
-// Repairer turns the requests of several receivers for frames of one lane into repairs. Requests for
-// one frame within a short time are answered together: by multicast if two asked, or if a second
-// asks right after the first was served. A frame that is asked for again, so that its repair was
-// lost, is sent in several copies, a sixteenth of a round trip apart, as a burst of losses would take
-// copies sent at once together. No more copies go to the same asker within half a round trip, since
-// requests and repairs cross.
+// Repairer turns the requests of several receivers for frames of one lane into repairs. Requests
+// for one frame within a short time are answered together: by multicast if two asked, or if a
+// second asks right after the first was served. A frame that is asked for again, so that its repair
+// was lost, is sent in several copies, a sixteenth of a round trip apart, as a burst of losses
+// would take copies sent at once together. No more copies go to the same asker within half a round
+// trip, since requests and repairs cross.
 //
-// Bounds: new repairs take from a budget of bytes that lanes share (Pacer.Repairs), each asker has a
-// quota, and a call does a bounded amount of work. An asker beyond its quota (a "crybaby") is
+// Bounds: new repairs take from a budget of bytes that lanes share (Pacer.Repairs), each asker has
+// a quota, and a call does a bounded amount of work. An asker beyond its quota (a "crybaby") is
 // quarantined: it is counted, ignored, and left to its own back-off and to other replicas.
 type Repairer struct {
 	cfg     RepairConfig
@@ -142,8 +143,8 @@ type Repairer struct {
 	n       RepairCounters
 }
 
-// NewRepairer makes a repairer of a lane that keeps at most window frames, a power of two, and takes
-// from a budget of bytes.
+// NewRepairer makes a repairer of a lane that keeps at most window frames, a power of two, and
+// takes from a budget of bytes.
 func NewRepairer(cfg RepairConfig, window int, src Source, budget *Bucket) (*Repairer, error) {
 	if window < 2 || !powerOfTwo(window) {
 		return nil, fmt.Errorf("repair a window of %d frames: use a power of two, at least 2", window)
@@ -211,14 +212,23 @@ func (p *Repairer) asker(now int64, who uint64) int {
 		oldest = len(p.askers)
 		p.askers = p.askers[:oldest+1]
 	} else {
-		for k := range p.frames { // what was its predecessor's is not its own
-			p.frames[k].asked &^= 1 << oldest
-			p.frames[k].served &^= 1 << oldest
-		}
+		p.displace(1 << oldest)
 	}
 	p.askers[oldest] = asker{quota: NewBucket(p.cfg.Quota, p.cfg.QuotaBurst), heard: now,
 		n: AskerCounters{Asker: who}}
 	return oldest
+}
+
+// displace forgets what an asker asked for and was sent: its place goes to another.
+func (p *Repairer) displace(bit uint16) {
+	for slot := range p.frames {
+		f := &p.frames[slot]
+		f.served &^= bit
+		if f.asked&^bit == 0 && f.asked != 0 {
+			p.done(uint64(slot), f)
+		}
+		f.asked &^= bit
+	}
 }
 
 // hold is how long a request may still be one that crossed with the repair.
@@ -276,8 +286,8 @@ func (p *Repairer) pend(frame uint64, due int64) {
 	p.next = min(p.next, due)
 }
 
-// Due appends to out what is to be sent now, lowest frames first. If the budget or the bound of work
-// ends it early, Next says when to call again.
+// Due appends to out what is to be sent now, lowest frames first. If the budget or the bound of
+// work ends it early, Next says when to call again.
 func (p *Repairer) Due(now int64, out *Repairs) {
 	if now < p.next {
 		return
@@ -316,8 +326,8 @@ func (p *Repairer) Due(now int64, out *Repairs) {
 	p.shrink()
 }
 
-// dropGone forgets what the source released meanwhile, and answers those who wait for it. It returns
-// what is kept, so that whatever is pending lies within one window.
+// dropGone forgets what the source released meanwhile, and answers those who wait for it. It
+// returns what is kept, so that whatever is pending lies within one window.
 func (p *Repairer) dropGone() Gap {
 	window := p.src.Window()
 	window.To = min(window.To, window.From+p.mask+1)
@@ -341,7 +351,7 @@ func (p *Repairer) gone(a *asker, below uint64) {
 	p.next = 0
 }
 
-// done takes a frame off the list.
+// done takes a frame off the list, given its number or its slot.
 func (p *Repairer) done(frame uint64, f *repair) {
 	p.pending.clear(frame & p.mask)
 	f.asked, f.copies = 0, 0
@@ -367,10 +377,11 @@ func (p *Repairer) send(now int64, n uint64, f *repair, out *Repairs) {
 	first := bits.TrailingZeros16(f.asked)
 	a := &p.askers[first]
 	lately := f.served != 0 && now-f.last < p.hold(a)
-	if f.asked&(f.asked-1) != 0 || lately && f.served&^f.asked != 0 {
+	const all = ^uint16(0)
+	if f.asked&(f.asked-1) != 0 || lately && f.served != all && f.served&^f.asked != 0 {
 		out.Multicast = append(out.Multicast, kept[0])
 		p.n.Multicast++
-		f.served = ^uint16(0)
+		f.served = all
 	} else {
 		out.Unicast = append(out.Unicast, Unicast{Asker: a.n.Asker, Frame: kept[0]})
 		p.n.Unicast++

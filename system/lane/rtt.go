@@ -2,8 +2,8 @@ package lane
 
 // roundTrip estimates how long a request takes to be answered, as RFC 6298 does for TCP: a smoothed
 // mean, a smoothed deviation, and Karn's rule that an answer counts only if it is clear to which
-// request it belongs. Where RFC 6298 waits a second before the first measurement, this starts from a
-// guess: an early request costs a datagram, a late one stalls a lane.
+// request it belongs. Where RFC 6298 waits a second before the first measurement, this starts from
+// a guess: an early request costs a datagram, a late one stalls a lane.
 type roundTrip struct {
 	mean, deviation int64 // ns
 	measured        bool

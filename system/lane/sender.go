@@ -270,9 +270,9 @@ func (s *Sender) Flush() {
 		return
 	}
 	n := s.frames
-	h := wire.Header{Type: wire.TypeData, Flags: s.flags, Lane: s.cfg.Lane, Cluster: s.cfg.Cluster, Proxy: s.cfg.Proxy,
-		Incarnation: s.cfg.Incarnation, Count: s.openItems, Frame: n, First: s.openFirst, HighWater: n,
-		Tail: s.tail}
+	h := wire.Header{Type: wire.TypeData, Flags: s.flags, Lane: s.cfg.Lane, Cluster: s.cfg.Cluster,
+		Proxy: s.cfg.Proxy, Incarnation: s.cfg.Incarnation, Count: s.openItems, Frame: n,
+		First: s.openFirst, HighWater: n, Tail: s.tail}
 	if err := wire.Seal(s.open, &h, s.digest); err != nil {
 		panic("lane: a frame within its bounds cannot be sealed: " + err.Error())
 	}

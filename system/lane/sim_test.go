@@ -24,7 +24,8 @@ type network struct {
 	lateness  int64
 	upstream  float64 // lost before the path splits: all receivers miss it
 	dies      int     // the sender falls silent after so many frames, if > 0
-	window    int     // frames, both ends; a receiver's arena is window times 256 bytes
+	window    int     // frames, both ends
+	arena     int     // bytes, both ends; 0 = 256 a frame
 	keep      int     // frames the sender keeps after they are committed
 	unpeered  bool    // receivers do not know each other
 	hint      bool    // they know the round trip before the first loss
@@ -111,7 +112,6 @@ type node struct {
 	moved    int64   // when the mark last moved
 	still    int64   // longest time that it did not
 	requests int
-	longest  Gap
 	alarm    alarm
 	restored int // times
 }
@@ -119,10 +119,13 @@ type node struct {
 func newWorld(t *testing.T, n network) *world {
 	t.Helper()
 	w := &world{network: n, t: t, rng: rand.New(rand.NewPCG(n.seed, 77)), heart: NewHeart(0, 0)}
+	if w.arena == 0 {
+		w.arena = 256 * w.window
+	}
 	d := digester(t)
 	var err error
 	if w.s, err = NewSender(SenderConfig{Cluster: cluster, Proxy: 1, Incarnation: 1, Window: n.window,
-		Arena: n.window * 256, FrameBytes: wire.MaxFrame, Keep: n.keep}, d); err != nil {
+		Arena: w.arena, FrameBytes: wire.MaxFrame, Keep: n.keep}, d); err != nil {
 		t.Fatal(err)
 	}
 	if w.pacer, err = NewPacer(PaceConfig{Repairs: 100 << 20, RepairsBurst: 1 << 20}); err != nil {
@@ -132,7 +135,7 @@ func newWorld(t *testing.T, n network) *world {
 		t.Fatal(err)
 	}
 	for seat := range 3 {
-		in, err := NewIngest(cluster, digester(t), Config{Window: n.window, Arena: n.window * 256,
+		in, err := NewIngest(cluster, digester(t), Config{Window: n.window, Arena: w.arena,
 			Nack: NackConfig{Enabled: true, Seed: n.seed + uint64(seat)}})
 		if err != nil {
 			t.Fatal(err)
@@ -257,7 +260,7 @@ func (w *world) consume(n *node) {
 	w.after(w.rtt/2, func() { w.report(n.seat, mark) })
 }
 
-// report commits what two of three hold; they trim a little later.
+// report commits what two of three hold; they keep it as long as there is room, for their peers.
 func (w *world) report(seat int, mark uint64) {
 	w.marks[seat] = max(w.marks[seat], mark)
 	sorted := slices.Sorted(slices.Values(w.marks))
@@ -267,11 +270,8 @@ func (w *world) report(seat int, mark uint64) {
 	if err := w.s.Commit(sorted[1]); err != nil {
 		w.t.Fatal(err)
 	}
-	keep := uint64(w.window / 2)
 	for _, n := range w.nodes {
-		if n.frame > keep && sorted[1] > keep {
-			n.r.Trim(min(n.frame, sorted[1]) - keep)
-		}
+		n.r.Spare(min(n.frame, sorted[1])) // an item a frame
 	}
 }
 
@@ -387,8 +387,9 @@ func (w *world) figures() (f figures) {
 
 func (f figures) String() string {
 	us := func(ns int64) string { return fmt.Sprintf("%.1f µs", float64(ns)/1000) }
-	return fmt.Sprintf("delay beyond the path: p50 %s, p99 %s, p99.9 %s, longest %s; a mark stood still for %s; "+
-		"%d requests, %d repairs", us(f.p50), us(f.p99), us(f.p999), us(f.longest), us(f.still), f.requests,
+	return fmt.Sprintf("delay beyond the path: p50 %s, p99 %s, p99.9 %s, longest %s; "+
+		"a mark stood still for %s; %d requests, %d repairs", us(f.p50), us(f.p99),
+		us(f.p999), us(f.longest), us(f.still), f.requests,
 		f.repairs)
 }
 
@@ -401,33 +402,34 @@ func (w *world) explain() string {
 	return s + fmt.Sprintf("\nsender: window %+v, %+v", w.s.Window(), w.rep.Counters())
 }
 
-// Goal: 5 % of all datagrams lost at 250 ms of round trip, and no lane stands still, nor is any frame
-// late, by more than three round trips. In virtual time, so that the bounds are exact.
+// Goal: 5 % of all datagrams lost at 250 ms of round trip, and no lane stands still, nor is any
+// frame late, by more than three round trips. In virtual time, so that the bounds are exact.
 func TestLossOnALongPath(t *testing.T) {
-	for _, hint := range []bool{true, false} {
-		t.Run(fmt.Sprint("hint=", hint), func(t *testing.T) {
-			w := newWorld(t, network{seed: 1, frames: 20_000, interval: second / 1000, rtt: second / 4, loss: .05,
-				window: 4096, keep: 4096, unpeered: true, hint: hint})
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			w := newWorld(t, network{seed: seed, frames: 6000, interval: second / 1000, rtt: second / 4, loss: .05,
+				window: 4096, keep: 4096, unpeered: true, hint: seed%2 == 0})
 			if !w.run(100 * second) {
 				t.Fatal("not finished", w.explain())
 			}
 			f := w.figures()
 			t.Log(f, w.explain())
-			if f.longest > 3*w.rtt || f.still > 2*w.rtt {
+			if f.longest > 3*w.rtt || f.still > 3*w.rtt {
 				t.Errorf("longer than three round trips: %v", f)
 			}
 			if f.requests > 3*w.frames/4 || f.repairs > 3*w.frames/2 {
-				t.Errorf("too much traffic for 3000 frames lost: %v", f)
+				t.Errorf("too much traffic for 900 frames lost: %v", f)
 			}
 		})
 	}
 }
 
-// Goal: 50 000 frames a second of which 0.01 % are lost: the 99.9th percentile is about a round trip,
-// the guard, and the sender's linger; so is, with what a frame takes to show the gap, the worst case.
+// Goal: 50 000 frames a second of which 0.01 % are lost: the 99.9th percentile is about a round
+// trip, the guard, and the sender's linger; so is, with what a frame takes to show the gap, the
+// worst case.
 func TestRareLossOnAFastPath(t *testing.T) {
 	for _, rtt := range []int64{100_000, 1_000_000} {
-		w := newWorld(t, network{seed: 2, frames: 100_000, interval: second / 50_000, rtt: rtt, loss: .0001,
+		w := newWorld(t, network{seed: 2, frames: 30_000, interval: second / 50_000, rtt: rtt, loss: .0001,
 			window: 1024, keep: 1024, hint: true})
 		if !w.run(100 * second) {
 			t.Fatal("not finished", w.explain())
@@ -444,17 +446,18 @@ func TestRareLossOnAFastPath(t *testing.T) {
 	}
 }
 
-// Goal: a path that reorders and loses nothing leads to hardly any request, once the guard knows it.
+// Goal: a path that reorders and loses nothing leads to hardly any request, once the guard knows
+// it.
 func TestReorderingIsNoLoss(t *testing.T) {
 	for _, lateness := range []int64{30_000, 200_000, 900_000} {
-		w := newWorld(t, network{seed: 3, frames: 50_000, interval: second / 50_000, rtt: second / 1000,
+		w := newWorld(t, network{seed: 3, frames: 15_000, interval: second / 50_000, rtt: second / 1000,
 			reorder: .01, lateness: lateness, window: 1024, keep: 1024})
 		if !w.run(100 * second) {
 			t.Fatal("not finished", w.explain())
 		}
 		f := w.figures()
 		t.Log("late by up to", lateness, f)
-		if f.requests > 60 { // of 1500 late arrivals
+		if f.requests > 20 { // of 450 late arrivals
 			t.Errorf("late by up to %d ns: %d requests %s", lateness, f.requests, w.explain())
 		}
 	}
@@ -473,8 +476,8 @@ func TestLossForAllIsRepairedForAll(t *testing.T) {
 	}
 }
 
-// Goal: a receiver that the sender cannot serve any more, as it keeps nothing or is dead, is repaired
-// by its peers, and nobody waits for ever without knowing.
+// Goal: a receiver that the sender cannot serve any more, as it keeps nothing or is dead, is
+// repaired by its peers, and nobody waits for ever without knowing.
 func TestPeersRepair(t *testing.T) {
 	for _, n := range []network{
 		{seed: 5, frames: 3000, interval: 20_000, rtt: 200_000, loss: .02, window: 512},
@@ -497,35 +500,56 @@ func TestPeersRepair(t *testing.T) {
 	}
 }
 
-// Goal: whatever the network is like, every lane's prefix is exact, everything arrives, and requests
-// stay in proportion. A failure's name is its seed.
+// Goal: whatever the network is like, every lane's prefix is exact, everything arrives or is
+// replaced by a snapshot, requests stay within their budget, and the rare paths are taken. A
+// failure's name is its seed.
 func TestAnyNetwork(t *testing.T) {
-	for seed := range uint64(60) {
+	var rare struct{ peerAsked, gone, restored, deferred, noRoom, again, multicast, needless uint64 }
+	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(seed, 5))
-			sometimes := func(most float64) float64 {
-				if rng.IntN(2) == 0 {
-					return 0
-				}
-				return rng.Float64() * most
-			}
-			w := newWorld(t, network{seed: seed, frames: 1500, interval: 1 + rng.Int64N(200_000),
-				rtt: 1 + rng.Int64N(1<<(10+rng.IntN(20))), loss: sometimes(.3), duplicate: sometimes(.2),
-				reorder: sometimes(.3), lateness: rng.Int64N(1 << (10 + rng.IntN(15))),
-				upstream: sometimes(.1), window: 64 << rng.IntN(5), keep: 64 * rng.IntN(2),
-				hint: rng.IntN(2) == 0})
+			w := newWorld(t, anyNetwork(seed))
 			if !w.run(100 * second) {
 				t.Fatalf("not finished: %+v %s", w.network, w.explain())
 			}
+			c := w.rep.Counters()
+			rare.multicast += c.Multicast
+			rare.again += c.Again
 			for _, n := range w.nodes {
 				balance(t, n.in.Counters())
-				// At most as many as the budget lets through.
 				if most := 64 + 5000*float64(w.now)/second; float64(n.requests) > most {
 					t.Errorf("seat %d: %d requests in %d ms", n.seat, n.requests, w.now/1e6)
 				}
+				nack := n.r.Counters().Nack
+				rare.peerAsked += nack.PeerAsked
+				rare.gone += nack.GoneAnswer
+				rare.deferred += nack.Deferred
+				rare.noRoom += nack.NoRoom
+				rare.needless += nack.Needless
+				rare.restored += uint64(n.restored)
 			}
 		})
 	}
+	t.Logf("%+v", rare)
+	if rare.peerAsked*rare.gone*rare.restored*rare.deferred == 0 ||
+		rare.noRoom*rare.again*rare.multicast*rare.needless == 0 {
+		t.Errorf("some path was never taken: %+v", rare)
+	}
+}
+
+func anyNetwork(seed uint64) network {
+	rng := rand.New(rand.NewPCG(seed, 5))
+	sometimes := func(most float64) float64 {
+		if rng.IntN(2) == 0 {
+			return 0
+		}
+		return rng.Float64() * most
+	}
+	n := network{seed: seed, frames: 700, interval: 1 + rng.Int64N(200_000),
+		rtt: 1 + rng.Int64N(1<<(10+rng.IntN(20))), loss: sometimes(.3), duplicate: sometimes(.2),
+		reorder: sometimes(.3), lateness: rng.Int64N(1 << (10 + rng.IntN(15))), upstream: sometimes(.1),
+		window: 64 << rng.IntN(5), keep: 64 * rng.IntN(2), hint: rng.IntN(2) == 0}
+	n.arena = max(8<<10, n.window*(64<<rng.IntN(3)))
+	return n
 }
 
 // Goal: the same seed gives the same run.

@@ -68,8 +68,8 @@ func (r *Receiver) Repair(gap Gap, dst [][]byte) (repairs [][]byte, gone Gap) {
 	return dst, gone
 }
 
-// LaneCounters account for one lane's frames.
-type LaneCounters struct {
+// ReceiverCounters account for one lane's frames.
+type ReceiverCounters struct {
 	Accepted       uint64 // held at some time
 	Repaired       uint64 // of these, sent again on request
 	Duplicate      uint64
@@ -81,8 +81,8 @@ type LaneCounters struct {
 }
 
 // Counters reads the lane's counters.
-func (r *Receiver) Counters() LaneCounters {
-	n := LaneCounters{Accepted: r.placed, Repaired: r.repaired, Duplicate: r.duplicate,
+func (r *Receiver) Counters() ReceiverCounters {
+	n := ReceiverCounters{Accepted: r.placed, Repaired: r.repaired, Duplicate: r.duplicate,
 		Refused: r.refused + r.evicted, Contradictions: r.thrown, Heartbeats: r.beats, Lost: r.lost}
 	if r.nack != nil {
 		n.Nack = r.nack.n
@@ -92,3 +92,6 @@ func (r *Receiver) Counters() LaneCounters {
 
 // Used is the bytes of the lane's arena that frames occupy.
 func (r *Receiver) Used() int { return r.arena.used() }
+
+// LaneCounters is what ReceiverCounters was called.
+type LaneCounters = ReceiverCounters

@@ -92,7 +92,8 @@ type Orderer interface {
 	// the message was dropped; nothing else happened then. msg is borrowed.
 	Step(from uint64, msg []byte) error
 	Tick()
-	// Recheck re-examines what waits at the gate; call it when more is held.
+	// Recheck re-examines what waits at the gate. Call it when more is held, and when applying a
+	// decision opened or closed lanes, for both may turn [Missing] into [Held].
 	Recheck()
 	Ready() Ready
 	// Persisted says that Ready.Persist of this number, and all before it, are durable.

@@ -29,7 +29,7 @@ type Proxy struct {
 
 	reads    readsOut
 	messages []node.Message
-	frames   [][]byte
+	frames   [][]byte // room for a burst
 	pacer    *lane.Pacer
 	repairs  lane.Repairs
 	reports  []wire.LaneReport
@@ -334,12 +334,11 @@ func (p *Proxy) Output(out *node.Output) {
 
 // send multicasts a lane's new frames at the pace that is allowed, or a heartbeat.
 func (p *Proxy) send(l *laneOut, out *node.Output) {
-	p.frames = p.frames[:0]
 	if n := p.pacer.Allow(p.now, min(sendBurst, l.sender.Pending())); n > 0 {
-		p.frames = l.sender.Next(p.frames[0:0:n])
-		p.pacer.Sent(p.now, p.frames)
+		frames := l.sender.Next(p.frames[0:0:n])
+		p.pacer.Sent(p.now, frames)
 		l.heart.Sent(p.now)
-		out.Multicast = append(out.Multicast, p.frames...)
+		out.Multicast = append(out.Multicast, frames...)
 		return
 	}
 	if l.heart.Due(p.now) {
@@ -370,4 +369,62 @@ func (p *Proxy) tellGone(l *laneOut) {
 		p.messages = append(p.messages, node.Message{To: wire.ReplicaPeer(int(g.Asker & 0xff)), Bytes: w.B})
 	}
 	p.repairs.Gone = p.repairs.Gone[:0]
+}
+
+// Next is when Tick and Output want to be called at the latest, if nothing arrives before.
+func (p *Proxy) Next() int64 {
+	if p.fenced != nil {
+		return lane.Never
+	}
+	next := p.nextOpen
+	for _, l := range p.lanes {
+		next = min(next, l.heart.Next(), l.repair.Next())
+		if l.opened != 0 {
+			next = min(next, l.opened+p.cfg.FlushDelay)
+		}
+		if l.sender.Pending() > 0 {
+			next = min(next, p.pacer.Next(p.now))
+		}
+		if l.stalled != 0 {
+			next = min(next, l.stalled+p.cfg.HedgeDelay<<min(l.hedges, 6))
+		}
+		if l.answered < l.sender.Items() {
+			next = min(next, p.now+p.cfg.HedgeDelay) // deadlines
+		}
+	}
+	if len(p.reads.out) > 0 {
+		next = min(next, p.now+p.cfg.HedgeDelay)
+	}
+	return next
+}
+
+// View is a proxy at a glance, for metrics and operators.
+type View struct {
+	Open        bool
+	Incarnation uint32
+	Leader      int // seat, -1 = not known
+	Seats       uint16
+	Responder   int // seat asked to answer, -1 = the leader
+	Full        bool
+	Counters    Counters
+	Lanes       []LaneView
+	Reads       int // messages of reads that are not answered
+}
+
+// LaneView is one lane.
+type LaneView struct {
+	Items, Committed, Answered uint64
+	Window                     lane.Gap
+	Repairs                    lane.RepairCounters
+}
+
+// View looks at the proxy.
+func (p *Proxy) View() View {
+	v := View{Open: p.Open(), Incarnation: p.incarnation, Leader: int(p.leader) - 1, Seats: p.seats,
+		Responder: p.responder, Full: p.full, Counters: p.counts, Reads: len(p.reads.out)}
+	for _, l := range p.lanes {
+		v.Lanes = append(v.Lanes, LaneView{Items: l.sender.Items(), Committed: l.committed, Answered: l.answered,
+			Window: l.sender.Window(), Repairs: l.repair.Counters()})
+	}
+	return v
 }

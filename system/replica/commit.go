@@ -84,7 +84,7 @@ func (r *Replica) commit(c order.Committed) error {
 		}
 		r.committedItems += m.Items - l.cut.Items
 		l.cut = m
-		l.dirty = true
+		l.dirty, r.dirty = true, true
 		d.taken = append(d.taken, m)
 	}
 	r.rounds++
@@ -236,6 +236,9 @@ func (r *Replica) answers(h *wire.Header) bool {
 // Done takes back a batch that was run, and answers it.
 func (r *Replica) Done(w *Work) {
 	r.working = false
+	if r.cfg.StoreBytes > 0 {
+		r.seen.StoreBytes = r.store.Bytes()
+	}
 	r.appliedItems += uint64(w.items)
 	at := 0
 	span := -1

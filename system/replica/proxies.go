@@ -89,10 +89,15 @@ func (r *Replica) watchProxies() {
 // sendReports tells proxies how far their lanes are committed and applied: the leader after every round,
 // the others now and then, so that a proxy learns it whoever is left.
 func (r *Replica) sendReports() {
-	if r.orderer == nil || r.id != r.status.Leader && r.now < r.round.nextReport {
+	if !r.dirty {
+		return
+	}
+	if r.id != r.status.Leader && r.now < r.round.nextReport {
+		r.later(r.round.nextReport)
 		return
 	}
 	var m wire.Report
+	r.dirty = false
 	for i := range r.state.proxies {
 		p := &r.state.proxies[i]
 		if !p.open {
@@ -105,6 +110,7 @@ func (r *Replica) sendReports() {
 				continue
 			}
 			l.dirty = l.applied.Items < l.cut.Items
+			r.dirty = r.dirty || l.dirty
 			m.Lanes = append(m.Lanes, wire.LaneReport{Index: k, Committed: l.cut.Items, Applied: l.applied.Items})
 		}
 		if len(m.Lanes) > 0 {
@@ -114,8 +120,6 @@ func (r *Replica) sendReports() {
 	}
 	r.round.nextReport = r.now + r.cfg.ReportInterval
 }
-
-func (r *Replica) full() bool { return false }
 
 // replyBytes is when a message of answers is sent on.
 const replyBytes = 128 << 10

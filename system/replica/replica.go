@@ -41,6 +41,7 @@ type Replica struct {
 	round    roundState
 	peers    [wire.MaxSeats]peerState
 	joins    joinState
+	founding foundState
 	transfer transferState
 	reads    readState
 	hashes   []hashAt
@@ -50,10 +51,13 @@ type Replica struct {
 	safe            uint64 // every member has applied this position
 
 	nextTick int64
+	soon     int64 // something was put off until then
+	seen     View  // what the store said last
 	out      outbox
 	scratch  []byte
 	advanced []*lane.Receiver
 	replying []*laneState
+	dirty    bool // a lane has something to report
 
 	wantCapture bool
 
@@ -179,6 +183,8 @@ func (r *Replica) fromReplica(seat int, kind wire.Kind, b []byte) bool {
 		return r.onJoin(seat, b)
 	case wire.KindJoined:
 		return r.onJoined(b)
+	case wire.KindInit:
+		return r.onInit(seat, b)
 	}
 	return false
 }
@@ -205,6 +211,7 @@ func (r *Replica) Tick(now int64) {
 	}
 	if r.orderer == nil {
 		r.askToJoin()
+		r.askToFound()
 		return
 	}
 	// After a pause at most two ticks are made up for: more would only start elections (R16).
@@ -215,6 +222,7 @@ func (r *Replica) Tick(now int64) {
 		r.orderer.Tick()
 		r.tickSlow()
 	}
+	r.soon = lane.Never
 	r.progress()
 }
 

@@ -30,11 +30,11 @@ type roundState struct {
 	reports [][]order.Holding
 	buf     []byte
 
-	nextReport int64
+	nextReport   int64
 	nextHoldings int64
-	told       []order.Holding // what the leader was told
-	toldAt     int64
-	toldLeader uint64
+	told         []order.Holding // what the leader was told
+	toldAt       int64
+	toldLeader   uint64
 }
 
 // want adds a command to the next round, once.
@@ -87,7 +87,11 @@ func (r *Replica) propose() {
 	if !s.leading || s.term != r.status.Term {
 		s.lead(r)
 	}
-	if r.now < s.next && (s.items > idleItems || r.cfg.ForceInterval) || r.status.Last-r.status.Position >= maxRounds {
+	if r.now < s.next && (s.items > idleItems || r.cfg.ForceInterval) {
+		r.later(s.next)
+		return
+	}
+	if r.status.Last-r.status.Position >= maxRounds {
 		return
 	}
 	d := order.Decision{Cut: r.nextCut(), Commands: s.commands, Time: s.clock(r)}
@@ -252,6 +256,7 @@ func (r *Replica) reportHoldings() {
 	if report.Full {
 		report.Lanes = now
 	} else if r.now < s.nextHoldings {
+		r.later(s.nextHoldings)
 		return
 	} else if report.Lanes = order.AppendChanges(nil, s.told, now); len(report.Lanes) == 0 {
 		return

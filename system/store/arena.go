@@ -67,6 +67,7 @@ type arena struct {
 	current uint32 // where the next record goes
 
 	used, living int // sums of fill and live
+	released     int // bytes of records that ended since the last cleaning
 
 	bigs     [][]byte
 	freeBigs []uint32
@@ -148,6 +149,7 @@ func (a *arena) release(r ref) {
 	c := uint32(r >> chunkBits)
 	a.live[c] -= int32(m.capacity())
 	a.living -= m.capacity()
+	a.released += m.capacity()
 	if a.live[c] == 0 && c != a.current && c != a.cleaning {
 		a.freeChunk(c)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"testing"
 
@@ -205,6 +206,26 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.ReportMetric(step.longest(), "step-max-ms")
 	b.ReportMetric(apply.longest(), "apply-max-ms")
 	b.ReportMetric(apply.median(), "apply-median-ms")
+}
+
+// BenchmarkMemory reports what ten million small items cost: bytes of heap an item, all included, and how
+// long the collector takes to look at them.
+func BenchmarkMemory(b *testing.B) {
+	const keys = 10_000_000
+	for range b.N {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		s := loaded(b, Config{}, keys)
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		var gc watch
+		gc.time(b, runtime.GC)
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/keys, "heap-B/item")
+		b.ReportMetric(float64(s.Bytes())/keys, "est-B/item")
+		b.ReportMetric(gc.longest(), "gc-ms")
+		runtime.KeepAlive(s)
+	}
 }
 
 func BenchmarkScanByKey(b *testing.B) {

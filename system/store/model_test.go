@@ -106,7 +106,8 @@ func subItems(b []byte) (items []wire.Item) {
 	for len(b) > 0 {
 		var it wire.Item
 		n, ok := wire.DecodeItem(b, &it)
-		if !ok || it.HasSession || it.Fragment || !slices.Contains([]wire.Op{wire.OpPut, wire.OpGet, wire.OpDelete}, it.Op) {
+		known := []wire.Op{wire.OpPut, wire.OpGet, wire.OpDelete}
+		if !ok || it.HasSession || it.Fragment || !slices.Contains(known, it.Op) {
 			return nil
 		}
 		items = append(items, it)

@@ -22,15 +22,15 @@ func (p *part) operate(s *Store, t *task) {
 }
 
 func (p *part) execute(it *wire.Item, hash, index uint64, r *wire.Result) {
+	if it.Op == wire.OpGet {
+		p.get(hash, it.Key, it.Stat, r)
+		return
+	}
 	sl := p.slot(hash)
 	pos, at, ok := p.find(sl, hash, it.Key)
 	var rec []byte
 	if ok {
 		rec = p.at(at)
-	}
-	if it.Op == wire.OpGet {
-		p.get(it, rec, r)
-		return
 	}
 	r.Existed = ok
 	if ok {
@@ -76,14 +76,16 @@ func (p *part) answer(value []byte) []byte {
 	return p.values[at:len(p.values):len(p.values)]
 }
 
-func (p *part) get(it *wire.Item, rec []byte, r *wire.Result) {
-	if rec == nil {
+func (p *part) get(hash uint64, key []byte, stat bool, r *wire.Result) {
+	_, at, ok := p.find(p.slot(hash), hash, key)
+	if !ok {
 		r.Status = wire.StatusNotFound
 		return
 	}
+	rec := p.at(at)
 	value := p.value(rec)
 	r.Revision, r.Number = revisionOf(rec), int64(len(value))
-	if !it.Stat {
+	if !stat {
 		r.Value = p.answer(value)
 	}
 }

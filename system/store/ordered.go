@@ -40,17 +40,17 @@ func (r *run) append(key []byte) {
 	}
 }
 
-// sort orders the run by key and drops repetitions. It sorts 8 leading bytes with each place: most comparisons then need no
-// look at the key itself.
+// sort orders the run by key and drops repetitions. It sorts the 8 bytes that follow what all keys have
+// in common with each key's place: most comparisons then need no look at the key itself.
 func (r *run) sort() {
 	type lead struct {
 		prefix uint64
 		at     uint32
 	}
-	leads := make([]lead, len(r.at))
+	leads, common := make([]lead, len(r.at)), r.common()
 	for i := range r.at {
 		var b [8]byte
-		copy(b[:], r.key(i))
+		copy(b[:], r.key(i)[common:])
 		leads[i] = lead{binary.BigEndian.Uint64(b[:]), r.at[i]}
 	}
 	full := func(at uint32) []byte {
@@ -72,6 +72,18 @@ func (r *run) sort() {
 			r.at = append(r.at, leads[i].at)
 		}
 	}
+}
+
+// common is how many leading bytes all keys share.
+func (r *run) common() int {
+	first := r.key(0)
+	n := len(first)
+	for i := range r.at {
+		k := r.key(i)
+		for n = min(n, len(k)); !bytes.Equal(k[:n], first[:n]); n-- {
+		}
+	}
+	return n
 }
 
 // added takes note of a new key; total is how many keys there are now.

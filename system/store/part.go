@@ -33,12 +33,12 @@ type part struct {
 // task is one operation for one part, without pointers.
 type task struct {
 	hash    uint64
-	offset  uint32 // of a put: where the key begins in its payload
-	payload uint32 // of a put
+	offset  uint32 // of a put or get: where the key begins in its payload
+	payload uint32 // of a put or get
 	value   uint32 // of a put: length, the value follows the key
 	rel     uint32 // index, counted from the batch's first
-	aux     uint32 // of anything else: number in Store.ops or Store.gathers
-	key     uint16 // of a put: length
+	aux     uint32 // number in batch.answers of a get, of others in batch.ops or batch.gathers
+	key     uint16 // of a put or get: length
 	kind    kind
 }
 
@@ -46,11 +46,15 @@ type kind uint8
 
 const (
 	taskPut  kind = iota // a blind put: everything is in the task
-	taskOp               // one key, by Store.ops
-	taskScan             // this part's share of a scan or count, by Store.gathers
+	taskGet              // a get without conditions
+	taskOp               // one key, by batch.ops
+	taskScan             // this part's share of a scan or count, by batch.gathers
 )
 
-const group = 32 // tasks whose memory is fetched together
+const (
+	group = 32 // tasks whose memory is fetched together
+	line  = 64 // bytes of a cache line
+)
 
 // run executes the batch's tasks in order. The memory of a group is touched first, stage by stage,
 // so that the misses of its keys overlap rather than follow each other (as in MICA and in group
@@ -66,6 +70,9 @@ func (p *part) run(s *Store) {
 				b := s.payloads[t.payload][t.offset:]
 				key, end := b[:t.key], uint32(t.key)+t.value
 				p.put(t.hash, key, b[t.key:end], s.base+uint64(t.rel), false)
+			case taskGet:
+				key := s.payloads[t.payload][t.offset:][:t.key]
+				p.get(t.hash, key, false, &s.answers[t.aux].Result)
 			case taskOp:
 				p.operate(s, t)
 			case taskScan:
@@ -87,7 +94,8 @@ func (p *part) touch(g []task) {
 	for i := range g {
 		if r := p.likely(g[i].hash); r != 0 {
 			rec := p.at(r)
-			sum ^= uint64(rec[0]) ^ uint64(rec[min(word*word, len(rec)-1)])
+			last := min(recordHead+int(g[i].key)+int(g[i].value), len(rec)-1)
+			sum ^= uint64(rec[0]) ^ uint64(rec[min(line, last)]) ^ uint64(rec[last])
 		}
 	}
 	p.sink = sum
@@ -154,7 +162,9 @@ func (p *part) insert(sl *slot, hash uint64, key, value []byte, revision uint64,
 	p.index.added(key, p.keys)
 }
 
-func (p *part) replace(sl *slot, pos int, r ref, hash uint64, key, value []byte, revision uint64, owned bool) {
+func (p *part) replace(
+	sl *slot, pos int, r ref, hash uint64, key, value []byte, revision uint64, owned bool,
+) {
 	rec := p.at(r)
 	n, have, vh := footprint(len(key), len(value)), metaOf(rec).capacity(), xxh3.Hash(value)
 	p.sum += term(hash, revision, vh) - p.termOf(hash, rec)
@@ -196,19 +206,21 @@ func (p *part) retire(hash uint64, r ref) {
 }
 
 const (
-	cleanStep  = 128 << 10 // bytes the cleaner looks at in one Execute, at least
+	cleanStep  = 32 << 10  // bytes the cleaner looks at in one Execute
 	cleanFloor = 512 << 10 // garbage that is not worth it
 )
 
 // clean copies the live records out of chunks that are mostly dead, a bounded step at a time: a
-// fixed one, and as much again as the batch may have left behind.
+// fixed one, and four bytes for each that the batch left behind, since a chunk worth cleaning is at
+// least a quarter garbage. So it keeps up with what makes garbage, and costs in proportion.
 func (p *part) clean() {
-	for budget := cleanStep + len(p.tasks)*word*word; budget > 0; {
+	for budget := cleanStep + 4*p.released; budget > 0; {
 		if p.cleaning == 0 && !p.victim() {
-			return
+			break
 		}
 		budget -= p.cleanRecord()
 	}
+	p.released = 0
 }
 
 // victim chooses the next chunk less than 3/4 live, if a quarter of all is garbage.

@@ -55,23 +55,33 @@ func (s *Store) Prepare(b *Batch) {
 }
 
 func (s *Store) reset() {
-	clear(s.payloads)
-	clear(s.answers)
-	clear(s.ops)
-	clear(s.subs)
-	s.payloads, s.answers, s.ops = s.payloads[:0], s.answers[:0], s.ops[:0]
-	s.subs, s.multis, s.gathers, s.whole = s.subs[:0], s.multis[:0], s.gathers[:0], s.whole[:0]
+	s.payloads, s.answers, s.ops = reuse(s.payloads), reuse(s.answers), reuse(s.ops)
+	s.subs, s.multis, s.gathers = reuse(s.subs), reuse(s.multis), reuse(s.gathers)
+	if s.whole = s.whole[:0]; cap(s.whole) > keptBytes {
+		s.whole = nil
+	}
 	for i := range s.parts {
 		s.parts[i].reset()
 	}
 }
 
-// keptValues bounds the memory for answers that outlives a batch.
-const keptValues = 16 << 20
+// What is kept of a batch's memory for the next one.
+const (
+	keptBytes = 16 << 20
+	keptLinks = 1 << 12 // things that may hold on to other memory
+)
+
+// reuse empties a slice for the next batch. A long one is cleared, lest it hold on to values.
+func reuse[T any](s []T) []T {
+	if len(s) > keptLinks {
+		clear(s)
+	}
+	return s[:0]
+}
 
 func (p *part) reset() {
-	p.tasks, p.values = p.tasks[:0], p.values[:0]
-	if cap(p.values) > keptValues {
+	p.tasks = p.tasks[:0]
+	if p.values = p.values[:0]; cap(p.values) > keptBytes {
 		p.values = nil
 	}
 	p.gather.reset()
@@ -110,27 +120,43 @@ func (d *decoder) payload(b []byte) {
 			at += n
 			continue
 		}
-		w := binary.LittleEndian.Uint64(b[at:])
-		key, value := int(uint16(w>>16)), int(w>>32)
-		at += wire.ItemHeader
-		hash := xxh3.HashSeed(b[at:at+key], s.cfg.Seed)
-		p := s.partOf(hash)
-		p.tasks = append(p.tasks, task{hash: hash, offset: uint32(at), payload: number, value: uint32(value),
-			rel: uint32(s.next - s.base), key: uint16(key), kind: taskPut})
-		at += key + value
-		s.next++
-		d.number++
+		at += d.plain(b, at, number)
 	}
 }
 
-// plain reports whether the item at the given place is a whole put without extensions, which most are.
+// plain deals out the plain put or get at the given place and returns its bytes.
+func (d *decoder) plain(b []byte, at int, payload uint32) int {
+	s := d.s
+	w := binary.LittleEndian.Uint64(b[at:])
+	key, value := int(uint16(w>>16)), int(w>>32)
+	at += wire.ItemHeader
+	t := task{offset: uint32(at), payload: payload, value: uint32(value), rel: uint32(s.next - s.base),
+		key: uint16(key), kind: taskPut}
+	if wire.Op(w) == wire.OpGet {
+		t.kind = taskGet
+		if d.answer {
+			t.aux = uint32(d.reply())
+		}
+	}
+	if t.kind == taskPut || d.answer {
+		t.hash = xxh3.HashSeed(b[at:at+key], s.cfg.Seed)
+		p := s.partOf(t.hash)
+		p.tasks = append(p.tasks, t)
+	}
+	d.end()
+	return wire.ItemHeader + key + value
+}
+
+// plain reports whether the item at the given place is a whole put or get without extensions, which most
+// are.
 func plain(b []byte, at int) bool {
 	if len(b)-at < wire.ItemHeader {
 		return false
 	}
 	w := binary.LittleEndian.Uint64(b[at:])
 	key, value := uint(uint16(w>>16)), uint(w>>32)
-	return uint16(w) == uint16(wire.OpPut) && key-1 < wire.MaxKey && value <= wire.MaxValue &&
+	put, get := uint16(w) == uint16(wire.OpPut), uint16(w) == uint16(wire.OpGet) && value == 0
+	return (put || get) && key-1 < wire.MaxKey && value <= wire.MaxValue &&
 		key+value <= uint(len(b)-at-wire.ItemHeader)
 }
 
@@ -276,6 +302,7 @@ func (s *Store) deal(it *wire.Item, answer int) {
 func (s *Store) dealOp(it *wire.Item, answer, sub int) {
 	hash := xxh3.HashSeed(it.Key, s.cfg.Seed)
 	p := s.partOf(hash)
-	p.tasks = append(p.tasks, task{hash: hash, rel: uint32(s.next - s.base), aux: uint32(len(s.ops)), kind: taskOp})
+	p.tasks = append(p.tasks, task{hash: hash, rel: uint32(s.next - s.base), aux: uint32(len(s.ops)),
+		kind: taskOp})
 	s.ops = append(s.ops, op{item: *it, answer: int32(answer), sub: int32(sub)})
 }

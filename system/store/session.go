@@ -158,7 +158,9 @@ func (t *sessions) mark(s *session, index, time, low uint64) {
 
 // admit decides whether an item may be executed: StatusOK, or why not. replay means that it was
 // executed before. reads may be executed again and again; they use up no number.
-func (t *sessions) admit(it *wire.Item, index, time uint64, reads bool) (s *session, st wire.Status, replay bool) {
+func (t *sessions) admit(it *wire.Item, index, time uint64, reads bool) (
+	s *session, st wire.Status, replay bool,
+) {
 	s = t.byID[it.Session]
 	if s == nil {
 		return nil, wire.StatusSessionUnknown, false
@@ -206,17 +208,22 @@ func (t *sessions) forget(s *session, low uint64) {
 	if low <= s.floor {
 		return
 	}
-	end := min(low, s.floor+uint64(len(s.results.items)))
-	for n := s.floor; n < end; n++ {
-		e := s.results.at(n)
-		if e.number != n {
-			continue
+	for i := range min(low-s.floor, uint64(len(s.results.items))) {
+		if e := s.result(s.floor + i); e != nil {
+			t.count(s, -e.term(s.id))
+			s.bytes -= len(e.result.Value)
+			*e = executed{}
 		}
-		t.count(s, -e.term(s.id))
-		s.bytes -= len(e.result.Value)
-		*e = executed{}
 	}
 	s.floor = low
+}
+
+// result is what is stored of number n, or nil.
+func (s *session) result(n uint64) *executed {
+	if e := s.results.at(n); e != nil && e.number == n && n != 0 {
+		return e
+	}
+	return nil
 }
 
 func (t *sessions) count(s *session, term uint64) {
@@ -243,7 +250,7 @@ func (t *sessions) keep(s *session, n uint64, r wire.Result) {
 
 // replay is what an operation answered when it was executed.
 func (s *session) replay(n uint64) wire.Result {
-	if e := s.results.at(n); e != nil && e.number == n {
+	if e := s.result(n); e != nil {
 		return e.result
 	}
 	return wire.Result{Status: wire.StatusSessionForgotten}

@@ -288,9 +288,9 @@ func (s *session) encode(b []byte) []byte {
 	}
 	count, at := uint64(0), len(b)
 	b = le.AppendUint64(b, 0)
-	for n := s.floor; n < s.floor+uint64(len(s.results.items)); n++ {
-		if e := s.results.at(n); e.number == n {
-			b = le.AppendUint64(b, n)
+	for i := range uint64(len(s.results.items)) {
+		if e := s.result(s.floor + i); e != nil {
+			b = le.AppendUint64(b, e.number)
 			b = wire.AppendResult(b, &e.result)
 			count++
 		}

@@ -61,7 +61,8 @@ func New(cfg Config) (*Store, error) {
 	slots := make([]slot, cfg.Slots)
 	for i := range s.parts {
 		first, end := s.bounds(i), s.bounds(i+1)
-		s.parts[i] = part{arena: newArena(), first: first, seed: cfg.Seed, shift: s.shift, slots: slots[first:end:end]}
+		s.parts[i] = part{arena: newArena(), first: first, seed: cfg.Seed, shift: s.shift,
+			slots: slots[first:end:end]}
 		for n := first; n < end; n++ {
 			s.owner[n] = uint8(i)
 		}
@@ -148,7 +149,7 @@ func (s *Store) Stats() Stats {
 }
 
 func (p *part) stats() Stats {
-	n := p.arena.bytes() + p.tables + len(p.slots)*32 + p.index.bytes()
+	n := p.bytes() + p.tables + len(p.slots)*32 + p.index.bytes()
 	return Stats{Keys: p.keys, Used: p.used, Garbage: p.used - p.living, Ordered: p.index.keys, Bytes: n}
 }
 

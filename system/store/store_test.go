@@ -45,7 +45,7 @@ func same(a, b *wire.Result) bool {
 // same random items for the model and for stores that differ in all that must not matter; after every
 // batch answers and hashes are compared. A failure's name is its seed: go test -run 'Model/seed=N$'.
 func TestStoreIsTheModel(t *testing.T) {
-	seeds := uint64(60)
+	seeds := uint64(30)
 	if testing.Short() {
 		seeds = 10
 	}
@@ -57,8 +57,12 @@ func TestStoreIsTheModel(t *testing.T) {
 func runModel(t *testing.T, seed uint64) {
 	w := newWorkload(seed)
 	m := newModel(small(1))
-	stores := []*Store{newStore(t, small(1)), newStore(t, small(2)), newStore(t, small(3)), newStore(t, small(8))}
+	var stores []*Store
+	for _, parts := range []int{1, 2, 3, 8} {
+		stores = append(stores, newStore(t, small(parts)))
+	}
 	snaps := make([]*Snapshot, len(stores))
+	apart := newStore(t, small(1)) // every span a batch of its own
 	now := uint64(1)
 	for batch := range 60 {
 		now += w.rng.Uint64N(3)
@@ -85,6 +89,14 @@ func runModel(t *testing.T, seed uint64) {
 				t.Fatalf("batch %d, %d parts: hash %x, want %x; %d keys, want %d", batch, len(s.parts),
 					s.Hash(), stores[0].Hash(), s.Len(), len(m.keys))
 			}
+		}
+		for _, sp := range b.Spans {
+			one := b
+			one.Index, one.Spans = apart.Index()+1, []Span{sp}
+			apart.Apply(&one)
+		}
+		if apart.Hash() != stores[0].Hash() {
+			t.Fatalf("batch %d: the division into batches changes the state", batch)
 		}
 		stepSnapshots(t, w, stores, snaps)
 		verify(t, stores[batch%len(stores)])

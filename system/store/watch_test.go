@@ -3,9 +3,9 @@ package store
 import (
 	"runtime"
 	"slices"
-	"syscall"
 	"testing"
-	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticking reports the CPU time an operation takes on this thread, which a busy machine distorts less
@@ -20,24 +20,26 @@ func ticking(b *testing.B) (stop func()) {
 	}
 }
 
+// threadTime is the CPU time of this thread, in nanoseconds.
 func threadTime(b *testing.B) int64 {
 	b.Helper()
-	const thread = 1 // RUSAGE_THREAD
-	var u syscall.Rusage
-	if err := syscall.Getrusage(thread, &u); err != nil {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
 		b.Fatal(err)
 	}
-	return u.Utime.Nano() + u.Stime.Nano()
+	return ts.Nano()
 }
 
-// watch collects how long calls take, in milliseconds.
+// watch collects how much CPU time calls take, in milliseconds.
 type watch struct{ took []float64 }
 
 func (w *watch) time(b *testing.B, call func()) {
 	b.Helper()
-	start := time.Now()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	start := threadTime(b)
 	call()
-	w.took = append(w.took, float64(time.Since(start).Microseconds())/1000)
+	w.took = append(w.took, float64(threadTime(b)-start)/1e6)
 }
 
 func (w *watch) longest() float64 { return slices.Max(w.took) }

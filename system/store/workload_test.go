@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -166,7 +167,10 @@ func (w *workload) inSession(it *wire.Item) {
 		it.Low = it.Number - w.rng.Uint64N(10)
 	}
 	if w.chance(300) {
-		it.Low = w.rng.Uint64()
+		it.Low = w.rng.Uint64() | 1<<63
+	}
+	if w.chance(300) {
+		it.Low, it.Number = math.MaxUint64-w.rng.Uint64N(3), math.MaxUint64
 	}
 }
 

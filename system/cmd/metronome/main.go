@@ -1,5 +1,5 @@
-// Command metronome is the store's one binary. Today it holds the device under test of the ingest
-// experiment; replica, proxy, edge and the rest join it as they are built.
+// Command metronome is the store's one binary: replica, proxy, a whole cluster for development, what operators
+// need, and the parts that experiments measure.
 package main
 
 import (
@@ -21,7 +21,7 @@ func main() {
 	}
 	bench := &cobra.Command{Use: "bench", Short: "Parts of the store as devices under test"}
 	bench.AddCommand(ingestCommand())
-	root.AddCommand(bench)
+	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pkiCommand())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "metronome:", err)
 		os.Exit(1)

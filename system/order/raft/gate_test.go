@@ -262,6 +262,143 @@ func TestR7ProposesOnlyAfterItsEmptyEntry(t *testing.T) {
 	}
 }
 
+// gatedAppend is an append of leader 1 in term 2 to member 3: the entries first..last, each with a cut
+// of lane 7 at its own index.
+func gatedAppend(after, first, last, commit uint64) []byte {
+	m := &pb.Message{Type: pb.MsgApp.Enum(), From: new(uint64(1)), To: new(uint64(3)), Term: new(uint64(2)),
+		Index: &after, LogTerm: new(uint64(2)), Commit: &commit}
+	if after == 1 {
+		m.LogTerm = new(uint64(1))
+	}
+	for n := first; n <= last; n++ {
+		m.Entries = append(m.Entries, &pb.Entry{Index: new(n), Term: new(uint64(2)),
+			Type: pb.EntryNormal.Enum(), Data: decision(at(7, n))})
+	}
+	return marshal(m)
+}
+
+// Appends that repeat, overlap or come late leave the run and the log as they should be.
+func TestAppendsThatOverlapWhatWaits(t *testing.T) {
+	type stand struct{ last, committed, waiting uint64 }
+	for _, test := range []struct {
+		name  string
+		steps func(m *member, step func([]byte))
+		want  stand
+	}{
+		{"repeated", func(_ *member, step func([]byte)) {
+			step(gatedAppend(1, 2, 4, 1))
+			step(gatedAppend(1, 2, 4, 1))
+		}, stand{1, 1, 3}},
+		{"longer", func(_ *member, step func([]byte)) {
+			step(gatedAppend(1, 2, 3, 1))
+			step(gatedAppend(1, 2, 5, 1))
+		}, stand{1, 1, 4}},
+		{"from the middle of what waits", func(_ *member, step func([]byte)) {
+			step(gatedAppend(1, 2, 4, 1))
+			step(gatedAppend(3, 4, 6, 1))
+		}, stand{1, 1, 5}},
+		{"after what waits, with a gap", func(_ *member, step func([]byte)) {
+			step(gatedAppend(1, 2, 3, 1))
+			step(gatedAppend(5, 6, 6, 1))
+		}, stand{1, 1, 2}},
+		{"repeated, with more held meanwhile", func(m *member, step func([]byte)) {
+			step(gatedAppend(1, 2, 5, 1))
+			m.shelf.hold(7, 3)
+			step(gatedAppend(1, 2, 4, 1))
+		}, stand{3, 1, 2}},
+		{"repeated and shorter, with everything held", func(m *member, step func([]byte)) {
+			step(gatedAppend(1, 2, 5, 1))
+			m.shelf.hold(7, 5)
+			step(gatedAppend(1, 2, 3, 1))
+		}, stand{3, 1, 2}},
+		{"from before what is committed", func(m *member, step func([]byte)) {
+			m.shelf.hold(7, 4)
+			step(gatedAppend(1, 2, 3, 3))
+			step(gatedAppend(2, 3, 6, 3))
+		}, stand{3, 3, 0}},
+		{"commits more than it brings", func(m *member, step func([]byte)) {
+			m.shelf.hold(7, 2)
+			step(gatedAppend(1, 2, 4, 4))
+		}, stand{2, 2, 2}},
+	} {
+		c := newCluster(t, 1, 2, 3)
+		m := c.members[3]
+		c.liars = true // there is no leader
+		test.steps(m, func(b []byte) {
+			if err := m.r.Step(1, b); err != nil {
+				t.Errorf("%s: %v", test.name, err)
+			}
+			c.ready(m)
+		})
+		s := m.r.Status()
+		if got := (stand{s.Last, s.Position, uint64(s.Waiting)}); got != test.want {
+			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
+		}
+		m.shelf.hold(7, 9)
+		m.r.Recheck()
+		c.ready(m)
+		if s := m.r.Status(); s.Waiting != 0 || s.Last != test.want.last+test.want.waiting {
+			t.Errorf("%s, then everything held: %+v", test.name, s)
+		}
+	}
+}
+
+// What waits is forgotten when a snapshot is restored: it covers that, or the leader sends it again.
+func TestRestoreForgetsWhatWaits(t *testing.T) {
+	c := newCluster(t, 1, 2, 3)
+	m := c.members[3]
+	if err := m.r.Step(1, gatedAppend(1, 2, 4, 1)); err != nil {
+		t.Fatal(err)
+	}
+	l := newLog(position{9, 2}, c.initial)
+	l.offer(9)
+	s := order.SnapshotMeta{Position: 9, Message: snapMessage(1, 3, 2, l.snapshot)}
+	if err := m.r.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	if s := m.r.Status(); s.Waiting != 0 || s.Applied != 9 || s.Last != 9 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// Lane 1 is dead at 2, lane 2 is dead at 3: each lane has a majority, and no follower holds a cut that
+// takes each lane as far as its own majority has it. Such a cut is never decided, nor is anything after
+// it; the joint cut is decided, round after round.
+func TestR9JointCutsGoOnWhereEachLanesBestDoesNot(t *testing.T) {
+	for _, joint := range []bool{false, true} {
+		seedElections(t, 1)
+		c := newCluster(t, 1, 2, 3)
+		leader := c.elect(1)
+		before := leader.r.Status().Position
+		holding := func(id uint64) (h []order.Holding) {
+			for lane := order.LaneID(1); lane <= 2; lane++ {
+				m := at(lane, c.members[id].shelf.frames[lane])
+				h = append(h, order.Holding{Mark: m, High: m.Frames})
+			}
+			return h
+		}
+		j := order.Joint{Lookup: func(l order.LaneID, n uint64) (order.Mark, bool) { return at(l, n), true }}
+		base := order.Cut(nil)
+		for n := uint64(2); n < 12; n++ {
+			c.holds(1, n, 1, 3)
+			c.holds(2, n, 1, 2)
+			c.holds(1, 1, 2)
+			c.holds(2, 1, 3)
+			cut := order.Cut{at(1, n), at(2, n)}
+			if joint {
+				cut = j.Cut(nil, cut, base, [][]order.Holding{holding(2), holding(3)}, 2)
+			}
+			base = base.Merge(nil, cut)
+			c.propose(leader, cut...)
+			c.tick()
+		}
+		decided := leader.r.Status().Position - before
+		if joint && decided != 10 || !joint && decided != 0 {
+			t.Errorf("joint cuts: %v; %d of 10 decided", joint, decided)
+		}
+	}
+}
+
 // A slow disk delays acceptance and nothing else: heartbeats are answered meanwhile (R16).
 func TestR16SlowDiskDelaysNoHeartbeat(t *testing.T) {
 	seedElections(t, 1)

@@ -1,6 +1,8 @@
 package raft
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -26,11 +28,11 @@ func TestLogNeverWritesIntoWhatItGaveOut(t *testing.T) {
 		t.Fatal(out, err)
 	}
 	before := slices.Clone(out)
-	l.append(entriesOf(3, 6, 7, 8))
+	l.append(entriesOf(3, 6, 7))
 	if !slices.Equal(out, before) {
 		t.Fatal("a slice given out was overwritten")
 	}
-	if l.last() != 8 || l.term(5) != 2 || l.term(6) != 3 || l.term(9) != 0 || l.term(3) != 0 {
+	if l.last() != 7 || l.term(5) != 2 || l.term(6) != 3 || l.term(9) != 0 || l.term(3) != 0 {
 		t.Fatalf("%+v", l)
 	}
 }
@@ -44,16 +46,16 @@ func TestLogBounds(t *testing.T) {
 	if first, _ := l.FirstIndex(); first != 7 || l.last() != 8 || l.term(6) != 2 {
 		t.Fatalf("%+v", l)
 	}
-	if _, err := l.Entries(6, 8, 1); err != raft.ErrCompacted {
+	if _, err := l.Entries(6, 8, 1); !errors.Is(err, raft.ErrCompacted) {
 		t.Fatal(err)
 	}
-	if _, err := l.Entries(7, 10, 1); err != raft.ErrUnavailable {
+	if _, err := l.Entries(7, 10, 1); !errors.Is(err, raft.ErrUnavailable) {
 		t.Fatal(err)
 	}
-	if _, err := l.Term(5); err != raft.ErrCompacted {
+	if _, err := l.Term(5); !errors.Is(err, raft.ErrCompacted) {
 		t.Fatal(err)
 	}
-	if _, err := l.Term(9); err != raft.ErrUnavailable {
+	if _, err := l.Term(9); !errors.Is(err, raft.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	if out, err := l.Entries(7, 9, 0); err != nil || len(out) != 1 {
@@ -67,15 +69,17 @@ func TestSnapshotHasTheMembersOfItsPosition(t *testing.T) {
 	l.append(entriesOf(2, 5, 6, 7, 8))
 	l.configured(6, confState(order.Members{Voters: []uint64{1}, Learners: []uint64{2}}))
 	l.configured(8, confState(order.Members{Voters: []uint64{1, 2}}))
-	for at, want := range map[uint64]string{4: "{[1] [] []}", 5: "{[1] [] []}", 6: "{[1] [2] []}", 7: "{[1] [2] []}", 8: "{[1 2] [] []}"} {
+	for i, want := range []string{
+		4: "{[1] [] []}", 5: "{[1] [] []}", 6: "{[1] [2] []}", 7: "{[1] [2] []}", 8: "{[1 2] [] []}",
+	} {
 		l.snapshot = nil
-		l.offer(at)
-		if got := describeMembers(members(l.snapshot.GetMetadata().GetConfState())); got != want {
-			t.Errorf("at %d: %s, want %s", at, got, want)
+		l.offer(uint64(i))
+		if got := fmt.Sprint(members(l.snapshot.GetMetadata().GetConfState())); i > 3 && got != want {
+			t.Errorf("at %d: %s, want %s", i, got, want)
 		}
 	}
 	l.compact(7)
-	if got := describeMembers(members(l.confAt(7))); got != "{[1] [2] []}" || len(l.confs) != 2 {
+	if got := fmt.Sprint(members(l.confAt(7))); got != "{[1] [2] []}" || len(l.confs) != 2 {
 		t.Errorf("after compaction: %s, %d kept", got, len(l.confs))
 	}
 	l.offer(5)

@@ -39,7 +39,8 @@ func TestMembershipFromLearnerToRemoved(t *testing.T) {
 	for range 10 {
 		c.tick()
 	}
-	if joiner.place.Position != leader.place.Position || !slices.Equal(joiner.place.Members.Learners, []uint64{4}) {
+	if learners := joiner.place.Members.Learners; !slices.Equal(learners, []uint64{4}) ||
+		joiner.place.Position != leader.place.Position {
 		t.Fatalf("the learner stands at %+v, the leader at %+v", joiner.place, leader.place)
 	}
 	change(order.Promote, 4)
@@ -95,11 +96,12 @@ func TestMembershipChangesThatDoNotFit(t *testing.T) {
 	if err := leader.r.ProposeConf(order.ConfChange{Type: order.AddLearner, ID: 2}); err != nil {
 		t.Fatal(err)
 	}
-	if err := leader.r.ProposeConf(order.ConfChange{Type: order.AddLearner, ID: 3}); !errors.Is(err, order.ErrMembership) {
+	next := order.ConfChange{Type: order.AddLearner, ID: 3}
+	if err := leader.r.ProposeConf(next); !errors.Is(err, order.ErrMembership) {
 		t.Fatalf("a second change before the first is applied: %v", err)
 	}
 	c.ready(leader)
-	if err := leader.r.ProposeConf(order.ConfChange{Type: order.AddLearner, ID: 3}); err != nil {
+	if err := leader.r.ProposeConf(next); err != nil {
 		t.Fatalf("after the first is applied: %v", err)
 	}
 }

@@ -168,10 +168,11 @@ func (r *Raft) Propose(decision []byte) error {
 	return nil
 }
 
-// Tick implements [order.Orderer]. With a hole in what it logged, a replica neither campaigns nor
-// measures time towards it (R4).
+// Tick implements [order.Orderer]. With a hole in what it logged, a replica does not campaign (R4).
+// Time passes for it all the same: it must notice that its leader is gone, to vote for another.
 func (r *Raft) Tick() {
 	if len(r.holes) > 0 {
+		r.node.TickQuiesced()
 		return
 	}
 	r.node.Tick()

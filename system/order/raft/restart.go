@@ -50,6 +50,9 @@ func (s *Restart) replay() (*log, error) {
 			return nil, fmt.Errorf("orderer record %d of %d: %w", i+1, len(s.Records), err)
 		}
 	}
+	if err := wholesome(l.base, l.entries); err != nil {
+		return nil, fmt.Errorf("%w: repair from peers", err)
+	}
 	if h := l.hard; h != nil {
 		h.Commit = new(max(h.GetCommit(), l.base.index))
 		if h.GetCommit() > l.last() {
@@ -68,24 +71,40 @@ func (l *log) redo(m *pb.Message) error {
 	} else if index > 0 {
 		l.entries, l.lastCC = nil, 0
 	}
-	entries := m.GetEntries()
-	for len(entries) > 0 && entries[0].GetIndex() <= l.base.index {
-		entries = entries[1:]
+	if err := l.rewrite(m.GetEntries()); err != nil {
+		return err
 	}
-	if len(entries) > 0 {
-		before := entries[0].GetIndex() - 1
-		if before > l.last() {
-			return fmt.Errorf("%w: entry %d follows %d", order.ErrMalformed, before+1, l.last())
-		}
-		why := checkEntries(&pb.Message{Index: new(before), LogTerm: new(l.term(before)),
-			Term: new(uint64(maxTerm)), Entries: entries})
-		if why != "" {
-			return fmt.Errorf("%w: %s", order.ErrMalformed, why)
-		}
-	}
-	l.append(entries)
 	if m.Term != nil {
 		l.hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
+	}
+	return nil
+}
+
+// rewrite repeats an append. It replaces everything from its first entry on, even if the state covers
+// that entry: what an older record wrote behind it was replaced then, too.
+func (l *log) rewrite(entries []*pb.Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	first := entries[0].GetIndex()
+	if first > l.last()+1 {
+		return fmt.Errorf("%w: entry %d follows %d", order.ErrMalformed, first, l.last())
+	}
+	if err := wholesome(position{index: first - 1}, entries); err != nil {
+		return err
+	}
+	covered := max(l.base.index+1, first) - first // entries that the state covers
+	l.entries = l.entries[:max(l.base.index+1, first)-l.base.index-1]
+	l.append(entries[min(covered, uint64(len(entries))):])
+	return nil
+}
+
+// wholesome checks entries that were read back and follow prev.
+func wholesome(prev position, entries []*pb.Entry) error {
+	why := checkEntries(&pb.Message{Index: new(prev.index), LogTerm: new(prev.term),
+		Term: new(uint64(maxTerm)), Entries: entries})
+	if why != "" {
+		return fmt.Errorf("%w: %s", order.ErrMalformed, why)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -10,7 +11,8 @@ import (
 )
 
 func snapMessage(from, to, term uint64, s *pb.Snapshot) []byte {
-	return marshal(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(from), To: new(to), Term: new(term), Snapshot: s})
+	return marshal(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(from), To: new(to), Term: new(term),
+		Snapshot: s})
 }
 
 // A single voter decides alone, and survives a restart.
@@ -45,6 +47,11 @@ func TestR4HolesAfterRestart(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	c.lost = func(e envelope) bool { return e.from == 1 || e.to == 1 }
+	hurry := marshal(&pb.Message{Type: pb.MsgTimeoutNow.Enum(), From: new(uint64(1)), To: new(uint64(2)),
+		Term: new(leader.r.term())})
+	if err := two.r.Step(1, hurry); !errors.Is(err, order.ErrNotHeld) {
+		t.Fatalf("told to campaign: %v", err)
+	}
 	for range 100 {
 		c.tick(2, 3) // 3's log is behind, nobody votes for it
 	}
@@ -71,6 +78,50 @@ func TestR4HolesAfterRestart(t *testing.T) {
 	c.elect(2)
 }
 
+// A replica with a hole votes: its log is whole, and without its vote there might be no majority.
+func TestR4ReplicaWithAHoleVotes(t *testing.T) {
+	seedElections(t, 7)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	c.propose(leader, at(7, 1))
+	c.holds(7, 1, 2, 3)
+	c.settle()
+	c.members[2].shelf.frames[7] = 0
+	c.restart(c.members[2])
+	c.tick()
+	c.tick()
+	if s := c.members[2].r.Status(); s.Holes != 1 || s.Leader != 1 {
+		t.Fatalf("%+v", s)
+	}
+	leader.up = false
+	for range 100 {
+		c.tick(2, 3)
+	}
+	if s := c.members[3].r.Status(); !s.Leading {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// A record that replaced entries counts even where the state covers what it wrote: what lay behind
+// was replaced with it.
+func TestReplayForgetsWhatWasReplaced(t *testing.T) {
+	record := func(term uint64, indices ...uint64) []byte {
+		return marshal(&pb.Message{Type: pb.MsgStorageAppend.Enum(), Term: &term, Vote: new(uint64(0)),
+			Commit: new(uint64(8)), Entries: entriesOf(term, indices...)})
+	}
+	for base, want := range map[uint64]uint64{8: 10, 9: 10, 10: 10} {
+		s := Restart{Records: [][]byte{record(3, 9, 10, 11, 12), record(5, 9, 10)}}
+		s.Snapshot = order.SnapshotMeta{Position: base, Term: 5, Members: order.Members{Voters: []uint64{1}}}
+		if base == 8 {
+			s.Snapshot.Term = 3
+		}
+		l, err := s.replay()
+		if err != nil || l.last() != want || l.term(l.last()) != 5 || l.hard.GetTerm() != 5 {
+			t.Errorf("state at %d: %+v, %v", base, l, err)
+		}
+	}
+}
+
 // The log is rebuilt from records, fresh ones included, whatever the state snapshot covers of them.
 func TestRestartReplaysRecords(t *testing.T) {
 	seedElections(t, 8)
@@ -93,7 +144,8 @@ func TestRestartReplaysRecords(t *testing.T) {
 			m := c.members[id]
 			before := m.r.log
 			c.restart(m)
-			if after := m.r.log; after.last() != before.last() || after.term(after.last()) != before.term(before.last()) ||
+			if after := m.r.log; after.last() != before.last() || !after.has(position{before.last(),
+				before.term(before.last())}) ||
 				after.hard.GetTerm() != before.hard.GetTerm() || after.hard.GetVote() != before.hard.GetVote() {
 				t.Fatalf("%d restarted as %+v, was %+v", id, after, before)
 			}
@@ -105,27 +157,22 @@ func TestRestartReplaysRecords(t *testing.T) {
 // A term that was heard of, and needed no answer then, is durable together with the first thing that
 // was answered in it. (Otherwise a deposed leader could overwrite what was acknowledged.)
 func TestTermIsDurableBeforeItsFirstAnswer(t *testing.T) {
-	seedElections(t, 8)
 	c := newCluster(t, 1, 2, 3)
-	c.lost = func(e envelope) bool { return e.to == 3 || e.from == 3 }
-	c.elect(1)
-	c.lost = func(e envelope) bool { return e.to == 3 && e.decode(t).GetType() != pb.MsgHeartbeat }
-	c.tick()
-	c.tick()
 	three := c.members[3]
-	if s := three.r.Status(); s.Leader != 1 || s.Last != 1 {
-		t.Fatalf("3 was to hear heartbeats only: %+v", s)
-	}
-	c.lost = nil
-	c.tick()
-	c.tick()
-	before := three.r.Status()
-	if before.Last < 2 {
-		t.Fatalf("3 was to acknowledge an append: %+v", before)
+	for _, m := range []*pb.Message{
+		{Type: pb.MsgHeartbeat.Enum(), Term: new(uint64(5)), Commit: new(uint64(1))},
+		{Type: pb.MsgApp.Enum(), Term: new(uint64(5)), Index: new(uint64(1)), LogTerm: new(uint64(1)),
+			Entries: entriesOf(5, 2), Commit: new(uint64(1))},
+	} {
+		m.From, m.To = new(uint64(1)), new(uint64(3))
+		if err := three.r.Step(1, marshal(m)); err != nil {
+			t.Fatal(err)
+		}
+		c.ready(three)
 	}
 	c.restart(three)
-	if after := three.r.Status(); after.Term != before.Term || after.Last != before.Last {
-		t.Fatalf("restarted as %+v, was %+v", after, before)
+	if s := three.r.Status(); s.Term != 5 || s.Last != 2 {
+		t.Fatalf("acknowledged entry 2 in term 5, restarted as %+v", s)
 	}
 }
 

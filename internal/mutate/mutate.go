@@ -1,0 +1,118 @@
+// Package mutate is a set of switches that break the protocol on purpose: the negative controls of the
+// simulator. A core asks at the place where a rule is kept
+//
+//	if !mutate.On(mutate.SkipGate) && gate.Holds(cut) != order.Held {
+//
+// Without the build tag "mutation" On is the constant false, so the compiler removes the question and
+// no binary that anybody runs can be broken this way. With the tag, [Set] turns one mutation on, and a
+// test of harness/sim shows that the simulator notices each of them.
+//
+// The package knows neither the protocol nor the simulator, and with the tag its one variable is not
+// synchronised: simulations run one after another in one goroutine.
+package mutate
+
+// Mutation is one way of breaking the protocol.
+type Mutation uint8
+
+// The mutations. Each names the rule it breaks and the place where [On] is to be asked.
+const (
+	// None breaks nothing.
+	None Mutation = iota
+	// SkipGate accepts every cut as if all items under it were held (R11).
+	SkipGate
+	// OnlyEmptyAppends holds back whole appends at the gate while empty ones pass (R12). It breaks
+	// progress, not safety.
+	OnlyEmptyAppends
+	// ProposeUnheld proposes the highest marks that any member reported, not what a majority holds
+	// jointly and the leader itself (R8, R9).
+	ProposeUnheld
+	// RestartUnderOldID lets a replica that lost its state come back under its old id and vote (R1).
+	RestartUnderOldID
+	// JudgeAtPropose voids components of closed lanes when a cut is proposed instead of when its
+	// decision is applied (R6, R19).
+	JudgeAtPropose
+	// CommitMinority counts one holder too few as a quorum (I1).
+	CommitMinority
+	// ApplyTwice applies the last item of a cut again with the next cut (I4).
+	ApplyTwice
+	// HighestNumberOnly keeps, of a session's executed numbers, the highest only (R24).
+	HighestNumberOnly
+	// StaleRead answers barrier reads from whatever is applied, without waiting for the read index
+	// (R26).
+	StaleRead
+	// LanesReordered executes the lanes of a cut in an order that differs between replicas (I3).
+	LanesReordered
+	// IgnoreDigest accepts a cut whose chain digest differs from what is held (R14).
+	IgnoreDigest
+	// ReuseIncarnation lets a restarted proxy go on under its old incarnation and lanes (R19).
+	ReuseIncarnation
+	// CloseAtHeld closes a lane at what this replica holds, not at the effective cut of the closing
+	// decision's position (R19).
+	CloseAtHeld
+	// TrimUndecided drops items under a cut that is accepted and not yet decided (R17).
+	TrimUndecided
+	// ExpireByLocalTime expires sessions by the local clock instead of log time (R23).
+	ExpireByLocalTime
+	// LocalLimits takes limits from the local configuration instead of replicated state (R23).
+	LocalLimits
+	// RestoreSameEpoch installs a snapshot without its session table, so that an index or a session's
+	// number comes to mean something else (R29, R30).
+	RestoreSameEpoch
+	count
+)
+
+var catalog = [count]struct{ name, doc string }{
+	None:              {"none", "breaks nothing"},
+	SkipGate:          {"skip-gate", "R11: accept every cut as if it were held"},
+	OnlyEmptyAppends:  {"only-empty-appends", "R12: hold back whole appends while empty ones pass"},
+	ProposeUnheld:     {"propose-unheld", "R8, R9: propose what nobody is known to hold"},
+	RestartUnderOldID: {"restart-under-old-id", "R1: come back empty under the old id, and vote"},
+	JudgeAtPropose:    {"judge-at-propose", "R6: judge validity when proposing, not when applying"},
+	CommitMinority:    {"commit-minority", "I1: count one holder too few as a quorum"},
+	ApplyTwice:        {"apply-twice", "I4: apply an item twice"},
+	HighestNumberOnly: {"highest-number-only", "R24: remember a session's highest number only"},
+	StaleRead:         {"stale-read", "R26: answer barrier reads without the read index"},
+	LanesReordered:    {"lanes-reordered", "I3: execute a cut's lanes in an order of one's own"},
+	IgnoreDigest:      {"ignore-digest", "R14: accept a cut of another history"},
+	ReuseIncarnation:  {"reuse-incarnation", "R19: restart a proxy under its old incarnation"},
+	CloseAtHeld:       {"close-at-held", "R19: close a lane at what happens to be held here"},
+	TrimUndecided:     {"trim-undecided", "R17: drop items under an undecided cut"},
+	ExpireByLocalTime: {"expire-by-local-time", "R23: expire sessions by the local clock"},
+	LocalLimits:       {"local-limits", "R23: take limits from the local configuration"},
+	RestoreSameEpoch:  {"restore-same-epoch", "R29, R30: install a snapshot without its sessions"},
+}
+
+// All are the mutations, None left out, in a fixed order.
+func All() []Mutation {
+	all := make([]Mutation, 0, count-1)
+	for m := None + 1; m < count; m++ {
+		all = append(all, m)
+	}
+	return all
+}
+
+// String is the mutation's name in tables and on command lines.
+func (m Mutation) String() string {
+	if m >= count {
+		return "unknown"
+	}
+	return catalog[m].name
+}
+
+// Doc names the rule a mutation breaks and says how.
+func (m Mutation) Doc() string {
+	if m >= count {
+		return "unknown"
+	}
+	return catalog[m].doc
+}
+
+// Parse finds a mutation by its name.
+func Parse(name string) (m Mutation, ok bool) {
+	for m = None; m < count; m++ {
+		if catalog[m].name == name {
+			return m, true
+		}
+	}
+	return None, false
+}

@@ -1,0 +1,240 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"metronome/internal/strictyaml"
+	"metronome/system/wire"
+)
+
+// Config describes a cluster. Load fills what the file leaves out.
+type Config struct {
+	Name       string    `yaml:"name"`
+	Replicas   []Replica `yaml:"replicas"`
+	Proxies    []Proxy   `yaml:"proxies"`
+	Multicast  Multicast `yaml:"multicast"`
+	Port       Port      `yaml:"port"`
+	Integrity  string    `yaml:"integrity"`  // of datagrams: xxh3, crc32c, mac
+	Durability string    `yaml:"durability"` // memory
+	Limits     Limits    `yaml:"limits"`
+	Timing     Timing    `yaml:"timing"`
+	Secrets    Secrets   `yaml:"secrets"`
+
+	dir string // secrets are relative to it
+	doc *strictyaml.Document
+}
+
+// Replica is a seat of the cluster.
+type Replica struct {
+	Name     string `yaml:"name"`            // replica-N; by default N is the place in the list, from 0
+	Stream   string `yaml:"stream"`          // host:port, TLS over TCP: ordering, repair, state transfer
+	Datagram string `yaml:"datagram"`        // IPv4:port, UDP: unicast repairs, frames in mode unicast
+	Ops      string `yaml:"ops"`             // host:port, HTTP: metrics and health; empty: none
+	Cores    *Cores `yaml:"cores,omitempty"` // nil: wherever the kernel likes
+}
+
+// Cores pins a replica's threads to CPUs. CPUs may be named more than once: roles then share.
+type Cores struct {
+	Ingest   []int `yaml:"ingest"`
+	Ordering *int  `yaml:"ordering,omitempty"` // nil: wherever the kernel likes
+	Apply    []int `yaml:"apply"`
+}
+
+// Proxy is a server that takes client requests.
+type Proxy struct {
+	Number   uint32 `yaml:"number"`   // from 1; by default the place in the list
+	Stream   string `yaml:"stream"`   // host:port, TLS over TCP
+	Datagram string `yaml:"datagram"` // IPv4:port, UDP: NACKs arrive here
+	Resp     string `yaml:"resp"`     // host:port, the Redis protocol; empty: none
+	Ops      string `yaml:"ops"`      // host:port, HTTP: metrics and health; empty: none
+	Lanes    int    `yaml:"lanes"`    // 1 to 64; default 1
+}
+
+// Multicast is how frames reach all replicas.
+type Multicast struct {
+	Mode      string `yaml:"mode"`      // multicast, or unicast: one copy a replica
+	Group     string `yaml:"group"`     // IPv4 group:port
+	Interface string `yaml:"interface"` // device of the group's traffic; empty: the kernel's choice
+	TTL       int    `yaml:"ttl"`       // routers a frame may pass, plus one
+	Loop      bool   `yaml:"loop"`      // also to this machine's own replicas
+}
+
+// Port is how datagrams are received and sent. The modes of sockets are those of packet/socket;
+// dpdk has af_xdp and af_packet, on multicast's interface.
+type Port struct {
+	Kind          string `yaml:"kind"`           // socket, dpdk
+	Mode          string `yaml:"mode"`           // of the kind
+	Burst         int    `yaml:"burst"`          // frames a receive call
+	ReceiveBuffer Bytes  `yaml:"receive_buffer"` // of each socket
+	GSO           bool   `yaml:"gso"`            // socket: the kernel cuts runs of frames apart (UDP_SEGMENT)
+}
+
+// Limits bound memory and requests (I6). They are part of the replicated state (R23).
+type Limits struct {
+	Key              Bytes         `yaml:"key"`
+	Value            Bytes         `yaml:"value"`
+	LaneWindowFrames int           `yaml:"lane_window_frames"` // a lane's frames in flight
+	LaneArenaBytes   Bytes         `yaml:"lane_arena_bytes"`   // memory of those frames
+	RetainBytes      Bytes         `yaml:"retain_bytes"`       // of all lanes' frames, at one replica
+	StoreBytes       Bytes         `yaml:"store_bytes"`        // keys, values and what they need
+	Sessions         int           `yaml:"sessions"`
+	SessionTTL       time.Duration `yaml:"session_ttl"` // in log time
+	Clients          int           `yaml:"clients"`     // connections of one proxy
+	StreamQueueBytes Bytes         `yaml:"stream_queue_bytes"`
+}
+
+// Timing is the cluster's clockwork.
+type Timing struct {
+	Tick           time.Duration `yaml:"tick"`
+	ElectionTicks  int           `yaml:"election_ticks"`
+	HeartbeatTicks int           `yaml:"heartbeat_ticks"`
+	RoundInterval  time.Duration `yaml:"round_interval"` // least time between rounds under load
+	PeerTimeout    time.Duration `yaml:"peer_timeout"`   // silence after which a connection is dead
+}
+
+// Secrets says where they lie, relative to the file.
+type Secrets struct {
+	ClusterKeyFile string `yaml:"cluster_key_file"`
+	CA             string `yaml:"ca"`    // one or several certificates
+	Certs          string `yaml:"certs"` // folder of <peer>.crt and <peer>.key
+}
+
+// Default is a configuration that lacks name and addresses only.
+func Default() Config {
+	return Config{
+		Multicast:  Multicast{Mode: "multicast", TTL: 1, Loop: true},
+		Port:       Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 8 << 20, GSO: true},
+		Integrity:  "xxh3",
+		Durability: "memory",
+		Limits: Limits{
+			Key: wire.MaxKey, Value: wire.MaxValue,
+			LaneWindowFrames: 8192, LaneArenaBytes: 16 << 20, RetainBytes: 256 << 20, StoreBytes: 4 << 30,
+			Sessions: 1 << 16, SessionTTL: 10 * time.Minute, Clients: 16384, StreamQueueBytes: 64 << 20,
+		},
+		Timing: Timing{Tick: 20 * time.Millisecond, ElectionTicks: 10, HeartbeatTicks: 2,
+			RoundInterval: 500 * time.Microsecond, PeerTimeout: time.Second},
+		Secrets: Secrets{ClusterKeyFile: "secrets/cluster.key", CA: "secrets/ca.crt", Certs: "secrets"},
+	}
+}
+
+// Load reads, completes and validates a cluster file. Its error names every problem, with lines.
+func Load(path string) (*Config, error) {
+	source, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("no cluster file at %s: start one from the example, or use metronome dev: %w",
+			path, os.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the cluster file: %w", err)
+	}
+	c, err := Parse(source, filepath.Dir(path))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Parse is Load of a file's content; secrets are relative to dir.
+func Parse(source []byte, dir string) (*Config, error) {
+	c := Default()
+	doc, err := strictyaml.Decode(source, &c)
+	if err != nil {
+		return nil, err
+	}
+	c.dir, c.doc = dir, doc
+	c.complete()
+	if _, err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// complete fills in what a list's place implies.
+func (c *Config) complete() {
+	for i := range c.Replicas {
+		if c.Replicas[i].Name == "" {
+			c.Replicas[i].Name = wire.ReplicaPeer(i).String()
+		}
+	}
+	for i := range c.Proxies {
+		p := &c.Proxies[i]
+		if p.Number == 0 {
+			p.Number = uint32(i + 1)
+		}
+		if p.Lanes == 0 {
+			p.Lanes = 1
+		}
+	}
+}
+
+// Peer is who the replica is; 0 if its name is not valid.
+func (r *Replica) Peer() wire.Peer {
+	p, err := wire.ParsePeer(r.Name)
+	if err != nil || !p.IsReplica() {
+		return 0
+	}
+	return p
+}
+
+// Peer is who the proxy is.
+func (p *Proxy) Peer() wire.Peer { return wire.ProxyPeer(p.Number) }
+
+// Peers lists everybody: the replicas, then the proxies, in the file's order.
+func (c *Config) Peers() (all []wire.Peer) {
+	for i := range c.Replicas {
+		all = append(all, c.Replicas[i].Peer())
+	}
+	for i := range c.Proxies {
+		all = append(all, c.Proxies[i].Peer())
+	}
+	return all
+}
+
+// Replica is the replica that is peer; nil if there is none.
+func (c *Config) Replica(peer wire.Peer) *Replica {
+	i := slices.IndexFunc(c.Replicas, func(r Replica) bool { return r.Peer() == peer })
+	if i < 0 {
+		return nil
+	}
+	return &c.Replicas[i]
+}
+
+// Proxy is the proxy that is peer; nil if there is none.
+func (c *Config) Proxy(peer wire.Peer) *Proxy {
+	i := slices.IndexFunc(c.Proxies, func(p Proxy) bool { return p.Peer() == peer })
+	if i < 0 {
+		return nil
+	}
+	return &c.Proxies[i]
+}
+
+// StreamAddresses is where each peer listens for streams.
+func (c *Config) StreamAddresses() map[wire.Peer]string {
+	all := make(map[wire.Peer]string, len(c.Replicas)+len(c.Proxies))
+	for i := range c.Replicas {
+		all[c.Replicas[i].Peer()] = c.Replicas[i].Stream
+	}
+	for i := range c.Proxies {
+		all[c.Proxies[i].Peer()] = c.Proxies[i].Stream
+	}
+	return all
+}
+
+// Mode is the integrity of datagrams. It must have been validated.
+func (c *Config) Mode() wire.Mode {
+	m, _ := wire.ParseMode(c.Integrity)
+	return m
+}
+
+// Path is where a file that the configuration names lies.
+func (c *Config) Path(file string) string {
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(c.dir, file)
+}

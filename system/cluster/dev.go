@@ -1,0 +1,157 @@
+package cluster
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// FileName is the cluster file's name where a folder holds one cluster.
+const FileName = "cluster.yaml"
+
+// DevOptions is what a cluster on one machine may be asked for.
+type DevOptions struct {
+	Replicas int    // 0: 3
+	Proxies  int    // 0: 1
+	Lanes    int    // of each proxy; 0: 1
+	Resp     string // of the first proxy, the next ones count up; empty: a free port
+	Change   func(*Config)
+}
+
+// Dev writes a file and secrets for a cluster on this machine into dir, and returns what Load says
+// of it: ports that are free now on 127.0.0.1, a group of its own on the loopback interface, fresh
+// keys. It refuses a folder that holds a cluster: errors.Is(err, os.ErrExist). Change may alter the
+// configuration before it is written.
+func Dev(dir string, o DevOptions) (*Config, error) {
+	path := filepath.Join(dir, FileName)
+	if exists(path) {
+		return nil, fmt.Errorf("%s exists: use it, or name another folder: %w", path, os.ErrExist)
+	}
+	c, err := o.config()
+	if err != nil {
+		return nil, err
+	}
+	c.dir = dir
+	if _, err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := (PKI{Now: time.Now()}).Init(c); err != nil {
+		return nil, err
+	}
+	b, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("write the cluster file: %w", err)
+	}
+	text := "# A cluster on one machine, for development, written by metronome dev.\n" + string(b)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return nil, fmt.Errorf("write the cluster file: %w", err)
+	}
+	return Load(path)
+}
+
+func (o DevOptions) config() (*Config, error) {
+	if o.Replicas == 0 {
+		o.Replicas = 3
+	}
+	o.Proxies, o.Lanes = max(o.Proxies, 1), max(o.Lanes, 1)
+	c := Default()
+	c.Name = "dev"
+	var free ports
+	defer free.release()
+	for range o.Replicas {
+		c.Replicas = append(c.Replicas, Replica{Stream: free.tcp(), Datagram: free.udp(), Ops: free.tcp()})
+	}
+	for i := range o.Proxies {
+		p := Proxy{Stream: free.tcp(), Datagram: free.udp(), Ops: free.tcp(), Lanes: o.Lanes}
+		var err error
+		if p.Resp, err = o.resp(i, &free); err != nil {
+			return nil, err
+		}
+		c.Proxies = append(c.Proxies, p)
+	}
+	c.Multicast.Interface = "lo"
+	c.Multicast.Group = free.group()
+	c.Limits.RetainBytes = max(c.Limits.RetainBytes, Bytes(o.Proxies*o.Lanes)*c.Limits.LaneArenaBytes)
+	c.complete()
+	if o.Change != nil {
+		o.Change(&c)
+	}
+	return &c, free.err
+}
+
+// resp is where the i-th proxy serves the Redis protocol.
+func (o DevOptions) resp(i int, free *ports) (string, error) {
+	if o.Resp == "" {
+		return free.tcp(), nil
+	}
+	host, port, err := net.SplitHostPort(o.Resp)
+	n, e := strconv.Atoi(port)
+	if err != nil || e != nil {
+		return "", fmt.Errorf("resp %q: use host:port, as in 127.0.0.1:6379", o.Resp)
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n+i)), nil
+}
+
+// ports finds free ports on 127.0.0.1, and holds what it found until released, so that none is
+// found twice. They lie below the ports that the kernel gives to outgoing connections, so that they
+// are still free when the cluster is started again.
+type ports struct {
+	held []io.Closer
+	err  error
+}
+
+const (
+	devPortsFrom = 15000
+	devPorts     = 15000
+	devAttempts  = 200
+)
+
+func (p *ports) find(try func(addr string) (io.Closer, error)) string {
+	var err error
+	for range devAttempts {
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(devPortsFrom+int(random()%devPorts)))
+		var l io.Closer
+		if l, err = try(addr); err == nil {
+			p.held = append(p.held, l)
+			return addr
+		}
+	}
+	p.err = errors.Join(p.err, fmt.Errorf("no free port on 127.0.0.1: %w", err))
+	return ""
+}
+
+func (p *ports) tcp() string {
+	return p.find(func(addr string) (io.Closer, error) { return net.Listen("tcp4", addr) })
+}
+
+func (p *ports) udp() string {
+	return p.find(func(addr string) (io.Closer, error) { return net.ListenPacket("udp4", addr) })
+}
+
+// group is a random group of 239.0.0.0/8, on a port of its own.
+func (p *ports) group() string {
+	_, port, _ := net.SplitHostPort(p.udp())
+	r := random()
+	return fmt.Sprintf("239.%d.%d.%d:%s", 1+r%200, r>>8&0xFF, 1+r>>16%250, port)
+}
+
+func (p *ports) release() {
+	for _, l := range p.held {
+		_ = l.Close()
+	}
+}
+
+func random() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return binary.LittleEndian.Uint32(b[:])
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"metronome/system/cluster"
+	"metronome/system/wire"
+)
+
+type devOptions struct {
+	dir, durability, resp string
+	replicas, proxies     int
+	lanes                 int
+}
+
+func devCommand() *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "A whole cluster on this machine, without root: replicas, a proxy, keys",
+		Long: `Start a cluster on this machine: replicas and proxies as processes of their own, multicast on the loopback
+interface, keys and logs in a folder. Ctrl-C stops everything. The cluster file of a folder that was used before is
+used again; state is in memory and begins empty.`,
+		Example: `  metronome dev
+  metronome dev --replicas 5 --dir /tmp/five --resp 127.0.0.1:7000
+  redis-cli -p 6379 set greeting hello`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.durability != "memory" {
+				return fmt.Errorf("--durability %s: only memory exists so far: an acknowledged write is in the memory of a majority", o.durability)
+			}
+			return runDev(cmd, &o)
+		},
+	}
+	cmd.Flags().StringVar(&o.dir, "dir", "metronome-dev", "folder for the cluster file, keys and logs")
+	cmd.Flags().IntVar(&o.replicas, "replicas", 3, "replicas: an odd number")
+	cmd.Flags().IntVar(&o.proxies, "proxies", 1, "proxies; the first has --resp's port, the others the next ones")
+	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "lanes of each proxy")
+	cmd.Flags().StringVar(&o.durability, "durability", "memory", "memory (fsync does not exist yet)")
+	cmd.Flags().StringVar(&o.resp, "resp", "127.0.0.1:6379", "where the first proxy speaks the Redis protocol")
+	return cmd
+}
+
+func runDev(cmd *cobra.Command, o *devOptions) error {
+	ctx, stop := signals()
+	defer stop()
+	c, err := devCluster(o)
+	if err != nil {
+		return err
+	}
+	// A child is told to die with the thread that started it: this goroutine keeps its thread for life, so a
+	// killed parent leaves nothing behind.
+	runtime.LockOSThread()
+	d := &devProcesses{dir: o.dir, exits: make(chan error, len(c.Peers()))}
+	defer d.stop()
+	for _, p := range c.Peers() {
+		if err := d.start(p); err != nil {
+			return err
+		}
+	}
+	s, err := d.found(ctx, c)
+	if err != nil {
+		return err
+	}
+	for i := range c.Proxies {
+		if err := d.await(ctx, c.Proxies[i].Resp); err != nil {
+			return err
+		}
+	}
+	describe(cmd, o.dir, c, s)
+	select {
+	case err := <-d.exits:
+		return err
+	case <-ctx.Done():
+		fmt.Fprintln(cmd.OutOrStdout(), "\nstopping")
+		return nil
+	}
+}
+
+// devCluster writes a cluster file, or uses the one that is there if it describes what is asked for.
+func devCluster(o *devOptions) (*cluster.Config, error) {
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("folder of the cluster: %w", err)
+	}
+	if err := freeAddress(o.resp); err != nil {
+		return nil, err
+	}
+	c, err := cluster.Dev(o.dir, cluster.DevOptions{Replicas: o.replicas, Proxies: o.proxies, Lanes: o.lanes, Resp: o.resp})
+	if !errors.Is(err, fs.ErrExist) {
+		return c, err
+	}
+	if c, err = cluster.Load(filepath.Join(o.dir, cluster.FileName)); err != nil {
+		return nil, err
+	}
+	if len(c.Replicas) != o.replicas || len(c.Proxies) != o.proxies || c.Proxies[0].Resp != o.resp || c.Proxies[0].Lanes != o.lanes {
+		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s. Next: ask for the same, "+
+			"name another folder with --dir, or remove it", o.dir, len(c.Replicas), len(c.Proxies), c.Proxies[0].Lanes, c.Proxies[0].Resp)
+	}
+	return c, nil
+}
+
+// freeAddress finds out early what would fail late.
+func freeAddress(addr string) error {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen for clients on %s: %w. Next: name another address with --resp, as in --resp 127.0.0.1:7379", addr, err)
+	}
+	return l.Close()
+}
+
+// devProcesses are the children.
+type devProcesses struct {
+	dir      string
+	children []*exec.Cmd
+	exits    chan error
+	stopping bool
+}
+
+func (d *devProcesses) log(p wire.Peer) string {
+	return filepath.Join(d.dir, "logs", p.String()+".log")
+}
+
+func (d *devProcesses) start(p wire.Peer) error {
+	exe, err := self()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(d.dir, "logs"), 0o700); err != nil {
+		return fmt.Errorf("folder of the logs: %w", err)
+	}
+	out, err := os.Create(d.log(p))
+	if err != nil {
+		return fmt.Errorf("log of %v: %w", p, err)
+	}
+	defer out.Close()
+	role := "replica"
+	if p.IsProxy() {
+		role = "proxy"
+	}
+	child := exec.Command(exe, role, "--config", filepath.Join(d.dir, cluster.FileName), "--name", p.String())
+	child.Stdout, child.Stderr = out, out
+	// Its own process group: Ctrl-C reaches this process, which ends the others in order.
+	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := child.Start(); err != nil {
+		return fmt.Errorf("start %v: %w", p, err)
+	}
+	d.children = append(d.children, child)
+	go func() {
+		err := child.Wait()
+		d.exits <- fmt.Errorf("%v ended (%v): its log is %s:\n%s", p, err, d.log(p), lastLines(d.log(p)))
+	}()
+	return nil
+}
+
+const lastBytes = 600
+
+// lastLines is the end of a log.
+func lastLines(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-lastBytes):])
+}
+
+// stop ends the children: first in order, then for good.
+func (d *devProcesses) stop() {
+	for _, c := range d.children {
+		_ = c.Process.Signal(syscall.SIGTERM)
+	}
+	late := time.After(5 * time.Second)
+	for range d.children {
+		select {
+		case <-d.exits:
+		case <-late:
+			for _, c := range d.children {
+				_ = c.Process.Kill()
+			}
+			return
+		}
+	}
+}
+
+// patience is how long the cluster may take to come up.
+const patience = 30 * time.Second
+
+func (d *devProcesses) found(ctx context.Context, c *cluster.Config) (leader string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		s, err := found(ctx, c, c.Replicas[0].Peer())
+		if err == nil {
+			return s.Leader, nil
+		}
+		select {
+		case exit := <-d.exits:
+			return "", exit
+		case <-ctx.Done():
+			return "", fmt.Errorf("the cluster did not come up: %w. Next: look at the logs in %s", err, filepath.Join(d.dir, "logs"))
+		case <-time.After(50 * time.Millisecond): // not listening yet
+		}
+	}
+}
+
+// await waits until a proxy answers clients.
+func (d *devProcesses) await(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		if writable(ctx, addr) {
+			return nil
+		}
+		select {
+		case exit := <-d.exits:
+			return exit
+		case <-ctx.Done():
+			return fmt.Errorf("no answer from %s: look at the logs in %s", addr, filepath.Join(d.dir, "logs"))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// writable reports whether a proxy executes an operation.
+func writable(ctx context.Context, addr string) bool {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("DBSIZE\r\n")); err != nil {
+		return false
+	}
+	var b [1]byte
+	n, _ := conn.Read(b[:])
+	return n == 1 && b[0] == ':'
+}
+
+func describe(cmd *cobra.Command, dir string, c *cluster.Config, leader string) {
+	out := cmd.OutOrStdout()
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		abs = dir
+	}
+	host, port, _ := net.SplitHostPort(c.Proxies[0].Resp)
+	fmt.Fprintf(out, "%d replicas, %d proxies are up; leader %s.\n\n", len(c.Replicas), len(c.Proxies), leader)
+	fmt.Fprintf(out, "  talk to it     redis-cli -h %s -p %s set greeting hello\n", host, port)
+	fmt.Fprintf(out, "  load it        redis-benchmark -h %s -p %s -t set,get -P 64 -q\n", host, port)
+	fmt.Fprintf(out, "  look at it     metronome cluster status --config %s\n", filepath.Join(abs, cluster.FileName))
+	for _, p := range c.Peers() {
+		addr := ""
+		if r := c.Replica(p); r != nil {
+			addr = r.Ops
+		} else {
+			addr = c.Proxy(p).Ops
+		}
+		fmt.Fprintf(out, "  %-13s  metrics http://%s/metrics   log %s\n", p, addr, filepath.Join(abs, "logs", p.String()+".log"))
+	}
+	fmt.Fprintf(out, "\nDurability is memory: a write is acknowledged when a majority of replicas holds it in memory, and is gone when\n"+
+		"this command ends. Ctrl-C stops everything.\n")
+}

@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"metronome/system/cluster"
+	"metronome/system/order"
+	"metronome/system/replica"
+	"metronome/system/wire"
+)
+
+// Operators talk to a replica on its own machine, through a Unix socket that only its user may open: one
+// request a connection, JSON both ways.
+
+// AdminRequest is what an operator asks.
+type AdminRequest struct {
+	Cmd string `json:"cmd"` // init, status
+}
+
+// AdminAnswer is what a replica says.
+type AdminAnswer struct {
+	Error  string         `json:"error,omitempty"`
+	Status *ClusterStatus `json:"status,omitempty"`
+}
+
+// ClusterStatus is the cluster as one replica sees it.
+type ClusterStatus struct {
+	Replica      string   `json:"replica"`
+	Life         string   `json:"life"` // its id, "" if it belongs to no cluster
+	Leader       string   `json:"leader"`
+	Term         uint64   `json:"term"`
+	Voters       []string `json:"voters"`
+	Learners     []string `json:"learners"`
+	QuorumMargin int      `json:"quorum_margin"` // voters connected here beyond a majority (R2)
+	Position     uint64   `json:"position"`      // rounds agreed
+	Index        uint64   `json:"index"`         // items applied
+	Keys         int      `json:"keys"`
+	StoreBytes   int      `json:"store_bytes"`
+	StateHash    string   `json:"state_hash"`
+	Durability   string   `json:"durability"`
+	Lanes        int      `json:"lanes"`
+	NotReady     string   `json:"not_ready,omitempty"`
+	Awaited      []string `json:"awaited,omitempty"` // seats that have not answered `cluster init`
+}
+
+// AdminSocket is where a replica's operators find it.
+func AdminSocket(c *cluster.Config, self wire.Peer) string {
+	return filepath.Join(c.Path("run"), self.String()+".sock")
+}
+
+// Admin serves operators until ctx ends.
+func (r *Replica) Admin(ctx context.Context) error {
+	path := AdminSocket(r.cfg.Cluster, r.cfg.Self)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("daemon: folder of the admin socket: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("daemon: old admin socket: %w", err)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return fmt.Errorf("daemon: admin socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return errors.Join(fmt.Errorf("daemon: admin socket: %w", err), l.Close())
+	}
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("daemon: admin socket: %w", err)
+		}
+		r.serveAdmin(ctx, c)
+	}
+}
+
+const adminTimeout = 5 * time.Second
+
+func (r *Replica) serveAdmin(ctx context.Context, c net.Conn) {
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(adminTimeout))
+	var q AdminRequest
+	var a AdminAnswer
+	if err := json.NewDecoder(bufio.NewReader(c)).Decode(&q); err != nil {
+		a.Error = "the request is no JSON: " + err.Error()
+	} else if err := r.administer(ctx, &q, &a); err != nil {
+		a.Error = err.Error()
+	}
+	_ = json.NewEncoder(c).Encode(&a)
+}
+
+func (r *Replica) administer(ctx context.Context, q *AdminRequest, a *AdminAnswer) error {
+	switch q.Cmd {
+	case "init":
+		return r.Initiate(ctx)
+	case "status":
+		a.Status = r.status()
+		return nil
+	}
+	return fmt.Errorf("unknown command %q: use init or status", q.Cmd)
+}
+
+func (r *Replica) status() *ClusterStatus {
+	v := r.View()
+	s := &ClusterStatus{Replica: r.cfg.Self.String(), Term: v.Status.Status.Term, Position: v.Status.Status.Position,
+		Index: v.Status.Index, Keys: v.Status.Keys, StoreBytes: v.Status.StoreBytes, Lanes: len(v.Status.Lanes),
+		StateHash: fmt.Sprintf("%016x", v.Status.Hash), Durability: r.cfg.Cluster.Durability,
+		Voters: names(v.Status.Members.Voters), Learners: names(v.Status.Members.Learners),
+		QuorumMargin: r.margin(v.Status.Members)}
+	if v.Status.ID != 0 {
+		s.Life = life(v.Status.ID)
+	}
+	if v.Status.Status.Leader != 0 {
+		s.Leader = life(v.Status.Status.Leader)
+	}
+	err := v.NotReady
+	if v.FoundErr != nil {
+		err = v.FoundErr
+	}
+	if err != nil {
+		s.NotReady = err.Error()
+	}
+	for _, seat := range v.Awaited {
+		s.Awaited = append(s.Awaited, wire.ReplicaPeer(seat).String())
+	}
+	return s
+}
+
+// margin is how many voters may be lost before the cluster halts, as far as this replica's connections tell.
+func (r *Replica) margin(m order.Members) int {
+	up := 0
+	for _, id := range m.Voters {
+		p := wire.ReplicaPeer(replica.SeatOf(id))
+		if p == r.cfg.Self || r.net.Up(p) {
+			up++
+		}
+	}
+	return up - (len(m.Voters)/2 + 1)
+}
+
+// life names a life: the seat and which of its lives it is.
+func life(id uint64) string {
+	return fmt.Sprintf("%v/%d", wire.ReplicaPeer(replica.SeatOf(id)), id>>8)
+}
+
+func names(ids []uint64) []string {
+	out := make([]string, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, life(id))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Ask sends a request to a replica of this machine.
+func Ask(ctx context.Context, c *cluster.Config, to wire.Peer, q AdminRequest) (a AdminAnswer, err error) {
+	path := AdminSocket(c, to)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	if err != nil {
+		return a, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
+	}
+	defer conn.Close()
+	if d, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(d)
+	}
+	if err := json.NewEncoder(conn).Encode(&q); err != nil {
+		return a, fmt.Errorf("ask %v: %w", to, err)
+	}
+	if err := json.NewDecoder(bufio.NewReader(conn)).Decode(&a); err != nil {
+		return a, fmt.Errorf("answer of %v: %w", to, err)
+	}
+	if a.Error != "" {
+		return a, errors.New(a.Error)
+	}
+	return a, nil
+}

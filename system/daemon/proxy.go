@@ -1,0 +1,237 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"sync"
+	"time"
+
+	"metronome/system/cluster"
+	"metronome/system/lane"
+	"metronome/system/node"
+	"metronome/system/packet"
+	"metronome/system/proxy"
+	"metronome/system/proxy/resp"
+	"metronome/system/stream"
+	"metronome/system/wire"
+)
+
+// ProxyConfig is what a proxy process is told.
+type ProxyConfig struct {
+	Cluster *cluster.Config
+	Self    wire.Peer
+	Log     *slog.Logger
+	// Drive, if set, is called in every turn of the loop, to submit operations from within the process;
+	// it returns how many, and when it wants to be called next. Load generators use it.
+	Drive func(now int64, p *proxy.Proxy) (n int, next int64)
+	// Complete is told how operations that Drive submitted ended; their tokens have the highest bit set.
+	Complete func(token uint64, r *wire.Result)
+}
+
+// DriveToken marks the tokens of operations that ProxyConfig.Drive submits.
+const DriveToken = 1 << 63
+
+// Proxy is a proxy as a process.
+type Proxy struct {
+	cfg   ProxyConfig
+	me    *cluster.Proxy
+	clock clock
+	wait  *waiter
+	inbox *stream.Inbox
+	net   *stream.Transport
+	fan   *fan
+	unic  *control
+	core  *proxy.Proxy
+	out   node.Output
+	desk  *desk
+
+	view     ProxyView
+	nextView int64
+	mu       sync.Mutex
+	shown    ProxyView
+}
+
+// ProxyView is a proxy as its operators see it, a few milliseconds old.
+type ProxyView struct {
+	Core    proxy.View
+	Sent    packet.Stats
+	Full    uint64 // frames the kernel did not take
+	Lost    uint64 // repairs that could not be sent
+	Waiting int    // operations that wait for the loop
+	Loops   uint64
+	Failed  error
+}
+
+// NewProxy opens everything a proxy needs. Run runs it.
+func NewProxy(cfg ProxyConfig) (*Proxy, error) {
+	c := cfg.Cluster
+	me := c.Proxy(cfg.Self)
+	if me == nil {
+		return nil, fmt.Errorf("daemon: the cluster file has no %v", cfg.Self)
+	}
+	id, err := c.Identity(cfg.Self)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := wire.NewDigester(c.Mode(), id.Key())
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{cfg: cfg, me: me, clock: newClock()}
+	p.desk = newDesk(me.Lanes, int(c.Limits.StreamQueueBytes))
+	p.core, err = proxy.New(proxy.Config{Cluster: id.Tag(), Number: me.Number, Nonce: nonce(), Seed: nonce(),
+		Seats: len(c.Replicas), Lanes: me.Lanes, Digest: digest,
+		Sender: lane.SenderConfig{Window: c.Limits.LaneWindowFrames / 2, Arena: int(c.Limits.LaneArenaBytes) / 2},
+		Pace:   lane.PaceConfig{}, Complete: p.complete})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.open(id); err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+func (p *Proxy) open(id *cluster.Identity) (err error) {
+	c := p.cfg.Cluster
+	if p.fan, err = openFan(c); err != nil {
+		return err
+	}
+	if p.unic, err = openControl(p.me.Datagram, datagramAddresses(c)); err != nil {
+		return err
+	}
+	if p.wait, err = newWaiter(p.unic.fd); err != nil {
+		return err
+	}
+	p.desk.wake = p.wait.wake
+	p.inbox = stream.NewInbox(inboxBytes, p.wait.wake)
+	p.net, err = openStreams(c, p.cfg.Self, id, p.me.Stream, p.inbox, p.cfg.Log)
+	return err
+}
+
+func (p *Proxy) complete(token uint64, r *wire.Result) {
+	if token&DriveToken != 0 {
+		p.cfg.Complete(token, r)
+		return
+	}
+	p.desk.complete(token, r)
+}
+
+// Run polls until ctx ends or the proxy is fenced.
+func (p *Proxy) Run(ctx context.Context) error {
+	defer func() {
+		if err := p.close(); err != nil {
+			p.cfg.Log.Warn("closing", "error", err)
+		}
+	}()
+	defer context.AfterFunc(ctx, p.wait.wake)()
+	for ctx.Err() == nil {
+		busy, next, err := p.turn()
+		if err != nil {
+			return err
+		}
+		if busy {
+			continue
+		}
+		p.wait.prepare()
+		if !p.inbox.Empty() || !p.desk.empty() {
+			continue
+		}
+		p.wait.sleep(min(max(time.Duration(min(next, p.core.Next())-p.clock.now()), 0), longestPause))
+	}
+	return nil
+}
+
+// turn does everything that can be done now.
+func (p *Proxy) turn() (busy bool, next int64, err error) {
+	now := p.clock.now()
+	n := p.inbox.Drain(func(from wire.Peer, msg []byte) {
+		p.core.Message(now, from, msg)
+		p.desk.settle() // results are valid only as long as the message
+	})
+	n += p.unic.receive(func(b []byte) { p.core.Datagram(now, b) })
+	n += p.desk.submit(now, p.core)
+	next = lane.Never
+	if p.cfg.Drive != nil {
+		var driven int
+		driven, next = p.cfg.Drive(now, p.core)
+		n += driven
+	}
+	p.core.Tick(now)
+	p.desk.settle()
+	p.out.Reset()
+	p.core.Output(&p.out)
+	if err := p.fan.send(p.out.Multicast); err != nil {
+		return false, 0, err
+	}
+	p.unic.send(p.out.Unicast)
+	sendMessages(p.net, p.out.Messages)
+	p.view.Loops++
+	p.publish(now)
+	return n > 0, next, p.core.Err()
+}
+
+func (p *Proxy) publish(now int64) {
+	if now < p.nextView {
+		return
+	}
+	p.nextView = now + int64(viewEvery)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.shown = p.view
+	p.shown.Core, p.shown.Full, p.shown.Lost = p.core.View(), p.fan.full, p.unic.lost
+	p.shown.Sent = p.fan.ports[0].Stats()
+	p.shown.Failed, p.shown.Waiting = p.core.Err(), p.desk.waiting()
+}
+
+// View is the proxy as it was a few milliseconds ago.
+func (p *Proxy) View() ProxyView {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shown
+}
+
+// Streams are the proxy's connections.
+func (p *Proxy) Streams() *stream.Transport { return p.net }
+
+func (p *Proxy) close() error {
+	var errs []error
+	p.desk.close()
+	if p.inbox != nil {
+		p.inbox.Close()
+	}
+	if p.net != nil {
+		errs = append(errs, p.net.Close())
+	}
+	if p.fan != nil {
+		errs = append(errs, p.fan.close())
+	}
+	if p.unic != nil {
+		p.unic.close()
+	}
+	if p.wait != nil {
+		p.wait.close()
+	}
+	return errors.Join(errs...)
+}
+
+// Backend is where servers of clients submit operations.
+func (p *Proxy) Backend() resp.Backend { return p.desk }
+
+// AppendInfo implements resp.Informer.
+func (p *Proxy) AppendInfo(dst []byte, section string) []byte {
+	v := p.View()
+	switch section {
+	case "replication":
+		return fmt.Appendf(dst, "role:master\r\nleader_seat:%d\r\nvoting_seats:%d\r\n", v.Core.Leader,
+			bits.OnesCount16(v.Core.Seats))
+	case "metronome":
+		return fmt.Appendf(dst, "proxy:%s\r\nopen:%t\r\nincarnation:%d\r\ndurability:%s\r\ntaken_ops:%d\r\nbusy_ops:%d\r\n"+
+			"hedges:%d\r\nsent_frames:%d\r\n", p.cfg.Self, v.Core.Open, v.Core.Incarnation, p.cfg.Cluster.Durability,
+			v.Core.Counters.Taken, v.Core.Counters.Busy, v.Core.Counters.Hedges, v.Sent.TxFrames)
+	}
+	return dst
+}

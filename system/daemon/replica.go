@@ -1,0 +1,391 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"metronome/internal/version"
+	"metronome/system/cluster"
+	"metronome/system/lane"
+	"metronome/system/node"
+	"metronome/system/packet"
+	"metronome/system/replica"
+	"metronome/system/store"
+	"metronome/system/stream"
+	"metronome/system/wire"
+)
+
+// ReplicaConfig is what a replica process is told.
+type ReplicaConfig struct {
+	Cluster *cluster.Config
+	Self    wire.Peer
+	Log     *slog.Logger
+	Profile bool // serve pprof on the ops address
+}
+
+// Replica is a replica as a process.
+type Replica struct {
+	cfg    ReplicaConfig
+	me     *cluster.Replica
+	clock  clock
+	wait   *waiter
+	inbox  *stream.Inbox
+	net    *stream.Transport
+	port   packet.Port
+	unic   *control
+	core   *replica.Replica
+	apply  *applier
+	out    node.Output
+	frames [][]byte
+
+	view     ReplicaView // the loop's own
+	nextView int64
+	found    chan chan error
+
+	mu    sync.Mutex // guards what other goroutines look at
+	shown ReplicaView
+}
+
+// ReplicaView is a replica as its operators see it, a few milliseconds old.
+type ReplicaView struct {
+	Status   replica.View
+	Port     packet.Stats
+	Lost     uint64 // datagrams that could not be sent
+	Loops    uint64
+	Sleeps   uint64
+	NotReady error
+	Failed   error
+	FoundErr error // why founding the cluster was given up
+	Awaited  []int // seats that have not answered the attempt to found it
+}
+
+// NewReplica opens everything a replica needs. Run runs it.
+func NewReplica(cfg ReplicaConfig) (*Replica, error) {
+	c := cfg.Cluster
+	me := c.Replica(cfg.Self)
+	if me == nil {
+		return nil, fmt.Errorf("daemon: the cluster file has no %v", cfg.Self)
+	}
+	id, err := c.Identity(cfg.Self)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := wire.NewDigester(c.Mode(), id.Key())
+	if err != nil {
+		return nil, err
+	}
+	core, err := replica.New(replicaConfig(c, cfg.Self, id.Tag(), digest, me))
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, frames: make([][]byte, c.Port.Burst),
+		found: make(chan chan error, 1)}
+	if err := r.open(id); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+func (r *Replica) open(id *cluster.Identity) (err error) {
+	c := r.cfg.Cluster
+	if r.port, err = receivePort(c, r.me); err != nil {
+		return err
+	}
+	if c.Multicast.Mode != "unicast" {
+		if r.unic, err = openControl(r.me.Datagram, datagramAddresses(c)); err != nil {
+			return err
+		}
+	} else if r.unic, err = openControl("127.0.0.1:0", datagramAddresses(c)); err != nil {
+		return err
+	}
+	if r.wait, err = newWaiter(descriptor(r.port), r.unic.fd); err != nil {
+		return err
+	}
+	r.inbox = stream.NewInbox(inboxBytes, r.wait.wake)
+	r.net, err = openStreams(c, r.cfg.Self, id, r.me.Stream, r.inbox, r.cfg.Log)
+	return err
+}
+
+// inboxBytes bounds the messages that wait for the loop.
+const inboxBytes = 64 << 20
+
+func openStreams(c *cluster.Config, self wire.Peer, id *cluster.Identity, listen string, inbox *stream.Inbox,
+	log *slog.Logger,
+) (*stream.Transport, error) {
+	return stream.Listen(stream.Config{Self: self, Listen: listen, Addresses: c.StreamAddresses(), Identity: id,
+		Cluster: id.Tag(), Hello: hello(c), Check: checkHello(c, log), Message: inbox.Put, Log: log,
+		QueueBytes: int(c.Limits.StreamQueueBytes), Timeout: c.Timing.PeerTimeout})
+}
+
+// protocol is the version of everything that peers say to each other. Peers of another one are refused.
+const protocol = 1
+
+func hello(c *cluster.Config) []byte {
+	var w wire.Writer
+	w.U16(protocol)
+	w.Bytes([]byte(version.String()))
+	w.B = c.Digest().Append(w.B)
+	return w.B
+}
+
+// checkHello refuses peers of another protocol version, or whose cluster file contradicts this one.
+func checkHello(c *cluster.Config, log *slog.Logger) func(wire.Peer, []byte) error {
+	own := c.Digest()
+	return func(from wire.Peer, b []byte) error {
+		r := wire.NewReader(b)
+		if p := r.U16(); p != protocol {
+			return fmt.Errorf("%v speaks protocol %d, this build %d: run one version on both sides", from, p, protocol)
+		}
+		r.Bytes()
+		theirs, ok := cluster.DecodeDigest(r.Rest())
+		if !r.OK() || !ok {
+			return fmt.Errorf("%v sent a hello that cannot be read", from)
+		}
+		var fatal []string
+		for _, section := range own.Differs(theirs) {
+			if section == "replicas" || section == "proxies" {
+				log.Warn("cluster files differ", "peer", from.String(), "section", section)
+				continue
+			}
+			fatal = append(fatal, section)
+		}
+		if len(fatal) > 0 {
+			return fmt.Errorf("the cluster file of %v differs in %v: give all processes the same file", from, fatal)
+		}
+		return nil
+	}
+}
+
+func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digester, me *cluster.Replica) replica.Config {
+	parts := 1
+	if me.Cores != nil && len(me.Cores.Apply) > 0 {
+		parts = len(me.Cores.Apply)
+	}
+	tick := c.Timing.Tick.Nanoseconds()
+	return replica.Config{Cluster: tag, Seat: self.Seat(), Seats: len(c.Replicas), Nonce: nonce(), Seed: nonce(), Digest: d,
+		Lane:  lane.Config{Window: c.Limits.LaneWindowFrames, Arena: int(c.Limits.LaneArenaBytes)},
+		Store: store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: uint64(c.Limits.SessionTTL.Nanoseconds() / tick), Parts: parts},
+		Tick:  tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
+		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), StoreBytes: int(c.Limits.StoreBytes)}
+}
+
+// nonce is a random number that is not 0.
+func nonce() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return binary.LittleEndian.Uint64(b[:]) | 1
+}
+
+func datagramAddresses(c *cluster.Config) map[wire.Peer]string {
+	m := map[wire.Peer]string{}
+	for i := range c.Replicas {
+		m[c.Replicas[i].Peer()] = c.Replicas[i].Datagram
+	}
+	for i := range c.Proxies {
+		m[c.Proxies[i].Peer()] = c.Proxies[i].Datagram
+	}
+	return m
+}
+
+// descriptor is what to wait for on a port, -1 if it has to be polled.
+func descriptor(p packet.Port) int {
+	if d, ok := p.(interface{ Descriptor() int }); ok {
+		return d.Descriptor()
+	}
+	return -1
+}
+
+// Initiate begins to found the cluster; see replica.Replica.Initiate. View tells how it goes.
+func (r *Replica) Initiate(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case r.found <- answer:
+		r.wait.wake()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Run polls until ctx ends or the replica stops loudly.
+func (r *Replica) Run(ctx context.Context) error {
+	defer func() {
+		if err := r.close(); err != nil {
+			r.cfg.Log.Warn("closing", "error", err)
+		}
+	}()
+	defer context.AfterFunc(ctx, r.wait.wake)()
+	if err := r.startCores(); err != nil {
+		return err
+	}
+	defer runtime.UnlockOSThread()
+	polled := descriptor(r.port) < 0
+	for last := r.clock.now(); ctx.Err() == nil; {
+		busy, err := r.turn()
+		if err != nil {
+			return err
+		}
+		now := r.clock.now()
+		if busy {
+			last = now
+			continue
+		}
+		r.wait.prepare()
+		if !r.inbox.Empty() || r.apply.ready() {
+			continue
+		}
+		r.wait.sleep(pause(r.core.Next()-now, now-last, polled))
+		r.sleeps()
+	}
+	return nil
+}
+
+// The limits of a pause: a core wants to be called at least so often, and a port without a descriptor has to
+// be looked at; the longer nothing came, the less often.
+const (
+	longestPause = 10 * time.Millisecond
+	pollPause    = 50 * time.Microsecond
+)
+
+func pause(due, idle int64, polled bool) time.Duration {
+	d := min(max(time.Duration(due), 0), longestPause)
+	if polled {
+		d = min(d, pollPause+time.Duration(idle)/16)
+	}
+	return d
+}
+
+func (r *Replica) startCores() error {
+	if r.me.Cores == nil {
+		return nil
+	}
+	if err := pin(r.me.Cores.Ordering); err != nil {
+		return err
+	}
+	if n := len(r.me.Cores.Apply); n > 0 {
+		r.apply = newApplier(r.me.Cores.Apply, r.wait.wake)
+		r.core.Parallel = r.apply.parallel
+	}
+	return nil
+}
+
+// turn does everything that can be done now; busy reports whether that was anything.
+func (r *Replica) turn() (busy bool, err error) {
+	select {
+	case answer := <-r.found:
+		answer <- r.core.Initiate()
+	default:
+	}
+	now := r.clock.now()
+	n, err := r.port.Recv(r.frames)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range r.frames[:n] {
+		r.core.Datagram(now, f)
+	}
+	n += r.unic.receive(func(b []byte) { r.core.Datagram(now, b) })
+	n += r.inbox.Drain(func(from wire.Peer, msg []byte) { r.core.Message(now, from, msg) })
+	r.core.Tick(now)
+	r.send()
+	n += r.work()
+	r.view.Loops++
+	r.publish(now)
+	return n > 0, r.core.Err()
+}
+
+// work applies what is agreed, here or on cores of its own.
+func (r *Replica) work() (n int) {
+	if r.apply != nil {
+		return r.apply.pump(r.core, r.send)
+	}
+	for w := r.core.Work(); w != nil; w = r.core.Work() {
+		w.Run()
+		r.core.Done(w)
+		n++
+	}
+	if n > 0 {
+		r.send()
+	}
+	return n
+}
+
+func (r *Replica) send() {
+	r.out.Reset()
+	r.core.Output(&r.out)
+	r.unic.send(r.out.Unicast)
+	sendMessages(r.net, r.out.Messages)
+}
+
+func sendMessages(t *stream.Transport, list []node.Message) {
+	for i := range list {
+		m := &list[i]
+		// A message that is not taken is as good as lost on the way: cores repeat what matters.
+		_ = t.Send(m.To, m.Bytes, bulk(wire.Kind(m.Bytes[0])))
+	}
+}
+
+// bulk are the messages that may be late.
+func bulk(k wire.Kind) bool { return k == wire.KindChunk || k == wire.KindFrames }
+
+func (r *Replica) sleeps() { r.view.Sleeps++ }
+
+// publish lets other goroutines see how the replica is.
+func (r *Replica) publish(now int64) {
+	if now < r.nextView {
+		return
+	}
+	r.nextView = now + int64(viewEvery)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shown = r.view
+	r.shown.Port, r.shown.Lost = r.port.Stats(), r.unic.lost
+	r.shown.NotReady, r.shown.Failed = r.core.Ready(), r.core.Err()
+	r.shown.Status = r.core.View()
+	r.shown.FoundErr, r.shown.Awaited = r.core.FoundErr(), r.core.Awaited()
+}
+
+const viewEvery = 20 * time.Millisecond
+
+// View is the replica as it was a few milliseconds ago.
+func (r *Replica) View() ReplicaView {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.shown
+}
+
+// Streams are the replica's connections.
+func (r *Replica) Streams() *stream.Transport { return r.net }
+
+func (r *Replica) close() error {
+	var errs []error
+	if r.inbox != nil {
+		r.inbox.Close()
+	}
+	if r.net != nil {
+		errs = append(errs, r.net.Close())
+	}
+	if r.port != nil {
+		errs = append(errs, r.port.Close())
+	}
+	if r.unic != nil {
+		r.unic.close()
+	}
+	if r.wait != nil {
+		r.wait.close()
+	}
+	r.apply.close()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,88 @@
+package replica
+
+import (
+	"metronome/system/lane"
+	"metronome/system/order"
+)
+
+// View is a replica at a glance, for metrics and operators.
+type View struct {
+	ID      uint64
+	Status  order.Status
+	Members order.Members
+
+	Index          uint64 // items applied
+	Epoch          uint64
+	LogTime        uint64
+	Rounds         uint64 // positions agreed
+	CommittedItems uint64
+	AppliedItems   uint64
+	Waiting        int // decisions agreed and not applied
+
+	Keys       int
+	StoreBytes int
+	Sessions   int
+	Hash       uint64
+
+	Ingest   lane.Counters
+	Lanes    []LaneView
+	Counters Counters
+	Full     bool
+}
+
+// LaneView is one lane.
+type LaneView struct {
+	ID          order.LaneID
+	Proxy       uint32
+	Incarnation uint32
+	Index       uint16
+	Open        bool
+	Mark        lane.Mark
+	Cut         order.Mark
+	Applied     order.Mark
+	Trimmed     uint64
+	Frames      lane.LaneCounters
+}
+
+// View looks at the replica. What the store says is as old as the last batch while Work is out.
+func (r *Replica) View() View {
+	if !r.working {
+		st := r.store.Stats()
+		r.seen.Keys, r.seen.StoreBytes, r.seen.Sessions = st.Keys, st.Bytes, st.Sessions
+		r.seen.Index, r.seen.Hash = r.store.Index(), r.store.Hash()
+	}
+	v := r.seen
+	v.ID, v.Status, v.Members = r.id, r.status, r.members
+	v.Epoch, v.LogTime, v.Rounds = r.state.epoch, r.state.time, r.rounds
+	v.CommittedItems, v.AppliedItems, v.Waiting = r.committedItems, r.appliedItems, len(r.queue)
+	v.Ingest, v.Counters, v.Full = r.ingest.Counters(), r.counts, r.full()
+	for _, l := range r.lanes {
+		v.Lanes = append(v.Lanes, LaneView{ID: l.id, Proxy: l.proxy, Incarnation: l.incarnation, Index: l.index,
+			Open: l.open, Mark: l.recv.Mark(), Cut: l.cut, Applied: l.applied, Trimmed: l.recv.Trimmed(),
+			Frames: l.recv.Counters()})
+	}
+	return v
+}
+
+// full reports whether the store has reached its bound: proxies then take no new writes (I6). It is
+// looked at after every batch.
+func (r *Replica) full() bool { return r.cfg.StoreBytes > 0 && r.seen.StoreBytes > r.cfg.StoreBytes }
+
+// Next is when Tick wants to be called at the latest, if nothing arrives before.
+func (r *Replica) Next() int64 {
+	if r.orderer == nil {
+		if r.founding.active {
+			return min(r.joins.next, r.founding.next)
+		}
+		return r.joins.next
+	}
+	next := min(r.nextTick, r.soon)
+	var lanes [maxGapped]*lane.Receiver
+	for _, recv := range r.ingest.Gapped(lanes[:0]) {
+		next = min(next, recv.Nacker().Next())
+	}
+	return next
+}
+
+// later notes that something is put off until t.
+func (r *Replica) later(t int64) { r.soon = min(r.soon, t) }
