@@ -2,10 +2,13 @@ package client_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -515,6 +518,25 @@ func TestDialFails(t *testing.T) {
 	db := connect(t, client.Config{Password: "secret", Addresses: []string{closed.Addr().String()}}, guarded)
 	if err := db.Put(within(t, 20*time.Second), "k", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	certified := httptest.NewTLSServer(nil)
+	defer certified.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(certified.Certificate())
+	p := newProxy(t, resptest.New(), resp.Options{TLS: &tls.Config{Certificates: certified.TLS.Certificates}})
+	db := connect(t, client.Config{TLS: &tls.Config{RootCAs: pool}}, p) // 127.0.0.1 is in the certificate
+	if err := db.Put(within(t, 20*time.Second), "k", make([]byte, 1<<20)); err != nil {
+		t.Error(err)
+	}
+	if e, err := db.Get(within(t, 20*time.Second), "k"); err != nil || len(e.Value) != 1<<20 {
+		t.Errorf("%d bytes, %v", len(e.Value), err)
+	}
+	stranger := client.Config{Addresses: []string{p.address}, TLS: &tls.Config{}}
+	if _, err := client.Dial(within(t, 20*time.Second), stranger); err == nil {
+		t.Error("a proxy with an unknown certificate is believed")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -119,15 +120,13 @@ func (s *Session) once(ctx context.Context, number uint64, cmd *command) (reply,
 }
 
 // verdict is the error of a write that has failed: unknown if an earlier sending may have been executed
-// and the failure does not tell.
+// and the failure does not tell. An ERR does tell: the store repeats what it answered, and what a proxy
+// refuses it would have refused before.
 func (s *Session) verdict(maybe bool, err error) error {
-	switch {
-	case errors.Is(err, ErrResultGone):
+	var refused *ServerError
+	tells := errors.As(err, &refused) && strings.HasPrefix(refused.Message, "ERR ")
+	if !maybe || tells || errors.Is(err, ErrResultGone) {
 		return err
-	case errors.Is(err, ErrSessionLost) && maybe:
-		return &OutcomeUnknown{Cause: fmt.Errorf("session %d: %w", s.id, err)}
-	case maybe && errors.Is(err, ErrUnavailable):
-		return &OutcomeUnknown{Cause: err}
 	}
-	return err
+	return &OutcomeUnknown{Cause: fmt.Errorf("session %d: %w", s.id, err)}
 }

@@ -119,6 +119,9 @@ func TestSessionErrors(t *testing.T) {
 		{wire.StatusBusy, wire.StatusSessionUnknown, client.ErrSessionLost, false},
 		{wire.StatusUnknown, wire.StatusResultGone, client.ErrResultGone, true},
 		{wire.StatusUnknown, wire.StatusBusy, client.ErrUnknown, true},
+		{wire.StatusUnknown, wire.StatusRefused, client.ErrUnknown, true},
+		{wire.StatusBusy, wire.StatusRefused, nil, false},
+		{wire.StatusUnknown, wire.StatusNotInteger, nil, false},
 	} {
 		t.Run(fmt.Sprintf("%d,%d", c.first, c.then), func(t *testing.T) {
 			store := resptest.New()
@@ -139,7 +142,8 @@ func TestSessionErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = s.Put(within(t, 200*time.Millisecond), "k", nil)
-			if !errors.Is(err, c.want) || client.MayHaveHappened(err) != c.maybe {
+			var refused *client.ServerError
+			if c.want == nil && !errors.As(err, &refused) || c.want != nil && !errors.Is(err, c.want) || client.MayHaveHappened(err) != c.maybe {
 				t.Errorf("%v; want %v, may have happened %t", err, c.want, c.maybe)
 			}
 		})

@@ -92,6 +92,3 @@ func (r *Receiver) Counters() ReceiverCounters {
 
 // Used is the bytes of the lane's arena that frames occupy.
 func (r *Receiver) Used() int { return r.arena.used() }
-
-// LaneCounters is what ReceiverCounters was called.
-type LaneCounters = ReceiverCounters

@@ -60,6 +60,7 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	cfg.Sender.Answers = true
+	cfg.Sender.Keep = cfg.Sender.Window // what a majority has committed, a straggler may still miss
 	probe := cfg.Sender
 	probe.Cluster, probe.Proxy = cfg.Cluster, cfg.Number
 	if _, err := lane.NewSender(probe, cfg.Digest); err != nil {

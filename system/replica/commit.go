@@ -61,7 +61,7 @@ func (r *Replica) commit(c order.Committed) error {
 		r.cfg.Observer.Commit(r.cfg.Seat, c.Position, c.Decision)
 	}
 	if c.Members != nil {
-		r.members = *c.Members
+		r.setMembers(*c.Members)
 	}
 	d := decided{position: c.Position}
 	if c.Decision != nil {

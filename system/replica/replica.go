@@ -126,8 +126,14 @@ func (r *Replica) begin(id uint64, founding *order.Members) error {
 	}
 	r.id, r.orderer = id, o
 	r.status = o.Status()
-	r.members = r.status.Members
+	r.setMembers(r.status.Members)
 	return nil
+}
+
+// setMembers takes a configuration. Its other voters are who may be asked for frames.
+func (r *Replica) setMembers(m order.Members) {
+	r.members = m
+	r.ingest.SetPeers(r.votingSeats() &^ (1 << r.cfg.Seat))
 }
 
 // ID is this life's id, 0 while it belongs to no cluster.

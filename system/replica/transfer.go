@@ -269,6 +269,6 @@ func (r *Replica) install() error {
 	r.applied, t.got = t.meta.Position, nil
 	r.counts.SnapshotsTaken++
 	r.status = r.orderer.Status()
-	r.members = r.status.Members
+	r.setMembers(r.status.Members)
 	return nil
 }

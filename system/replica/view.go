@@ -41,7 +41,7 @@ type LaneView struct {
 	Cut         order.Mark
 	Applied     order.Mark
 	Trimmed     uint64
-	Frames      lane.LaneCounters
+	Frames      lane.ReceiverCounters
 }
 
 // View looks at the replica. What the store says is as old as the last batch while Work is out.

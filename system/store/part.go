@@ -94,8 +94,7 @@ func (p *part) touch(g []task) {
 	for i := range g {
 		if r := p.likely(g[i].hash); r != 0 {
 			rec := p.at(r)
-			last := min(recordHead+int(g[i].key)+int(g[i].value), len(rec)-1)
-			sum ^= uint64(rec[0]) ^ uint64(rec[min(line, last)]) ^ uint64(rec[last])
+			sum ^= uint64(rec[0]) ^ uint64(rec[min(line, len(rec)-1)])
 		}
 	}
 	p.sink = sum

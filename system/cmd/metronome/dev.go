@@ -22,7 +22,7 @@ import (
 type devOptions struct {
 	dir, durability, resp string
 	replicas, proxies     int
-	lanes                 int
+	lanes, reserve        int
 }
 
 func devCommand() *cobra.Command {
@@ -48,6 +48,7 @@ used again; state is in memory and begins empty.`,
 	cmd.Flags().IntVar(&o.replicas, "replicas", 3, "replicas: an odd number")
 	cmd.Flags().IntVar(&o.proxies, "proxies", 1, "proxies; the first has --resp's port, the others the next ones")
 	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "lanes of each proxy")
+	cmd.Flags().IntVar(&o.reserve, "reserve", 0, "how many of the proxies, the last ones, are not started: for metronome bench load")
 	cmd.Flags().StringVar(&o.durability, "durability", "memory", "memory (fsync does not exist yet)")
 	cmd.Flags().StringVar(&o.resp, "resp", "127.0.0.1:6379", "where the first proxy speaks the Redis protocol")
 	return cmd
@@ -65,7 +66,8 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	runtime.LockOSThread()
 	d := &devProcesses{dir: o.dir, exits: make(chan error, len(c.Peers()))}
 	defer d.stop()
-	for _, p := range c.Peers() {
+	peers := c.Peers()
+	for _, p := range peers[:len(peers)-min(max(o.reserve, 0), o.proxies)] {
 		if err := d.start(p); err != nil {
 			return err
 		}
@@ -74,7 +76,7 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	if err != nil {
 		return err
 	}
-	for i := range c.Proxies {
+	for i := range c.Proxies[:len(c.Proxies)-min(max(o.reserve, 0), o.proxies)] {
 		if err := d.await(ctx, c.Proxies[i].Resp); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	bench := &cobra.Command{Use: "bench", Short: "Parts of the store as devices under test"}
-	bench.AddCommand(ingestCommand())
+	bench.AddCommand(ingestCommand(), loadCommand())
 	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pkiCommand())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "metronome:", err)

@@ -311,6 +311,13 @@ func TestAppendsThatOverlapWhatWaits(t *testing.T) {
 			m.shelf.hold(7, 5)
 			step(gatedAppend(1, 2, 3, 1))
 		}, stand{3, 1, 2}},
+		{"accepted before, and not judged again", func(m *member, step func([]byte)) {
+			m.shelf.hold(7, 3)
+			step(gatedAppend(1, 2, 3, 1))
+			m.shelf.forged[7] = true
+			step(gatedAppend(1, 2, 3, 1))
+			delete(m.shelf.forged, 7)
+		}, stand{3, 1, 0}},
 		{"from before what is committed", func(m *member, step func([]byte)) {
 			m.shelf.hold(7, 4)
 			step(gatedAppend(1, 2, 3, 3))
@@ -331,7 +338,7 @@ func TestAppendsThatOverlapWhatWaits(t *testing.T) {
 			c.ready(m)
 		})
 		s := m.r.Status()
-		if got := (stand{s.Last, s.Position, uint64(s.Waiting)}); got != test.want {
+		if got := (stand{s.Last, s.Position, uint64(s.Waiting)}); got != test.want || s.Refused != 0 {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}
 		m.shelf.hold(7, 9)

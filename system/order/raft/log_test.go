@@ -88,6 +88,25 @@ func TestSnapshotHasTheMembersOfItsPosition(t *testing.T) {
 	}
 }
 
+// What was not handed out cannot have been applied.
+func TestAppliedBeyondWhatWasHandedOut(t *testing.T) {
+	seedElections(t, 1)
+	c := newCluster(t, 1)
+	m := c.elect(1)
+	m.shelf.hold(7, 1)
+	for range 3 {
+		if err := m.r.Propose(decision(at(7, 1))); err != nil {
+			t.Fatal(err)
+		}
+		m.r.Applied(1 << 40) // nothing is handed out
+		m.r.Persisted(m.r.Ready().Persist.Seq)
+		m.r.Applied(1 << 40) // one position is
+		if s := m.r.Status(); s.Applied != s.Last {
+			t.Fatalf("%+v", s)
+		}
+	}
+}
+
 // The log keeps what is not applied, whatever it is told to forget.
 func TestCompactKeepsWhatIsNotApplied(t *testing.T) {
 	seedElections(t, 1)

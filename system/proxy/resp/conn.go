@@ -138,6 +138,8 @@ func (c *conn) commit(reason closeReason) closeReason {
 		return reason
 	}
 	c.server.stats.commands.Add(uint64(len(st.entries)))
+	c.server.stats.errors.Add(st.errors)
+	st.errors = 0
 	sent, next := 0, 0
 	c.mu.Lock()
 	for i := range st.entries {

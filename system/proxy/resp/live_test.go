@@ -239,7 +239,9 @@ func TestGarbage(t *testing.T) {
 	if got := other.do("GET", "k"); got != "$1\r\nv\r\n" {
 		t.Errorf("the other client got %q", got)
 	}
-	eventually(t, "all are counted", func() bool { return s.Stats().Closed["protocol"] == 50 })
+	eventually(t, "all are counted", func() bool {
+		return s.Stats().Closed["protocol"] == 50 && s.Stats().Errors == 50
+	})
 }
 
 // A client that does not read is thrown out at the bound of bytes, and another is served meanwhile. The

@@ -71,7 +71,8 @@ type stage struct {
 
 	flags   pendingFlags // of the command in hand
 	size    int
-	closing bool // QUIT
+	closing bool   // QUIT
+	errors  uint64 // commands refused since the last commit
 }
 
 // parameter is one of CONFIG GET.
@@ -153,6 +154,7 @@ func (s *stage) answer(from int) {
 }
 
 func (s *stage) fail(message string) {
+	s.errors++
 	from := len(s.text)
 	s.text = appendError(s.text, message)
 	s.answer(from)

@@ -29,6 +29,7 @@ type Stats struct {
 	Accepted    uint64 // connections taken
 	Refused     uint64 // connections refused at the bound
 	Commands    uint64
+	Errors      uint64 // of them, refused here: unknown, malformed, too long, not allowed
 	BytesIn     uint64
 	BytesOut    uint64
 	Overloaded  uint64 // commands refused because the server's buffers are full
@@ -42,7 +43,8 @@ type Stats struct {
 }
 
 type counters struct {
-	accepted, refused, commands  atomic.Uint64
+	accepted, refused            atomic.Uint64
+	commands, errors             atomic.Uint64
 	bytesIn, bytesOut            atomic.Uint64
 	overloaded, wrongPass, stray atomic.Uint64
 	closed                       [closeReasons]atomic.Uint64
@@ -52,6 +54,7 @@ type counters struct {
 func (s *Server) Stats() Stats {
 	c := &s.stats
 	st := Stats{Accepted: c.accepted.Load(), Refused: c.refused.Load(), Commands: c.commands.Load(),
+		Errors:  c.errors.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(), Overloaded: c.overloaded.Load(),
 		WrongPass: c.wrongPass.Load(), Stray: c.stray.Load(), Buffers: s.buffers.Load(),
 		Closed: make(map[string]uint64, closeReasons)}
