@@ -25,6 +25,8 @@ type Config struct {
 	Timing     Timing    `yaml:"timing"`
 	Secrets    Secrets   `yaml:"secrets"`
 
+	Experiment Experiment `yaml:"experiment,omitempty"`
+
 	dir string // secrets are relative to it
 	doc *strictyaml.Document
 }
@@ -95,6 +97,14 @@ type Timing struct {
 	HeartbeatTicks int           `yaml:"heartbeat_ticks"`
 	RoundInterval  time.Duration `yaml:"round_interval"` // least time between rounds under load
 	PeerTimeout    time.Duration `yaml:"peer_timeout"`   // silence after which a connection is dead
+}
+
+// Experiment has the knobs that experiments turn and nobody else should: each slows one part of a process down,
+// to see what then limits the whole.
+type Experiment struct {
+	ForceRoundInterval bool          `yaml:"force_round_interval,omitempty"` // rounds keep to round_interval even when idle
+	ApplyPerItem       time.Duration `yaml:"apply_per_item,omitempty"`       // a replica's CPU time spent on nothing, per item
+	FramesPerSecond    int64         `yaml:"frames_per_second,omitempty"`    // of new frames of one proxy; 0 = no bound
 }
 
 // Secrets says where they lie, relative to the file.

@@ -85,7 +85,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	p.core, err = proxy.New(proxy.Config{Cluster: id.Tag(), Number: me.Number, Nonce: nonce(), Seed: nonce(),
 		Seats: len(c.Replicas), Lanes: me.Lanes, Digest: digest,
 		Sender: lane.SenderConfig{Window: c.Limits.LaneWindowFrames / 2, Arena: int(c.Limits.LaneArenaBytes) / 2},
-		Pace:   lane.PaceConfig{}, Complete: p.complete})
+		Pace:   lane.PaceConfig{Frames: c.Experiment.FramesPerSecond}, Complete: p.complete})
 	if err != nil {
 		return nil, err
 	}

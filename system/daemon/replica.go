@@ -173,7 +173,8 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		Lane:  lane.Config{Window: c.Limits.LaneWindowFrames, Arena: int(c.Limits.LaneArenaBytes)},
 		Store: store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: uint64(c.Limits.SessionTTL.Nanoseconds() / tick), Parts: parts},
 		Tick:  tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
-		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), StoreBytes: int(c.Limits.StoreBytes)}
+		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
+		StoreBytes: int(c.Limits.StoreBytes)}
 }
 
 // nonce is a random number that is not 0.
@@ -313,6 +314,7 @@ func (r *Replica) work() (n int) {
 	}
 	for w := r.core.Work(); w != nil; w = r.core.Work() {
 		w.Run()
+		waste(w.Items(), r.cfg.Cluster.Experiment.ApplyPerItem)
 		r.core.Done(w)
 		n++
 	}
@@ -320,6 +322,14 @@ func (r *Replica) work() (n int) {
 		r.send()
 	}
 	return n
+}
+
+// waste spends CPU time as if applying items took that much longer: an experiment's knob.
+func waste(items int, each time.Duration) {
+	if each > 0 {
+		for end := time.Now().Add(time.Duration(items) * each); time.Now().Before(end); {
+		}
+	}
 }
 
 func (r *Replica) send() {

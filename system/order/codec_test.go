@@ -152,10 +152,19 @@ func TestDecodeRefusesWhatIsOutOfBounds(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	last := AppendDecision(nil, &Decision{Cut: Cut{lane(1<<32 - 1)}})
+	pair := bytes.Clone(last[:len(last)-1]) // the marks without the count of commands
+	pair[2] = 2
+	pair = append(pair, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	beyond := AppendReport(nil, &Report{Lanes: []Holding{{Mark: lane(1), High: 0}}})
+	if err := DecodeReport(beyond, &Report{}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("a high mark below the durable one: %v", err)
+	}
 	for name, b := range map[string][]byte{
-		"another format":    {9, 0, 0, 0},
-		"a longer spelling": {1, 0x80, 0, 0, 0},
-		"a count of air":    {1, 0, 0xff, 0x1f},
+		"a lane after the last there can be": pair,
+		"another format":                     {9, 0, 0, 0},
+		"a longer spelling":                  {1, 0x80, 0, 0, 0},
+		"a count of air":                     {1, 0, 0xff, 0x1f},
 	} {
 		if _, err := DecodeDecision(b); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

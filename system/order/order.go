@@ -144,7 +144,7 @@ type Message struct {
 // Persist is what must be durable before Persisted(Seq).
 type Persist struct {
 	Seq     uint64
-	Records [][]byte // opaque; replayed in order by a restart (durability)
+	Records [][]byte // opaque; replayed in order by a restart; none with volatile durability
 	// Fresh: the first record repeats all that counts of the records before it, which may be
 	// deleted once this one and a snapshot at or after the compacted position are durable.
 	Fresh bool

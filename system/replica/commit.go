@@ -45,6 +45,9 @@ func (w *Work) Run() {
 	w.answers = w.store.Finish()
 }
 
+// Items is how many items the batch holds.
+func (w *Work) Items() int { return w.items }
+
 // decided is a decision whose items wait to be applied, and the lanes' marks up to which.
 type decided struct {
 	position uint64

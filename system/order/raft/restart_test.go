@@ -237,6 +237,27 @@ func TestRestartRefusesBrokenRecords(t *testing.T) {
 	}
 }
 
+// With memory durability nothing is recorded, and everything else is as ever.
+func TestVolatileRecordsNothing(t *testing.T) {
+	seedElections(t, 6)
+	c := newCluster(t)
+	c.initial = order.Members{Voters: []uint64{1, 2, 3}}
+	for _, id := range c.initial.Voters {
+		c.start(id, Config{Bootstrap: &c.initial, Volatile: true})
+	}
+	leader := c.elect(1)
+	c.holds(7, 1, 2, 3)
+	c.propose(leader, at(7, 1))
+	c.settle()
+	leader.r.Compact(leader.place.Position)
+	c.ready(leader)
+	c.tick()
+	c.tick()
+	if len(leader.records) != 0 || leader.place.Position != c.members[2].place.Position {
+		t.Fatalf("%d records, at %d", len(leader.records), leader.place.Position)
+	}
+}
+
 func TestConfigIsChecked(t *testing.T) {
 	ok := Config{ID: 1, Gate: &shelf{}, ElectionTicks: 10, HeartbeatTicks: 1}
 	for name, change := range map[string]func(*Config){

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"metronome/system/wire"
 )
 
 // Whatever a client says, every command becomes exactly one entry: a well-formed reply, or an item that
@@ -25,8 +27,8 @@ func FuzzDispatch(f *testing.F) {
 func TestDispatchRandomCommands(t *testing.T) {
 	x := newIndex()
 	vocabulary := strings.Fields("a b 0 1 2 -5 99 x NX XX GET SET INCR KEEPTTL MATCH COUNT TYPE string AFTER" +
-		" LIMIT VALUES OPEN ITEM BARRIER ON OFF SKIP REPLY ID LIST SETNAME GETNAME SETINFO LIB-NAME INFO DOCS GETKEYS" +
-		" AUTH default 2 3 * save server")
+		" LIMIT VALUES OPEN ITEM BARRIER ON OFF SKIP REPLY ID LIST SETNAME GETNAME SETINFO LIB-NAME INFO DOCS" +
+		" GETKEYS AUTH default 2 3 * save server")
 	for seed := range uint64(3000) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		var stream []byte
@@ -135,4 +137,40 @@ func skipReply(b []byte) ([]byte, error) {
 		}
 	}
 	return rest, nil
+}
+
+// A reply that is none of the ordinary ones: an answer the store cut short, or one that is damaged.
+func TestRepliesToOddResults(t *testing.T) {
+	results := wire.AppendResult(nil, &wire.Result{Value: []byte("v")})
+	cut := wire.AppendResult(results, &wire.Result{Status: wire.StatusTooLong, Existed: true})
+	entry := wire.AppendScanEntry(nil, &wire.ScanEntry{Key: []byte("k"), Value: []byte("v"), Revision: 7})
+	for _, c := range []struct {
+		kind   replyKind
+		result wire.Result
+		want   string
+	}{
+		{replyValues, wire.Result{Value: results}, "*1\r\n$1\r\nv\r\n"},
+		{replyValues, wire.Result{Value: cut}, "-" + textLongReply + "\r\n"},
+		{replyValues, wire.Result{Value: results[1:]}, "-ERR the store does not understand"},
+		{replyScan, wire.Result{Value: entry, Revision: 1<<64 - 1}, "*2\r\n$20\r\n18446744073709551615\r\n*1\r\n$1\r\nk\r\n"},
+		{replyScan, wire.Result{Value: entry[1:]}, "-ERR the store does not understand"},
+		{replyOrdered, wire.Result{Value: entry, More: true}, "*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$1\r\nk\r\n:7\r\n"},
+		{replyOrderedValues, wire.Result{Value: entry[:5]}, "-ERR the store does not understand"},
+		{replyOK, wire.Result{Status: wire.StatusResultGone}, "-SESSION RESULTGONE "},
+		{replyNumber, wire.Result{Status: wire.StatusOverflow, Number: 5}, "-" + textOverflow + "\r\n"},
+		{replyNumber, wire.Result{Status: 99}, "-UNKNOWN "},
+	} {
+		if got := appendReply(nil, c.kind, 2, nil, &c.result); !strings.HasPrefix(string(got), c.want) {
+			t.Errorf("kind %d, %+v: %q, want %q", c.kind, c.result, got, c.want)
+		}
+	}
+}
+
+// Every match of a pattern starts with its literal beginning.
+func TestLiteralPrefix(t *testing.T) {
+	for pattern, want := range map[string]string{"": "", "a*": "a", "user:?": "user:", "[ab]": "", `a\*`: "a", "k": "k"} {
+		if got := literalPrefix([]byte(pattern)); string(got) != want {
+			t.Errorf("%q: %q, want %q", pattern, got, want)
+		}
+	}
 }

@@ -26,6 +26,7 @@ const (
 	textEmptyKey   = "ERR key is empty: keys are 1 to 1024 bytes"
 	textLongKey    = "ERR key is too long: keys are 1 to 1024 bytes"
 	textLongMulti  = "ERR keys and values are too long together: at most 1048576 bytes in one command"
+	textLongReply  = "ERR the values are too long together for one reply; ask for fewer keys"
 	textManyKeys   = "ERR too many keys: at most 4096 in one command"
 	textNoAuth     = "NOAUTH Authentication required."
 	textWrongPass  = "WRONGPASS invalid username-password pair or user is disabled."

@@ -1,5 +1,7 @@
 package resp
 
+import "bytes"
+
 // glob reports whether s matches a pattern of *, ?, [a-z], [^a-z] and \x, as Redis's KEYS and SCAN do.
 // It never backs up further than to the last star, so that no pattern costs more than
 // len(pattern) * len(s) steps.
@@ -69,4 +71,12 @@ func globSet(pattern []byte, p int, c byte) (next int, ok bool) {
 		}
 	}
 	return min(p+1, len(pattern)), found != not
+}
+
+// literalPrefix is what every match of the pattern starts with.
+func literalPrefix(pattern []byte) []byte {
+	if i := bytes.IndexAny(pattern, "*?[\\"); i >= 0 {
+		return pattern[:i]
+	}
+	return pattern
 }

@@ -5,7 +5,8 @@ import "metronome/system/wire"
 const defaultCount = 10 // keys of a SCAN without COUNT, as in Redis
 
 // scan is RESP's SCAN: the cursor is a place in the order of the keys' hashes, so that it needs no state
-// and survives any failover (R27). As in Redis, a key that exists all the while is found.
+// and survives any failover (R27). As in Redis, a key that exists all the while is found. The store is
+// asked for the pattern's beginning, the rest is matched here.
 func (s *stage) scan(args [][]byte) {
 	cursor, ok := natural(args[1])
 	if !ok {
@@ -23,7 +24,9 @@ func (s *stage) scan(args [][]byte) {
 		s.answer(from)
 		return
 	}
-	s.submitScan(replyScan, nil, &wire.ScanArgs{Limit: limit, Order: wire.ScanByHash, Cursor: cursor})
+	prefix := literalPrefix(pattern)
+	prefix = prefix[:min(len(prefix), wire.MaxKey)]
+	s.submitScan(replyScan, prefix, &wire.ScanArgs{Limit: limit, Order: wire.ScanByHash, Cursor: cursor})
 	from := len(s.text)
 	s.text = append(s.text, pattern...)
 	s.entries[len(s.entries)-1].text = span{from, len(s.text)}
