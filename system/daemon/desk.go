@@ -117,7 +117,7 @@ func (d *desk) submit(now int64, core *proxy.Proxy) int {
 		token := d.token(q)
 		var status wire.Status
 		if q.barrier {
-			status = core.SubmitRead(now, &q.item, token)
+			status = core.SubmitRead(now, q.pin, &q.item, token)
 		} else {
 			status = core.Submit(now, int(q.pin%uint64(d.lanes)), &q.item, token)
 		}

@@ -284,12 +284,15 @@ func (r *Replica) startCores() error {
 
 // turn does everything that can be done now; busy reports whether that was anything.
 func (r *Replica) turn() (busy bool, err error) {
+	now := r.clock.now()
 	select {
 	case answer := <-r.found:
-		answer <- r.core.Initiate()
+		err := r.core.Initiate()
+		r.nextView = now // whoever looks after the answer sees what came of it
+		r.publish(now)
+		answer <- err
 	default:
 	}
-	now := r.clock.now()
 	n, err := r.port.Recv(r.frames)
 	if err != nil {
 		return false, err

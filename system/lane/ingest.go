@@ -320,3 +320,12 @@ func (n *Counters) add(r *Receiver) {
 	n.Lost += r.lost
 	n.Bad[wire.BadLane] += r.thrown
 }
+
+// Expect says that the frames below a number were sent, whoever told: a lane whose proxy has fallen silent
+// is repaired all the same.
+func (in *Ingest) Expect(r *Receiver, frames uint64) {
+	if frames < limit && in.Lane(r.name.Proxy, r.name.Incarnation, r.name.Lane) == r {
+		r.next = max(r.next, frames)
+		in.noteGap(r)
+	}
+}

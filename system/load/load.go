@@ -158,7 +158,7 @@ func (g *Generator) submit(now, intended int64, p *proxy.Proxy) bool {
 	status := wire.StatusOK
 	switch {
 	case read && g.cfg.Barrier:
-		status = p.SubmitRead(now, &wire.Item{Op: wire.OpGet, Key: g.key}, token)
+		status = p.SubmitRead(now, g.seq, &wire.Item{Op: wire.OpGet, Key: g.key}, token)
 	case read:
 		status = p.Submit(now, int(g.seq), &wire.Item{Op: wire.OpGet, Key: g.key}, token)
 	default:

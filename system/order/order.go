@@ -92,8 +92,8 @@ type Orderer interface {
 	// the message was dropped; nothing else happened then. msg is borrowed.
 	Step(from uint64, msg []byte) error
 	Tick()
-	// Recheck re-examines what waits at the gate. Call it when more is held, and when applying a
-	// decision opened or closed lanes, for both may turn [Missing] into [Held].
+	// Recheck re-examines what waits at the gate; call it when more is held. Applied does it too, for
+	// what was applied may have opened or closed lanes; call it if those show to the gate before.
 	Recheck()
 	Ready() Ready
 	// Persisted says that Ready.Persist of this number, and all before it, are durable.
@@ -113,7 +113,8 @@ type Orderer interface {
 	// Snapshot offers state captured at an applied position to followers that need one.
 	Snapshot(position uint64)
 	// Restore installs a snapshot: the state at position is in place, and durable, here already.
-	// What Ready.Committed handed out up to that position and was not applied is to be discarded.
+	// What Ready.Committed handed out and was not applied is to be discarded: the next position
+	// handed out is the one after the snapshot, again if need be.
 	Restore(s SnapshotMeta) error
 	// SnapshotSent says how a transfer named in Ready.Snapshots ended.
 	SnapshotSent(to uint64, ok bool)

@@ -159,7 +159,7 @@ func TestPutsAreAcknowledgedAndRead(t *testing.T) {
 	for i := range uint64(100) {
 		it := wire.Item{Op: wire.OpGet, Key: fmt.Appendf(nil, "key-%d", i)}
 		c.proxy.Submit(c.now, 0, &it, n+i)
-		c.proxy.SubmitRead(c.now, &it, 2*n+i)
+		c.proxy.SubmitRead(c.now, i, &it, 2*n+i)
 	}
 	c.until("gets end", func() bool { return len(c.results) == n+200 })
 	for i := range uint64(100) {

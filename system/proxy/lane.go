@@ -49,7 +49,7 @@ type laneOut struct {
 }
 
 // take appends an operation; the status says why it was not taken.
-func (l *laneOut) take(now int64, it *wire.Item, token uint64) wire.Status {
+func (l *laneOut) take(p *Proxy, now int64, it *wire.Item, token uint64) wire.Status {
 	if l.sender.Items()-l.answered >= uint64(len(l.entries)) {
 		return wire.StatusBusy
 	}
@@ -63,6 +63,9 @@ func (l *laneOut) take(now int64, it *wire.Item, token uint64) wire.Status {
 		l.opened = now
 	}
 	l.entries[n&l.mask] = entry{token, now, kindOf(it)}
+	if p.cfg.Taken != nil {
+		p.cfg.Taken(token, p.incarnation, l.index, n)
+	}
 	return wire.StatusOK
 }
 
@@ -181,7 +184,7 @@ func (l *laneOut) reissue(p *Proxy) {
 				continue
 			}
 			budget--
-			if l.take(e.at, &it, e.token) != wire.StatusOK {
+			if l.take(p, e.at, &it, e.token) != wire.StatusOK {
 				return
 			}
 			l.entries[n&l.mask].kind = ended

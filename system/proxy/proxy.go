@@ -27,7 +27,8 @@ type Proxy struct {
 	responder int // seat asked to answer; -1 = the leader
 	round     int64
 
-	reads    readsOut
+	reads    []readLane // by seat
+	readID   uint64
 	messages []node.Message
 	frames   [][]byte // room for a burst
 	pacer    *lane.Pacer
@@ -70,8 +71,12 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	return &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, opener: wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
-		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}, nil
+	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce, reads: make([]readLane, cfg.Seats), opener: wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
+		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}
+	for i := range p.reads {
+		p.reads[i].seat = i
+	}
+	return p, nil
 }
 
 // Open reports whether the proxy has lanes.
@@ -94,7 +99,7 @@ func (p *Proxy) Submit(now int64, index int, it *wire.Item, token uint64) wire.S
 		p.counts.Busy++
 		return wire.StatusBusy
 	}
-	status := p.lanes[index%len(p.lanes)].take(now, it, token)
+	status := p.lanes[index%len(p.lanes)].take(p, now, it, token)
 	if status == wire.StatusBusy {
 		p.counts.Busy++
 	}
@@ -393,8 +398,10 @@ func (p *Proxy) Next() int64 {
 			next = min(next, p.now+p.cfg.HedgeDelay) // deadlines
 		}
 	}
-	if len(p.reads.out) > 0 {
-		next = min(next, p.now+p.cfg.HedgeDelay)
+	for i := range p.reads {
+		if l := &p.reads[i]; len(l.out) > 0 {
+			next = min(next, l.moved+p.cfg.HedgeDelay<<min(l.tries, 6))
+		}
 	}
 	return next
 }
@@ -422,7 +429,10 @@ type LaneView struct {
 // View looks at the proxy.
 func (p *Proxy) View() View {
 	v := View{Open: p.Open(), Incarnation: p.incarnation, Leader: int(p.leader) - 1, Seats: p.seats,
-		Responder: p.responder, Full: p.full, Counters: p.counts, Reads: len(p.reads.out)}
+		Responder: p.responder, Full: p.full, Counters: p.counts}
+	for i := range p.reads {
+		v.Reads += len(p.reads[i].out)
+	}
 	for _, l := range p.lanes {
 		v.Lanes = append(v.Lanes, LaneView{Items: l.sender.Items(), Committed: l.committed, Answered: l.answered,
 			Window: l.sender.Window(), Repairs: l.repair.Counters()})

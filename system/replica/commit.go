@@ -2,7 +2,9 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -77,10 +79,10 @@ func (r *Replica) commit(c order.Committed) error {
 	d.decision.Time = r.state.time
 	for _, m := range d.decision.Cut {
 		l := r.find(m.Lane)
-		if l == nil || !l.open || m.Items <= l.cut.Items {
+		if l == nil || !l.open && !mutate.On(mutate.JudgeAtPropose) || m.Items <= l.cut.Items {
 			continue // void, or covered already: the effective cut is the maximum (R6)
 		}
-		if r.holds(&m) != order.Held {
+		if r.holds(&m) != order.Held && !mutate.On(mutate.SkipGate) {
 			// The gate let nothing pass that is not held, and nothing above a cut is trimmed (I1, I3).
 			return fmt.Errorf("replica: position %d takes lane %d to item %d, which is not held: %+v", c.Position,
 				m.Lane, m.Items, l.recv.Mark())
@@ -90,8 +92,14 @@ func (r *Replica) commit(c order.Committed) error {
 		l.dirty, r.dirty = true, true
 		d.taken = append(d.taken, m)
 	}
+	if mutate.On(mutate.LanesReordered) && r.cfg.Seat%2 == 1 {
+		slices.Reverse(d.taken)
+	}
 	r.rounds++
 	for i := range d.decision.Commands {
+		if mutate.On(mutate.CloseAtHeld) {
+			r.takeHeld(&d, &d.decision.Commands[i])
+		}
 		if err := r.execute(&d.decision.Commands[i]); err != nil {
 			return err
 		}
@@ -100,9 +108,22 @@ func (r *Replica) commit(c order.Committed) error {
 	return nil
 }
 
+// takeHeld is a mutation: it closes lanes at what happens to be held here.
+func (r *Replica) takeHeld(d *decided, c *order.Command) {
+	for _, l := range r.lanes {
+		if l.open && l.proxy == c.Proxy && (c.Kind == order.OpenLanes || c.Kind == order.CloseProxy) {
+			if m, ok := l.whole(l.recv.Mark().Frames); ok && m.Items > l.cut.Items {
+				l.cut = m
+				d.taken = append(d.taken, m)
+			}
+		}
+	}
+}
+
 // execute carries out a command. It runs after the decision's own cut, so that a lane closes at the
 // effective cut of this position (R19).
 func (r *Replica) execute(c *order.Command) error {
+	r.round.applied(c)
 	switch c.Kind {
 	case order.OpenLanes:
 		p, changed := r.state.open(c.Proxy, c.Nonce, c.Lanes)
@@ -154,6 +175,9 @@ func (r *Replica) Work() *Work {
 		if !d.begun {
 			d.begun = true
 			w.batch.ExpireBefore = expiry(&d.decision)
+			if mutate.On(mutate.ExpireByLocalTime) && r.cfg.Store.SessionTTL > 0 {
+				w.batch.ExpireBefore = uint64(r.now / r.cfg.Tick)
+			}
 		}
 		for room := batchFrames; room > 0 && d.next < len(d.taken); {
 			room -= r.addSpan(w, d, room)
@@ -185,6 +209,12 @@ func expiry(d *order.Decision) uint64 {
 func (r *Replica) addSpan(w *Work, d *decided, room int) int {
 	m := &d.taken[d.next]
 	l := r.find(m.Lane)
+	if mutate.On(mutate.ApplyTwice) && l.applied.Frames > l.recv.Trimmed() && l.recv.Frame(l.applied.Frames-1) != nil {
+		var h wire.Header
+		h.Get(l.recv.Frame(l.applied.Frames - 1))
+		l.applied.Frames--
+		l.applied.Items -= uint64(h.Count)
+	}
 	w.batch.Spans, w.sources = grow(w.batch.Spans), grow(w.sources)
 	span, src := &w.batch.Spans[len(w.batch.Spans)-1], &w.sources[len(w.sources)-1]
 	*span = store.Span{Lane: uint32(l.id), First: l.applied.Items, Payloads: span.Payloads[:0]}

@@ -19,7 +19,10 @@ type Config struct {
 
 	Digest *wire.Digester // not shared with another goroutine
 	Lane   lane.Config    // bounds of every lane
-	Store  store.Config
+	// MaxItem is the largest value that a lane must hold, with the longest key (R6); 0 = wire.MaxValue. Proxies
+	// send nothing larger.
+	MaxItem int
+	Store   store.Config
 
 	Tick           int64 // ns of the orderer's tick
 	ElectionTicks  int
@@ -62,6 +65,9 @@ func (c *Config) Defaults() {
 	if c.HeartbeatTicks == 0 {
 		c.HeartbeatTicks = 2
 	}
+	if c.MaxItem == 0 {
+		c.MaxItem = wire.MaxValue
+	}
 	if c.ResultBytes == 0 {
 		c.ResultBytes = 16 << 20
 	}
@@ -71,15 +77,14 @@ func (c *Config) Defaults() {
 }
 
 func (c *Config) check() error {
-	const largest = wire.MaxValue/(wire.MaxPayload-wire.MaxKey-64) + 2 // frames of the largest item (R6)
 	switch {
 	case c.Seat < 0 || c.Seats > wire.MaxSeats || c.Seat >= c.Seats:
 		return fmt.Errorf("replica: seat %d of %d: use 0 to seats-1, at most %d seats", c.Seat, c.Seats, wire.MaxSeats)
 	case c.Lane.GiveUp != 0:
 		return fmt.Errorf("replica: a lane that gives up gaps loses acknowledged data")
-	case c.Lane.Window < 2*largest || c.Lane.Arena < 2*largest*wire.MaxFrame:
-		return fmt.Errorf("replica: a lane of %d frames and %d bytes does not hold the largest item: use at least %d and %d",
-			c.Lane.Window, c.Lane.Arena, 2*largest, 2*largest*wire.MaxFrame)
+	}
+	if err := c.Lane.Holds(wire.MaxKey, c.MaxItem, wire.MaxFrame); err != nil {
+		return fmt.Errorf("replica: %w", err)
 	}
 	return nil
 }

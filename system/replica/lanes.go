@@ -3,6 +3,7 @@ package replica
 import (
 	"slices"
 
+	"metronome/internal/mutate"
 	"metronome/system/lane"
 	"metronome/system/order"
 	"metronome/system/wire"
@@ -87,6 +88,9 @@ func (l *laneState) whole(n uint64) (order.Mark, bool) {
 // Holds judges a cut by what is held here: the gate (R11). Memory is what durable means in memory
 // mode; a journal would move the receivers' marks here only when it has synced.
 func (r *Replica) Holds(c order.Cut) order.Verdict {
+	if mutate.On(mutate.SkipGate) || mutate.On(mutate.CommitMinority) && r.cfg.Seat == r.cfg.Seats-1 {
+		return order.Held
+	}
 	verdict := order.Held
 	for i := range c {
 		switch r.holds(&c[i]) {
@@ -108,9 +112,10 @@ func (r *Replica) holds(m *order.Mark) order.Verdict {
 		return order.Held // closed or covered: void when applied (R6)
 	}
 	if l.recv.Mark().Frames < m.Frames {
+		r.ingest.Expect(l.recv, m.Frames) // the proxy may be gone, and nobody else would say that there is more
 		return order.Missing
 	}
-	if chain, ok := l.recv.Chain(m.Frames - 1); !ok || chain != m.Chain {
+	if chain, ok := l.recv.Chain(m.Frames - 1); (!ok || chain != m.Chain) && !mutate.On(mutate.IgnoreDigest) {
 		return order.Mismatch
 	}
 	return order.Held
@@ -164,6 +169,9 @@ func (r *Replica) compact() {
 	c := r.checkpoints[n-1]
 	for _, at := range c.frames {
 		if l := r.find(at.id); l != nil {
+			if mutate.On(mutate.TrimUndecided) {
+				at.frames = l.recv.Mark().Frames
+			}
 			l.recv.Trim(at.frames)
 		}
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -39,6 +40,9 @@ func (r *Replica) setLimits(b []byte) error {
 	c, err := decodeLimits(b, r.cfg.Store.Parts)
 	if err != nil {
 		return err
+	}
+	if mutate.On(mutate.LocalLimits) {
+		c = r.cfg.Store
 	}
 	if r.store, err = store.New(c); err != nil {
 		return err

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"metronome/system/order"
 	"metronome/system/wire"
 )
@@ -15,8 +17,9 @@ func (r *Replica) onOpen(number uint32, b []byte) bool {
 	if r.orderer == nil {
 		return true
 	}
-	if p := r.state.proxy(number); p != nil && p.nonce == m.Nonce {
-		if p.open {
+	p := r.state.proxy(number)
+	if p != nil && (p.nonce == m.Nonce || slices.Contains(p.spent, m.Nonce)) {
+		if p.open && p.nonce == m.Nonce {
 			r.find(p.first).heard = r.now
 			r.tellOpened(p)
 		} else {

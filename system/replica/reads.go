@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -75,7 +76,7 @@ func (r *Replica) barriers() {
 		r.askBarrier()
 		return
 	}
-	if s.at == 0 || r.applied < s.at || r.working {
+	if (s.at == 0 || r.applied < s.at) && !mutate.On(mutate.StaleRead) || r.working {
 		return
 	}
 	for i := range s.asked {

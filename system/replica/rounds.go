@@ -1,6 +1,9 @@
 package replica
 
 import (
+	"slices"
+
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/wire"
 )
@@ -49,6 +52,11 @@ func (s *roundState) want(c order.Command) {
 	if len(s.commands) < order.MaxCommands {
 		s.commands = append(s.commands, c)
 	}
+}
+
+// applied forgets a command that has had its effect: it may be wanted again.
+func (s *roundState) applied(c *order.Command) {
+	s.proposed = slices.DeleteFunc(s.proposed, func(have order.Command) bool { return same(&have, c) })
 }
 
 func same(a, b *order.Command) bool {
@@ -181,6 +189,9 @@ func (r *Replica) nextCut() order.Cut {
 	if !moved {
 		return nil
 	}
+	if mutate.On(mutate.ProposeUnheld) {
+		return r.highest()
+	}
 	s.reports = s.reports[:0]
 	for _, id := range r.members.Voters {
 		if id != r.id {
@@ -188,6 +199,21 @@ func (r *Replica) nextCut() order.Cut {
 		}
 	}
 	return s.joint.Cut(nil, s.own, s.base, s.reports, len(r.members.Voters)/2+1)
+}
+
+// highest is a mutation: the highest marks that anybody reported.
+func (r *Replica) highest() order.Cut {
+	cut := order.Cut(slices.Clone(r.round.own))
+	for i := range r.peers {
+		for _, h := range r.peers[i].holdings.Lanes() {
+			for k := range cut {
+				if cut[k].Lane == h.Lane && h.Frames > cut[k].Frames {
+					cut[k] = h.Mark
+				}
+			}
+		}
+	}
+	return cut
 }
 
 // expected is what a voter can be expected to hold by the time a proposal reaches it: what we hold, but for

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/wire"
 )
@@ -38,6 +39,7 @@ type proxyRow struct {
 	lanes       uint16
 	closed      []uint64 // items of the latest closed incarnation, by lane index
 	closedOf    uint32   // that incarnation
+	spent       []uint64 // nonces of instances that were closed, latest last: they cannot come back
 }
 
 // laneRow is an open lane and its effective cut (I2).
@@ -77,12 +79,18 @@ func (s *state) lane(id order.LaneID) *laneRow {
 	return s.lanes[i]
 }
 
+// maxSpent is how many closed instances of a proxy are remembered.
+const maxSpent = 16
+
 // close ends a proxy's incarnation at its effective cut (R19).
 func (s *state) close(p *proxyRow, silence bool) {
 	if !p.open {
 		return
 	}
 	p.open, p.silence, p.closedOf = false, silence, p.incarnation
+	if p.spent = append(p.spent, p.nonce); len(p.spent) > maxSpent {
+		p.spent = p.spent[1:]
+	}
 	p.closed = make([]uint64, p.lanes)
 	for i := range p.closed {
 		p.closed[i] = s.lane(p.first + order.LaneID(i)).cut.Items
@@ -99,7 +107,11 @@ func (s *state) open(number uint32, nonce uint64, lanes uint16) (p *proxyRow, ch
 		s.proxies = slices.Insert(s.proxies, i, proxyRow{number: number})
 		p = &s.proxies[i]
 	}
-	if p.nonce == nonce {
+	if p.nonce == nonce || slices.Contains(p.spent, nonce) {
+		return p, false
+	}
+	if mutate.On(mutate.ReuseIncarnation) && p.open {
+		p.nonce = nonce
 		return p, false
 	}
 	s.close(p, false)
@@ -172,6 +184,10 @@ func (p *proxyRow) append(w *wire.Writer) {
 	for _, n := range p.closed {
 		w.U64(n)
 	}
+	w.U16(uint16(len(p.spent)))
+	for _, n := range p.spent {
+		w.U64(n)
+	}
 }
 
 func bits(a, b bool) (n uint8) {
@@ -218,6 +234,9 @@ func readProxy(r *wire.Reader) (p proxyRow) {
 	p.first, p.lanes, p.closedOf = order.LaneID(r.U32()), r.U16(), r.U32()
 	for n := r.U16(); n > 0 && r.OK(); n-- {
 		p.closed = append(p.closed, r.U64())
+	}
+	for n := r.U16(); n > 0 && r.OK(); n-- {
+		p.spent = append(p.spent, r.U64())
 	}
 	return p
 }

@@ -79,6 +79,7 @@ func (r *Replica) tryCapture() {
 // tickTransfer copies a little more, and repeats what was lost.
 func (r *Replica) tickTransfer() {
 	r.tryCapture()
+	r.tryInstall()
 	t := &r.transfer
 	if t.capturing != nil && !t.ready && !r.working {
 		if t.capturing.Step(captureBytes); t.capturing.Done() {
@@ -224,13 +225,20 @@ func (r *Replica) onChunk(seat int, b []byte) bool {
 	}
 	t.got = append(t.got, data...)
 	r.pull()
-	if uint64(len(t.got)) == t.size {
-		t.active = false
-		if err := r.install(); err != nil {
-			r.fail(err)
-		}
-	}
+	r.tryInstall()
 	return true
+}
+
+// tryInstall installs a snapshot that is complete, once no batch is out.
+func (r *Replica) tryInstall() {
+	t := &r.transfer
+	if !t.active || uint64(len(t.got)) != t.size || r.working {
+		return
+	}
+	t.active = false
+	if err := r.install(); err != nil {
+		r.fail(err)
+	}
 }
 
 // install replaces everything this replica has by the snapshot that was received.
@@ -248,8 +256,10 @@ func (r *Replica) install() error {
 	if err != nil {
 		return fmt.Errorf("replica: snapshot at position %d: %w", t.meta.Position, err)
 	}
-	if r.working {
-		return errors.New("replica: a snapshot came while a batch was being applied")
+	if err := r.orderer.Restore(t.meta); err != nil {
+		// It is older than what is here, or than this life's membership: a later one will come.
+		t.got = nil
+		return nil //nolint:nilerr // refused, not failed
 	}
 	for _, l := range r.lanes {
 		if l.open {
@@ -262,9 +272,6 @@ func (r *Replica) install() error {
 		if err := r.admit(row); err != nil {
 			return err
 		}
-	}
-	if err := r.orderer.Restore(t.meta); err != nil {
-		return err
 	}
 	r.applied, t.got = t.meta.Position, nil
 	r.counts.SnapshotsTaken++

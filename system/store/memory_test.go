@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -31,19 +32,69 @@ func TestGarbageIsReclaimedInSteps(t *testing.T) {
 		}
 	}
 	for _, size := range []int{100, 3000, 200, 9000, 50} {
-		for range 25 {
+		for n := range 25 {
+			var sn *Snapshot
+			if n%5 == 4 { // cleaning stops half-way, and begins again
+				sn = d.s.Capture()
+			}
 			round(size)
+			if sn != nil {
+				sn.Release()
+			}
 		}
 		verify(t, d.s)
 	}
 	for k := range keys {
 		d.together(wire.Item{Op: wire.OpDelete, Key: []byte(k)})
 	}
+	verify(t, d.s)
 	if st := d.s.Stats(); st.Keys != 0 || st.Used > 4*chunkBytes {
 		t.Errorf("an empty store: %+v", st)
 	}
 	if b := d.s.Bytes(); b > 2<<20 {
 		t.Errorf("an empty store holds %d bytes", b)
+	}
+}
+
+// The chunk being cleaned may lose its last record otherwise, or be given up half-way: it must be free
+// once, not twice, and a record that was moved must not be moved again.
+func TestCleaningMayBeInterrupted(t *testing.T) {
+	d := drive(t, Config{})
+	p := &d.s.parts[0]
+	rng := rand.New(rand.NewPCG(5, 5))
+	const keys = 30_000
+	var batch []wire.Item
+	for n := range keys {
+		batch = append(batch, put(fmt.Sprint("key-", n), string(make([]byte, 64))))
+	}
+	d.together(batch...)
+	reached := 0
+	for n := 0; n < 40_000 && d.s.Len() > 100; n++ {
+		remove := func(key []byte) { d.together(wire.Item{Op: wire.OpDelete, Key: bytes.Clone(key)}) }
+		if p.cleaning == 0 || p.cleanAt == 0 || p.cleanAt == p.fill[p.cleaning] {
+			remove(fmt.Append(nil, "key-", rng.IntN(keys)))
+			continue
+		}
+		if reached++; reached%2 == 0 { // a snapshot makes it begin again
+			sn := d.s.Capture()
+			remove([]byte("nothing"))
+			sn.Release()
+			verify(t, d.s)
+			continue
+		}
+		var in []wire.Item
+		for at := int32(0); at < p.fill[p.cleaning]; {
+			rec := p.at(ref(p.cleaning)<<chunkBits | ref(at>>3))
+			if metaOf(rec)&flagDead == 0 {
+				in = append(in, wire.Item{Op: wire.OpDelete, Key: bytes.Clone(keyOf(rec))})
+			}
+			at += int32(metaOf(rec).capacity())
+		}
+		d.together(in...)
+		verify(t, d.s)
+	}
+	if reached < 10 {
+		t.Errorf("cleaning was met half-way only %d times", reached)
 	}
 }
 

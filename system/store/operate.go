@@ -152,9 +152,6 @@ func (p *part) append(hash uint64, it *wire.Item, rec []byte, index uint64, r *w
 		p.set(hash, it, p.build, index, false, r)
 		return
 	}
-	if len(old) <= bigValue {
-		old = append(make([]byte, 0, n+n/4), old...)
-	}
 	// A large value may have room behind it. Filling it changes nothing that anyone who holds the old
 	// value can see, and a value has only one successor.
 	p.set(hash, it, append(old, it.Value...), index, true, r)

@@ -62,20 +62,24 @@ func TestR27AScanByHashMissesNothing(t *testing.T) {
 	}
 }
 
-// A prefix nobody has costs a bounded effort a call.
+// A prefix nobody has costs a bounded effort a call, and the same whatever the number of parts.
 func TestAScanByHashStopsAfterSomeEffort(t *testing.T) {
-	d := drive(t, Config{Slots: 256})
+	one, three := drive(t, Config{Slots: 256}), drive(t, Config{Slots: 256, Parts: 3})
 	for n := 0; n < 3*scanEffort; {
 		var batch []wire.Item
 		for range 5000 {
 			batch = append(batch, put(fmt.Sprint(n), ""))
 			n++
 		}
-		d.together(batch...)
+		one.together(batch...)
+		three.together(batch...)
 	}
 	calls := 0
 	for a := (wire.ScanArgs{Limit: 10, Order: wire.ScanByHash}); ; calls++ {
-		r := d.do(scanItem("no", a))
+		r, same := one.do(scanItem("no", a)), three.do(scanItem("no", a))
+		if r.Revision != same.Revision {
+			t.Fatalf("cursors %x and %x", r.Revision, same.Revision)
+		}
 		if a.Cursor = r.Revision; a.Cursor == 0 {
 			break
 		}
@@ -168,6 +172,25 @@ func TestOrderedIndexIsLazy(t *testing.T) {
 	}
 	if got := entries(t, d.do(scanItem("b", first))); !slices.Equal(got, []string{"b0", "b1", "b2"}) {
 		t.Errorf("scanned %q", got)
+	}
+}
+
+// Keys that come and go where nobody scans do not pile up in the index either.
+func TestTheIndexForgetsDeletedKeys(t *testing.T) {
+	d := drive(t, Config{})
+	d.do(put("a", ""))
+	for round := range 50 {
+		var puts, deletes []wire.Item
+		for i := range 500 {
+			puts = append(puts, put(fmt.Sprint("b", round, "-", i), ""))
+			deletes = append(deletes, wire.Item{Op: wire.OpDelete, Key: fmt.Append(nil, "b", round, "-", i)})
+		}
+		d.together(puts...)
+		d.do(scanItem("a", wire.ScanArgs{Limit: 1}))
+		d.together(deletes...)
+		if n := d.s.Stats().Ordered; n > 4000 {
+			t.Fatalf("%d keys in the index, %d in the store", n, d.s.Len())
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -230,7 +231,7 @@ func verify(t testing.TB, s *Store) {
 	t.Helper()
 	for i := range s.parts {
 		p := &s.parts[i]
-		keys, live, sum := 0, 0, uint64(0)
+		keys, live, bigs, sum := 0, 0, 0, uint64(0)
 		for n := range p.slots {
 			sl := &p.slots[n]
 			count := 0
@@ -248,6 +249,7 @@ func verify(t testing.TB, s *Store) {
 					t.Fatalf("part %d: a key that cannot be found", i)
 				}
 				live += metaOf(rec).capacity()
+				bigs += int(metaOf(rec) >> 62 & 1)
 				sum += p.termOf(hash, rec)
 			}
 			if count != int(sl.count) {
@@ -255,12 +257,44 @@ func verify(t testing.TB, s *Store) {
 			}
 			keys += count
 		}
+		if p.snap == nil {
+			verifyArena(t, p, bigs)
+		}
 		if p.snap == nil && live != p.living || keys != p.keys || sum != p.sum {
 			t.Fatalf("part %d: %d bytes live of %d, %d keys of %d, sum %x of %x", i, live, p.living, keys,
 				p.keys, sum, p.sum)
 		}
 	}
 	verifySessions(t, s)
+}
+
+// verifyArena checks a part's memory: large values are held once each, and no chunk is free twice.
+func verifyArena(t testing.TB, p *part, bigs int) {
+	t.Helper()
+	held, bytes := 0, 0
+	for _, b := range p.bigs {
+		if b != nil {
+			held++
+			bytes += cap(b)
+		}
+	}
+	if held != bigs || len(p.freeBigs) != len(p.bigs)-bigs || bytes != p.bigBytes {
+		t.Fatalf("%d large values of %d bytes held, %d and %d known of", held, bytes, bigs, p.bigBytes)
+	}
+	free := slices.Sorted(slices.Values(p.empty))
+	if len(slices.Compact(free)) != len(p.empty) || slices.Contains(p.empty, p.current) {
+		t.Fatalf("chunks %v are free, %d is in use", p.empty, p.current)
+	}
+	used := 0
+	for c := 1; c < len(p.fill); c++ {
+		used += int(p.fill[c])
+		if free := slices.Contains(p.empty, uint32(c)); free && p.fill[c] > 0 || !free && p.chunks[c] == nil {
+			t.Fatalf("chunk %d: free %v, %d bytes used", c, free, p.fill[c])
+		}
+	}
+	if used != p.used {
+		t.Fatalf("%d bytes used, %d known of", used, p.used)
+	}
 }
 
 func verifySessions(t testing.TB, s *Store) {

@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // The messages between proxies and replicas. Each has Append, which begins a message of its kind in
 // dst's memory, and a function that reads it back from the bytes after the kind; slices in what is
 // read are slices of the message.
@@ -209,6 +211,12 @@ func BeginRead(dst []byte, id uint64) []byte {
 	w := NewWriter(dst, KindRead)
 	w.U64(id)
 	return w.B
+}
+
+// RenumberRead gives a message of reads another id.
+func RenumberRead(msg []byte, id uint64) []byte {
+	binary.LittleEndian.PutUint64(msg[1:], id)
+	return msg
 }
 
 // BeginReadReply begins the answer to a message of reads. index is the position in the total order at which

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"metronome/system/cluster"
+	"metronome/system/daemon"
 	"metronome/system/wire"
 )
 
@@ -201,10 +202,13 @@ const patience = 30 * time.Second
 func (d *devProcesses) found(ctx context.Context, c *cluster.Config) (leader string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
-		s, err := found(ctx, c, c.Replicas[0].Peer())
-		if err == nil {
-			return s.Leader, nil
+	for ask := "init"; ; {
+		a, err := daemon.Ask(ctx, c, c.Replicas[0].Peer(), daemon.AdminRequest{Cmd: ask})
+		switch {
+		case err == nil && ask == "init":
+			ask = "status" // founding is under way, and must not be asked for again
+		case err == nil && a.Status.Leader != "":
+			return a.Status.Leader, nil
 		}
 		select {
 		case exit := <-d.exits:

@@ -368,6 +368,41 @@ func TestRestoreForgetsWhatWaits(t *testing.T) {
 	}
 }
 
+// lanesGate answers as its switch is set: a lane may be closed by what is applied.
+type lanesGate struct{ closed bool }
+
+func (g *lanesGate) Holds(c order.Cut) order.Verdict {
+	if len(c) == 0 || g.closed {
+		return order.Held
+	}
+	return order.Missing
+}
+
+// A cut that waits for items of a lane is accepted when a decision before it closed that lane, though
+// nothing more came to be held.
+func TestAppliedRechecksTheGate(t *testing.T) {
+	gate := &lanesGate{}
+	r, err := New(Config{ID: 3, Gate: gate, ElectionTicks: 10, HeartbeatTicks: 1,
+		Bootstrap: &order.Members{Voters: []uint64{1, 2, 3}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := envelope{data: gatedAppend(1, 2, 3, 2)}.decode(t)
+	m.Entries[0].Data = decision() // stands for the one that closes the lane
+	if err := r.Step(1, marshal(m)); err != nil {
+		t.Fatal(err)
+	}
+	r.Persisted(r.Ready().Persist.Seq)
+	if rd := r.Ready(); len(rd.Committed) != 1 || r.Status().Waiting != 1 {
+		t.Fatalf("%+v %+v", rd, r.Status())
+	}
+	gate.closed = true
+	r.Applied(2)
+	if s := r.Status(); s.Waiting != 0 || s.Last != 3 {
+		t.Fatalf("%+v", s)
+	}
+}
+
 // Lane 1 is dead at 2, lane 2 is dead at 3: each lane has a majority, and no follower holds a cut that
 // takes each lane as far as its own majority has it. Such a cut is never decided, nor is anything after
 // it; the joint cut is decided, round after round.

@@ -102,7 +102,7 @@ func (r *Raft) answered(s raft.ReadState) {
 }
 
 // deliver hands out what is committed, in order, up to the first hole (R4). Membership changes take
-// effect here, as they are handed out. What a restored snapshot covers is passed over.
+// effect here, as they are handed out first. What a restored snapshot covers is passed over.
 func (r *Raft) deliver() {
 	for r.handed < len(r.commits) && !r.isHole(r.commits[r.handed]) {
 		e := r.commits[r.handed]
@@ -177,7 +177,7 @@ func (r *Raft) Applied(position uint64) {
 	handed := r.commits[r.handed-1].GetIndex()
 	r.applied = max(r.applied, min(position, handed))
 	r.acknowledge()
-	r.drain()
+	r.Recheck() // what was applied may have opened or closed lanes
 }
 
 // step gives the library a message that was checked. What it still declines (a response from a

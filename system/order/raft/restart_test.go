@@ -2,6 +2,7 @@ package raft
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -206,6 +207,68 @@ func TestRestorePassesOverWhatItCovers(t *testing.T) {
 	c.holds(7, 4, 2)
 	if two.place.Position != leader.place.Position {
 		t.Fatalf("%d of %d", two.place.Position, leader.place.Position)
+	}
+}
+
+// What was handed out and not applied when a snapshot was restored is discarded by the replica: what
+// lies after the snapshot comes again, membership changes included.
+func TestRestoreHandsOutAgainWhatLiesAfter(t *testing.T) {
+	seedElections(t, 7)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	c.holds(7, 9, 1, 2, 3)
+	c.lost = func(e envelope) bool { return e.to == 2 }
+	for n := uint64(1); n <= 3; n++ {
+		c.propose(leader, at(7, n))
+		c.settle()
+		add := order.ConfChange{Type: order.AddLearner, ID: 10 + n}
+		if err := leader.r.ProposeConf(add); err != nil {
+			t.Fatal(err)
+		}
+		c.ready(leader)
+		c.settle()
+	}
+	last, p := leader.place.Position, leader.place.Position-3
+	leader.r.log.offer(p)
+	s := snapshotMeta(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(uint64(1)), To: new(uint64(2)),
+		Term: new(leader.r.term()), Snapshot: leader.r.log.snapshot})
+	two := c.members[2]
+	var handed []order.Committed
+	take := func() {
+		rd := two.r.Ready()
+		if rd.Persist != nil {
+			two.r.Persisted(rd.Persist.Seq)
+		}
+		handed = append(handed, rd.Committed...)
+		for _, out := range rd.Messages {
+			c.net = append(c.net, envelope{2, out.To, out.Data})
+		}
+	}
+	c.lost = func(e envelope) bool {
+		if e.to == 2 {
+			if err := two.r.Step(e.from, e.data); err != nil {
+				t.Fatal(err)
+			}
+			take()
+		}
+		return e.to == 2
+	}
+	for n := 0; n < 20 && (len(handed) == 0 || handed[len(handed)-1].Position < last); n++ {
+		c.tick(1)
+	}
+	before := handed
+	handed = nil
+	if err := two.r.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	take()
+	take()
+	if len(handed) != 3 || !reflect.DeepEqual(handed, before[len(before)-3:]) {
+		t.Fatalf("after a snapshot at %d: %+v, before it %+v", p, handed, before)
+	}
+	two.r.Applied(last)
+	if got := two.r.Status(); got.Applied != last || len(got.Members.Learners) != 3 {
+		t.Fatalf("%+v", got)
 	}
 }
 

@@ -72,6 +72,7 @@ func (r *Raft) Restore(s order.SnapshotMeta) error {
 		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, r.applied)
 	}
 	r.wait, r.applied = run{}, s.Position
+	r.handed, r.out.Committed = 0, nil // what lies after it is handed out again
 	r.drain()
 	r.fillHoles()
 	r.deliver()

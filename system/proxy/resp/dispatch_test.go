@@ -152,7 +152,8 @@ func TestRepliesToOddResults(t *testing.T) {
 		{replyValues, wire.Result{Value: results}, "*1\r\n$1\r\nv\r\n"},
 		{replyValues, wire.Result{Value: cut}, "-" + textLongReply + "\r\n"},
 		{replyValues, wire.Result{Value: results[1:]}, "-ERR the store does not understand"},
-		{replyScan, wire.Result{Value: entry, Revision: 1<<64 - 1}, "*2\r\n$20\r\n18446744073709551615\r\n*1\r\n$1\r\nk\r\n"},
+		{replyScan, wire.Result{Value: entry, Revision: 1<<64 - 1},
+			"*2\r\n$20\r\n18446744073709551615\r\n*1\r\n$1\r\nk\r\n"},
 		{replyScan, wire.Result{Value: entry[1:]}, "-ERR the store does not understand"},
 		{replyOrdered, wire.Result{Value: entry, More: true}, "*2\r\n$1\r\nk\r\n*1\r\n*2\r\n$1\r\nk\r\n:7\r\n"},
 		{replyOrderedValues, wire.Result{Value: entry[:5]}, "-ERR the store does not understand"},
@@ -168,7 +169,9 @@ func TestRepliesToOddResults(t *testing.T) {
 
 // Every match of a pattern starts with its literal beginning.
 func TestLiteralPrefix(t *testing.T) {
-	for pattern, want := range map[string]string{"": "", "a*": "a", "user:?": "user:", "[ab]": "", `a\*`: "a", "k": "k"} {
+	for pattern, want := range map[string]string{
+		"": "", "a*": "a", "user:?": "user:", "[ab]": "", `a\*`: "a", "k": "k",
+	} {
 		if got := literalPrefix([]byte(pattern)); string(got) != want {
 			t.Errorf("%q: %q, want %q", pattern, got, want)
 		}

@@ -183,6 +183,8 @@ func TestOversized(t *testing.T) {
 		{many, "-ERR command of 10001 arguments is too long: at most 8200\r\n"},
 		{append([]string{"EXISTS"}, many[1:6000]...), "-ERR too many keys: at most 4096 in one command\r\n"},
 		{[]string{"GET", strings.Repeat("k", 2000)}, "-ERR key is too long: keys are 1 to 1024 bytes\r\n"},
+		{[]string{"MGET", "k", "k", "k", "k", "k"}, "-ERR the values are too long together for one reply; ask for" +
+			" fewer keys\r\n"},
 		{[]string{"PING"}, "+PONG\r\n"},
 	} {
 		if got := p.do(c.words...); got != c.want {
