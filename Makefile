@@ -23,7 +23,7 @@ SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup ensure restore-host doctor build experiment experiments figures figures-diff \
+.PHONY: help setup ensure restore-host doctor build peers experiment experiments figures figures-diff \
 	test test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
@@ -42,6 +42,14 @@ figures: build ## redraw every figure from the CSVs
 
 build: ensure ## build bin/metronome and bin/lab, with DPDK if this machine has it
 	go build $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./system/cmd/metronome ./harness/cmd/lab
+
+# The servers that the store is compared with: unmodified, pinned, in a module of their own.
+peers: bin/peers/etcd bin/peers/nats-server ## build etcd and nats-server for the side-by-side experiments (1 minute)
+
+bin/peers/etcd: PACKAGE = go.etcd.io/etcd/server/v3
+bin/peers/nats-server: PACKAGE = github.com/nats-io/nats-server/v2
+bin/peers/%: harness/peer/servers/go.sum
+	cd harness/peer/servers && go build -trimpath -o $(CURDIR)/$@ $(PACKAGE)
 
 # One package after another: some pin processes to cores and send real traffic, and two would disturb each other.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root

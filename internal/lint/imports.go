@@ -25,6 +25,7 @@ var layers = []struct {
 		"system/order", "system/store"}},
 	{"system/proxy", []string{"system/lane", "system/wire", "system/node"}},
 	{"system/proxy/resp", []string{"system/proxy/resp", "system/wire"}},
+	{"system/proxy/resp/resptest", []string{"system/proxy/resp", "system/store", "system/wire"}},
 	{"system/client", []string{"system/client", "system/proxy/resp", "system/wire"}},
 	{"system/cluster", []string{"system/cluster", "system/packet", "system/wire"}},
 	{"system/stream", []string{"system/stream", "system/wire"}},

@@ -78,6 +78,7 @@ type Counters struct {
 	SnapshotsTaken  uint64 // installed here
 	HashMismatches  uint64
 	Proposals       uint64
+	Handovers       uint64 // of leadership, for leading badly (R15)
 }
 
 // New makes a replica that belongs to no cluster yet: Init founds one, a peer's answer to its requests to
@@ -236,6 +237,7 @@ func (r *Replica) Tick(now int64) {
 func (r *Replica) tickSlow() {
 	r.status = r.orderer.Status()
 	r.watchProxies()
+	r.watchLeadership()
 	r.steerMembers()
 	r.tickTransfer()
 	r.compact()

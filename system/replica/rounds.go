@@ -28,6 +28,9 @@ type roundState struct {
 	timeAt   int64
 	expired  uint64 // log time at which sessions were last looked through
 
+	stuckAt                 uint64 // committed position when last looked at
+	stuckSince, behindSince int64
+
 	joint   order.Joint
 	own     []order.Mark
 	reports [][]order.Holding
@@ -62,6 +65,88 @@ func (s *roundState) applied(c *order.Command) {
 func same(a, b *order.Command) bool {
 	return a.Kind == b.Kind && a.Proxy == b.Proxy && a.Nonce == b.Nonce && a.Incarnation == b.Incarnation &&
 		a.Seat == b.Seat && a.Level == b.Level && a.Before == b.Before
+}
+
+// watchLeadership hands leadership over when this replica leads badly (R15): what it proposed is not agreed on
+// for too long although a majority answers, or a majority has held for long what it lacks itself.
+func (r *Replica) watchLeadership() {
+	s := &r.round
+	if !r.status.Leading {
+		s.stuckSince, s.behindSince = 0, 0
+		return
+	}
+	since(&s.stuckSince, r.now, r.status.Last > r.status.Position && r.status.Position == s.stuckAt)
+	s.stuckAt = r.status.Position
+	since(&s.behindSince, r.now, r.trails())
+	limit := grayTicks * r.cfg.Tick
+	if s.stuckSince > 0 && r.now-s.stuckSince > limit || s.behindSince > 0 && r.now-s.behindSince > limit {
+		s.stuckSince, s.behindSince = 0, 0
+		if to := r.successor(); to != 0 {
+			r.orderer.TransferLeader(to)
+			r.counts.Handovers++
+		}
+	}
+}
+
+// grayTicks is for how long a leader may lead badly.
+const grayTicks = 20
+
+// since notes in t when a condition began to hold, 0 if it does not.
+func since(t *int64, now int64, holds bool) {
+	switch {
+	case !holds:
+		*t = 0
+	case *t == 0:
+		*t = now
+	}
+}
+
+// trails reports whether a majority holds frames that this replica lacks.
+func (r *Replica) trails() bool {
+	for _, l := range r.lanes {
+		ahead := 0
+		for _, id := range r.members.Voters {
+			if id != r.id && r.holding(id, l.id).Frames > l.recv.Mark().Frames {
+				ahead++
+			}
+		}
+		if l.open && ahead > len(r.members.Voters)/2 {
+			return true
+		}
+	}
+	return false
+}
+
+// holding is what a voter has reported of a lane.
+func (r *Replica) holding(id uint64, lane order.LaneID) order.Holding {
+	if p := &r.peers[SeatOf(id)]; p.life == id {
+		for _, h := range p.holdings.Lanes() {
+			if h.Lane == lane {
+				return h
+			}
+		}
+	}
+	return order.Holding{}
+}
+
+// successor is the voter heard of lately that has the most, 0 if there is none.
+func (r *Replica) successor() (best uint64) {
+	most := uint64(0)
+	for _, id := range r.members.Voters {
+		p := &r.peers[SeatOf(id)]
+		if id == r.id || p.life != id || r.now-p.heard > int64(r.cfg.ElectionTicks)*r.cfg.Tick ||
+			r.status.Match[id] < r.status.Position {
+			continue
+		}
+		held := uint64(1)
+		for _, h := range p.holdings.Lanes() {
+			held += h.Frames
+		}
+		if held > most {
+			best, most = id, held
+		}
+	}
+	return best
 }
 
 // maxProposed bounds what is remembered as proposed: older ones were applied long ago.

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -65,31 +68,53 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	// A child is told to die with the thread that started it: this goroutine keeps its thread for life, so a
 	// killed parent leaves nothing behind.
 	runtime.LockOSThread()
-	d := &devProcesses{dir: o.dir, exits: make(chan error, len(c.Peers()))}
+	d := &devProcesses{dir: o.dir, exits: make(chan devExit, len(c.Peers()))}
 	defer d.stop()
+	err = d.up(ctx, cmd, c, min(max(o.reserve, 0), o.proxies))
+	if err == nil {
+		err = d.watch(ctx, cmd.OutOrStdout())
+	}
+	if ctx.Err() != nil {
+		fmt.Fprintln(cmd.OutOrStdout(), "\nstopping")
+		return nil
+	}
+	return err
+}
+
+// up starts everything but the proxies in reserve, and returns when the cluster executes operations.
+func (d *devProcesses) up(ctx context.Context, cmd *cobra.Command, c *cluster.Config, reserve int) error {
 	peers := c.Peers()
-	for _, p := range peers[:len(peers)-min(max(o.reserve, 0), o.proxies)] {
+	for _, p := range peers[:len(peers)-reserve] {
 		if err := d.start(p); err != nil {
 			return err
 		}
 	}
-	s, err := d.found(ctx, c)
+	leader, err := d.found(ctx, c)
 	if err != nil {
 		return err
 	}
-	for i := range c.Proxies[:len(c.Proxies)-min(max(o.reserve, 0), o.proxies)] {
+	for i := range c.Proxies[:len(c.Proxies)-reserve] {
 		if err := d.await(ctx, c.Proxies[i].Resp); err != nil {
 			return err
 		}
 	}
-	describe(cmd, o.dir, c, s)
-	select {
-	case err := <-d.exits:
-		return err
-	case <-ctx.Done():
-		fmt.Fprintln(cmd.OutOrStdout(), "\nstopping")
-		return nil
+	describe(cmd, d.dir, c, leader)
+	return nil
+}
+
+// watch waits for Ctrl-C. The cluster outlives the loss of children: that is what it is for.
+func (d *devProcesses) watch(ctx context.Context, out io.Writer) error {
+	for range d.children {
+		select {
+		case e := <-d.exits:
+			role, _, _ := strings.Cut(e.peer.String(), "-")
+			fmt.Fprintf(out, "\n%v\n  start it again  metronome %s --config %s --name %v\n", e.err, role,
+				filepath.Join(d.dir, cluster.FileName), e.peer)
+		case <-ctx.Done():
+			return nil
+		}
 	}
+	return errors.New("every process of the cluster has ended")
 }
 
 // devCluster writes a cluster file, or uses the one that is there if it describes what is asked for.
@@ -127,8 +152,13 @@ func freeAddress(addr string) error {
 type devProcesses struct {
 	dir      string
 	children []*exec.Cmd
-	exits    chan error
-	stopping bool
+	running  sync.WaitGroup
+	exits    chan devExit // has room for all
+}
+
+type devExit struct {
+	peer wire.Peer
+	err  error
 }
 
 func (d *devProcesses) log(p wire.Peer) string {
@@ -160,10 +190,10 @@ func (d *devProcesses) start(p wire.Peer) error {
 		return fmt.Errorf("start %v: %w", p, err)
 	}
 	d.children = append(d.children, child)
-	go func() {
+	d.running.Go(func() {
 		err := child.Wait()
-		d.exits <- fmt.Errorf("%v ended (%v): its log is %s:\n%s", p, err, d.log(p), lastLines(d.log(p)))
-	}()
+		d.exits <- devExit{p, fmt.Errorf("%v ended (%v): its log is %s:\n%s", p, err, d.log(p), lastLines(d.log(p)))}
+	})
 	return nil
 }
 
@@ -183,17 +213,13 @@ func (d *devProcesses) stop() {
 	for _, c := range d.children {
 		_ = c.Process.Signal(syscall.SIGTERM)
 	}
-	late := time.After(5 * time.Second)
-	for range d.children {
-		select {
-		case <-d.exits:
-		case <-late:
-			for _, c := range d.children {
-				_ = c.Process.Kill()
-			}
-			return
+	late := time.AfterFunc(5*time.Second, func() {
+		for _, c := range d.children {
+			_ = c.Process.Kill()
 		}
-	}
+	})
+	defer late.Stop()
+	d.running.Wait()
 }
 
 // patience is how long the cluster may take to come up.
@@ -209,10 +235,12 @@ func (d *devProcesses) found(ctx context.Context, c *cluster.Config) (leader str
 			ask = "status" // founding is under way, and must not be asked for again
 		case err == nil && a.Status.Leader != "":
 			return a.Status.Leader, nil
+		case err == nil:
+			err = errors.New(a.Status.NotReady)
 		}
 		select {
 		case exit := <-d.exits:
-			return "", exit
+			return "", exit.err
 		case <-ctx.Done():
 			return "", fmt.Errorf("the cluster did not come up: %w. Next: look at the logs in %s", err, filepath.Join(d.dir, "logs"))
 		case <-time.After(50 * time.Millisecond): // not listening yet
@@ -230,7 +258,7 @@ func (d *devProcesses) await(ctx context.Context, addr string) error {
 		}
 		select {
 		case exit := <-d.exits:
-			return exit
+			return exit.err
 		case <-ctx.Done():
 			return fmt.Errorf("no answer from %s: look at the logs in %s", addr, filepath.Join(d.dir, "logs"))
 		case <-time.After(20 * time.Millisecond):
