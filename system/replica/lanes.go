@@ -20,6 +20,7 @@ type laneState struct {
 	heard   int64      // when a frame or heartbeat last came
 	results resultQueue
 	reply   []byte // answers on their way to the proxy
+	stoodAt uint64 // the mark's frames when leadership was last looked at
 	dirty   bool   // committed or applied since the last report
 }
 

@@ -101,20 +101,21 @@ func since(t *int64, now int64, holds bool) {
 	}
 }
 
-// trails reports whether a majority holds frames that this replica lacks.
-func (r *Replica) trails() bool {
+// trails reports whether a majority holds frames of a lane that stands still here. A leader that is merely
+// slower than the others still moves.
+func (r *Replica) trails() (trails bool) {
 	for _, l := range r.lanes {
+		stands := l.stoodAt == l.recv.Mark().Frames
+		l.stoodAt = l.recv.Mark().Frames
 		ahead := 0
 		for _, id := range r.members.Voters {
 			if id != r.id && r.holding(id, l.id).Frames > l.recv.Mark().Frames {
 				ahead++
 			}
 		}
-		if l.open && ahead > len(r.members.Voters)/2 {
-			return true
-		}
+		trails = trails || l.open && stands && ahead > len(r.members.Voters)/2
 	}
-	return false
+	return trails
 }
 
 // holding is what a voter has reported of a lane.
