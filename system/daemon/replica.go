@@ -116,12 +116,15 @@ func (r *Replica) open(id *cluster.Identity) (err error) {
 // inboxBytes bounds the messages that wait for the loop.
 const inboxBytes = 64 << 20
 
+// maxMessage holds the largest answer of the store (store.Config.MaxReplyBytes), and others beside it.
+const maxMessage = 8 << 20
+
 func openStreams(c *cluster.Config, self wire.Peer, id *cluster.Identity, listen string, inbox *stream.Inbox,
 	log *slog.Logger,
 ) (*stream.Transport, error) {
 	return stream.Listen(stream.Config{Self: self, Listen: listen, Addresses: c.StreamAddresses(), Identity: id,
 		Cluster: id.Tag(), Hello: hello(c), Check: checkHello(c, log), Message: inbox.Put, Log: log,
-		QueueBytes: int(c.Limits.StreamQueueBytes), Timeout: c.Timing.PeerTimeout})
+		MaxMessage: maxMessage, QueueBytes: int(c.Limits.StreamQueueBytes), Timeout: c.Timing.PeerTimeout})
 }
 
 // protocol is the version of everything that peers say to each other. Peers of another one are refused.

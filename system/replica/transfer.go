@@ -71,8 +71,12 @@ func (r *Replica) tryCapture() {
 	if t.capturing != nil {
 		t.capturing.Release()
 	}
+	t.capturing = r.store.Capture()
+	if t.capturing == nil {
+		return // the one before is still being copied
+	}
 	r.wantCapture = false
-	t.capturing, t.captured, t.ready = r.store.Capture(), r.applied, false
+	t.captured, t.ready = r.applied, false
 	t.head = r.state.append(nil)
 }
 

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -346,6 +347,37 @@ func TestAppendsThatOverlapWhatWaits(t *testing.T) {
 		c.ready(m)
 		if s := m.r.Status(); s.Waiting != 0 || s.Last != test.want.last+test.want.waiting {
 			t.Errorf("%s, then everything held: %+v", test.name, s)
+		}
+	}
+}
+
+// Entries of a deposed leader never mix with the next one's: neither from its appends, nor when only its
+// heartbeat was heard.
+func TestRunsOfTwoTermsNeverMix(t *testing.T) {
+	for _, heartbeat := range []bool{false, true} {
+		c := newCluster(t, 1, 2, 3)
+		m := c.members[3]
+		next := envelope{data: gatedAppend(1, 2, 2, 1)}.decode(t)
+		next.From, next.Term = new(uint64(2)), new(uint64(3))
+		next.Entries[0].Term, next.Entries[0].Data = new(uint64(3)), decision(at(8, 1))
+		steps := [][]byte{gatedAppend(1, 2, 4, 1), marshal(next)}
+		if heartbeat {
+			steps = slices.Insert(steps, 1, marshal(&pb.Message{Type: pb.MsgHeartbeat.Enum(), From: next.From,
+				To: next.To, Term: next.Term}))
+		}
+		for i, b := range steps {
+			if err := m.r.Step(envelope{data: b}.decode(t).GetFrom(), b); err != nil {
+				t.Fatal(i, err)
+			}
+		}
+		if s := m.r.Status(); s.Waiting != 1 || m.r.wait.from != 2 {
+			t.Fatalf("%+v", s)
+		}
+		m.shelf.hold(7, 9)
+		m.shelf.hold(8, 1)
+		m.r.Recheck()
+		if s := m.r.Status(); s.Last != 2 || m.r.log.term(2) != 3 || s.Waiting != 0 {
+			t.Fatalf("%+v", s)
 		}
 	}
 }
