@@ -1,14 +1,11 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,107 +13,111 @@ import (
 // waiter lets a poll loop sleep until a descriptor becomes readable, somebody wakes it, or time is up. An idle
 // process must cost next to nothing, and a busy one no system call it does not need.
 //
-// A goroutine in ppoll is awake soonest, but to Go's scheduler it looks busy: a thread of the runtime (sysmon)
-// then comes round every 20 µs to see whether it blocks others, which costs more than everything else that an
-// idle process does. So after a first short ppoll the sleep is the runtime's own, in its network poller.
+// It waits the Go way, through the runtime's poller, because what wakes a loop is mostly a goroutine that has
+// just read a stream: handing over to the loop is then a switch of goroutines on the same thread, where a
+// system call of the loop's own would have to be ended from another thread (a fifth of an unloaded put, for each hop).
 type waiter struct {
-	fds      []unix.PollFd // the first is the event descriptor
+	woken    chan struct{}
+	watches  []*watch
+	timer    *time.Timer
 	sleeping atomic.Bool
-	long     *os.File // an epoll descriptor of fds, which the runtime's poller watches
-	raw      syscall.RawConn
-	quiet    bool // the last sleep was long
 }
 
-func newWaiter(descriptors ...int) (w *waiter, err error) {
-	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	if err != nil {
-		return nil, fmt.Errorf("daemon: eventfd: %w", err)
-	}
-	w = &waiter{fds: []unix.PollFd{{Fd: int32(event), Events: unix.POLLIN}}}
+// watch is a goroutine that waits for one descriptor, once each time it is armed.
+type watch struct {
+	file  *os.File // a duplicate: closing it ends the goroutine and leaves the original open
+	arm   chan struct{}
+	armed bool // the loop's own
+	done  atomic.Bool
+}
+
+func newWaiter(descriptors ...int) (*waiter, error) {
+	w := &waiter{woken: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
 	for _, fd := range descriptors {
-		if fd >= 0 {
-			w.fds = append(w.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		if fd < 0 {
+			continue
 		}
-	}
-	if err := w.watch(); err != nil {
-		return nil, errors.Join(fmt.Errorf("daemon: epoll: %w", err), unix.Close(event))
+		if err := w.watch(fd); err != nil {
+			w.close()
+			return nil, err
+		}
 	}
 	return w, nil
 }
 
-// watch makes the descriptor that long sleeps wait for.
-func (w *waiter) watch() error {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+func (w *waiter) watch(fd int) error {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err == nil {
+		err = unix.SetNonblock(dup, true)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("daemon: watch a descriptor: %w", err)
 	}
-	for i := range w.fds {
-		e := unix.EpollEvent{Events: unix.EPOLLIN}
-		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, int(w.fds[i].Fd), &e); err != nil {
-			return errors.Join(err, unix.Close(epoll))
+	x := &watch{file: os.NewFile(uintptr(dup), "port"), arm: make(chan struct{}, 1)}
+	raw, err := x.file.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("daemon: watch a descriptor: %w", err)
+	}
+	w.watches = append(w.watches, x)
+	go func() {
+		for range x.arm {
+			if raw.Read(readable) != nil {
+				return // closed
+			}
+			x.done.Store(true)
+			w.wake()
 		}
-	}
-	if err := unix.SetNonblock(epoll, true); err != nil { // or the runtime would not watch it
-		return errors.Join(err, unix.Close(epoll))
-	}
-	w.long = os.NewFile(uintptr(epoll), "epoll")
-	w.raw, err = w.long.SyscallConn()
-	return err
+	}()
+	return nil
 }
 
-var one = [8]byte{1}
+// readable reports whether a descriptor has something to read now; the poller waits until it has.
+func readable(fd uintptr) bool {
+	p := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(p[:], 0)
+	return err == nil && n > 0
+}
 
 // wake ends a sleep, or the next one before it begins. It may be called from any goroutine.
 func (w *waiter) wake() {
-	if w.sleeping.Swap(false) {
-		// An event descriptor takes 8 bytes or is full, and then readable already.
-		_, _ = unix.Write(int(w.fds[0].Fd), one[:])
+	if w.sleeping.Load() {
+		select {
+		case w.woken <- struct{}{}:
+		default:
+		}
 	}
 }
 
 // prepare announces a sleep. What the caller looks at between prepare and sleep cannot be missed.
-func (w *waiter) prepare() { w.sleeping.Store(true) }
-
-// brief is how long a process that was busy a moment ago waits in ppoll.
-const brief = time.Millisecond
+func (w *waiter) prepare() {
+	w.sleeping.Store(true)
+	for _, x := range w.watches {
+		if x.done.Swap(false) {
+			x.armed = false
+		}
+		if !x.armed {
+			x.armed = true
+			x.arm <- struct{}{}
+		}
+	}
+}
 
 // sleep waits for at most d.
 func (w *waiter) sleep(d time.Duration) {
-	switch {
-	case d <= brief:
-		w.poll(d)
-	case w.quiet || !w.poll(brief):
-		w.rest(d)
+	w.timer.Reset(d)
+	select {
+	case <-w.woken:
+	case <-w.timer.C:
 	}
 	w.sleeping.Store(false)
-	var b [8]byte
-	_, _ = unix.Read(int(w.fds[0].Fd), b[:]) // a wake-up that was taken, if there was one
-}
-
-// poll waits in ppoll; it reports whether a descriptor is readable.
-func (w *waiter) poll(d time.Duration) bool {
-	ts := unix.NsecToTimespec(max(d, 0).Nanoseconds())
-	n, _, errno := unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&w.fds[0])), uintptr(len(w.fds)),
-		uintptr(unsafe.Pointer(&ts)), 0, 0, 0)
-	return errno == 0 && n > 0
-}
-
-// rest waits in the runtime's poller.
-func (w *waiter) rest(d time.Duration) {
-	from := time.Now()
-	// Either of them can only fail once the waiter is closed; a passed deadline is no failure.
-	_ = w.long.SetReadDeadline(from.Add(d))
-	_ = w.raw.Read(func(fd uintptr) bool {
-		var e [1]unix.EpollEvent
-		n, err := unix.EpollWait(int(fd), e[:], 0)
-		return n > 0 || err != nil && err != unix.EINTR //nolint:errorlint // an errno
-	})
-	w.quiet = time.Since(from) > brief
 }
 
 func (w *waiter) close() {
-	_ = w.long.Close()
-	_ = unix.Close(int(w.fds[0].Fd))
+	for _, x := range w.watches {
+		_ = x.file.Close()
+		close(x.arm)
+	}
+	w.watches = nil
 }
 
 // pin locks the goroutine to its thread, and the thread to a CPU if one is given.

@@ -259,7 +259,7 @@ func (r *Replica) Run(ctx context.Context) error {
 // The limits of a pause: a core wants to be called at least so often, and a port without a descriptor has to
 // be looked at; the longer nothing came, the less often.
 const (
-	longestPause = 10 * time.Millisecond
+	longestPause = 50 * time.Millisecond
 	pollPause    = 50 * time.Microsecond
 )
 
@@ -349,7 +349,10 @@ func sendMessages(t *stream.Transport, list []node.Message) {
 	for i := range list {
 		m := &list[i]
 		// A message that is not taken is as good as lost on the way: cores repeat what matters.
-		_ = t.Send(m.To, m.Bytes, bulk(wire.Kind(m.Bytes[0])))
+		_ = t.Post(m.To, m.Bytes, bulk(wire.Kind(m.Bytes[0])))
+	}
+	for i := range list {
+		t.Flush(list[i].To)
 	}
 }
 

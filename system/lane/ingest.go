@@ -99,8 +99,8 @@ func (in *Ingest) OpenAt(name Name, at Mark) (*Receiver, error) {
 	}
 	l.lanes[name.Lane] = r
 	in.lanes++
-	in.advanced = slices.Grow(in.advanced, in.lanes-len(in.advanced))
-	in.gapped = slices.Grow(in.gapped, in.lanes-len(in.gapped))
+	in.advanced = slices.Grow(in.advanced, max(0, in.lanes-len(in.advanced)))
+	in.gapped = slices.Grow(in.gapped, max(0, in.lanes-len(in.gapped)))
 	return r, nil
 }
 

@@ -9,6 +9,7 @@
 package load
 
 import (
+	"encoding/base64"
 	"fmt"
 	"time"
 
@@ -56,9 +57,12 @@ type Result struct {
 	Unknown     uint64  `json:"unknown"`
 	Unsent      uint64  `json:"unsent"` // open loop: due and not submitted in time
 	LatencyP50  float64 `json:"latency_p50_us"`
+	LatencyP90  float64 `json:"latency_p90_us"`
 	LatencyP99  float64 `json:"latency_p99_us"`
 	LatencyP999 float64 `json:"latency_p999_us"`
 	LatencyMax  float64 `json:"latency_max_us"`
+	// LatencyHDR is their histogram, in ns: HdrHistogram's V2 encoding, compressed, base64.
+	LatencyHDR string `json:"latency_hdr"`
 }
 
 // Generator submits operations to one proxy. It belongs to the proxy's loop.
@@ -211,10 +215,13 @@ func (g *Generator) finish(now int64) {
 	g.r.Seconds = float64(now-g.from) / 1e9
 	g.r.OpsPerS = float64(g.r.Ops) / g.r.Seconds
 	us := func(q float64) float64 { return float64(g.hist.ValueAtQuantile(q)) / 1e3 }
-	g.r.LatencyP50, g.r.LatencyP99, g.r.LatencyP999 = us(50), us(99), us(99.9)
+	g.r.LatencyP50, g.r.LatencyP90, g.r.LatencyP99, g.r.LatencyP999 = us(50), us(90), us(99), us(99.9)
 	g.r.LatencyMax = float64(g.hist.Max()) / 1e3
 	if g.cfg.Rate > 0 {
 		g.r.Unsent = uint64(max(0, g.cfg.Rate*float64(now-g.from+g.cfg.Warmup.Nanoseconds())/1e9-g.due))
+	}
+	if b, err := g.hist.Encode(hdrhistogram.V2CompressedEncodingCookieBase); err == nil {
+		g.r.LatencyHDR = base64.StdEncoding.EncodeToString(b)
 	}
 	g.finished <- g.r
 }

@@ -178,7 +178,7 @@ func (p *Proxy) onOpened(b []byte) bool {
 			return true
 		}
 		s.SetResponder(p.responder)
-		p.lanes = append(p.lanes, &laneOut{index: i, sender: s, repair: repair, heart: lane.NewHeart(0, 0),
+		p.lanes = append(p.lanes, &laneOut{index: i, sender: s, repair: repair, heart: lane.NewHeart(0, longestBeat),
 			entries: make([]entry, p.cfg.Pending), mask: uint64(p.cfg.Pending - 1)})
 	}
 	return true
@@ -315,6 +315,9 @@ func (p *Proxy) otherSeat() int {
 	}
 	return -1
 }
+
+// longestBeat is how long an idle lane is silent between heartbeats, in the end: ten of them have told by then.
+const longestBeat = 1_000_000_000 // ns
 
 // sendBurst bounds the new frames of one Output.
 const sendBurst = 256

@@ -76,7 +76,8 @@ func (r *Replica) Next() int64 {
 		}
 		return r.joins.next
 	}
-	next := min(r.nextTick, r.soon)
+	// Two ticks are made up for, so that an idle replica wakes up for every other one only.
+	next := min(r.nextTick+r.cfg.Tick, r.soon)
 	var lanes [maxGapped]*lane.Receiver
 	for _, recv := range r.ingest.Gapped(lanes[:0]) {
 		next = min(next, recv.Nacker().Next())

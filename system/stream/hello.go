@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"metronome/system/wire"
 )
@@ -68,7 +71,26 @@ type link struct {
 	raw      net.Conn
 	tls      *tls.Conn
 	instance uint64 // of the other side
+	fd       int    // of raw, to ask the kernel what it has not sent yet; -1 = not known
 }
+
+func newLink(raw net.Conn, conn *tls.Conn, instance uint64) *link {
+	l := &link{raw, conn, instance, -1}
+	if sc, ok := raw.(syscall.Conn); ok {
+		if rc, err := sc.SyscallConn(); err == nil {
+			_ = rc.Control(func(fd uintptr) { l.fd = int(fd) })
+		}
+	}
+	return l
+}
+
+// clear reports whether the kernel has sent everything that was written, so that a small write cannot block.
+func (l *link) clear() bool {
+	n, err := unix.IoctlGetInt(l.fd, notSent)
+	return err == nil && n == 0
+}
+
+const notSent = 0x894B // SIOCOUTQNSD: bytes written and not sent (linux/sockios.h)
 
 // greet is the handshake of the side that dialled. It is over when the other side has been told
 // that its hello was accepted.
@@ -89,7 +111,7 @@ func (t *Transport) greet(ctx context.Context, raw net.Conn, to wire.Peer) (*lin
 		sayBye(conn, err)
 		return nil, err
 	}
-	return &link{raw, conn, theirs.instance}, writeFrame(conn, kindPing, make([]byte, pingBytes))
+	return newLink(raw, conn, theirs.instance), writeFrame(conn, kindPing, make([]byte, pingBytes))
 }
 
 // welcome is the handshake of the side that was dialled.
@@ -119,7 +141,7 @@ func (t *Transport) welcome(ctx context.Context, raw net.Conn) (p *peer, l *link
 	case k != kindPing:
 		return p, nil, fmt.Errorf("%w: kind %d after the hello", errProtocol, k)
 	}
-	return p, &link{raw, conn, theirs.instance}, nil
+	return p, newLink(raw, conn, theirs.instance), nil
 }
 
 // admit decides about a peer that dialled: is it who it says, is it awaited, is it there already?

@@ -27,7 +27,8 @@ type peer struct {
 	mu      sync.Mutex
 	current *link // being served
 	queue   queue
-	parked  bool // the writer waits for wake
+	inline  []byte // what flush writes
+	parked  bool   // the writer waits for wake
 	echo    uint64
 	echoDue bool
 	sent    tally
@@ -43,8 +44,8 @@ type peer struct {
 // errGone is why a transport's own end closed a connection.
 var errGone = errors.New("closed")
 
-// send queues a message for the writer.
-func (p *peer) send(msg []byte, bulk bool) bool {
+// send queues a message for the writer, and wakes it unless a flush will follow.
+func (p *peer) send(msg []byte, bulk, flush bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -59,8 +60,31 @@ func (p *peer) send(msg []byte, bulk bool) bool {
 		return false
 	}
 	p.sent.add(msg)
-	p.rouse()
+	if !flush {
+		p.rouse()
+	}
 	return true
+}
+
+// inlineBytes bounds what flush writes itself.
+const inlineBytes = 16 << 10
+
+// flush writes what is queued from the caller's goroutine, if that is little and cannot block: waking the writer
+// costs the caller as much, and the message the time until the writer runs. The lock keeps the order.
+func (p *peer) flush() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.parked || p.current == nil || p.queue.bytes() == 0 {
+		return // the writer is at it, or there is nothing to write
+	}
+	if p.queue.bytes() > inlineBytes || len(p.queue.bulk) > 0 || !p.current.clear() {
+		p.rouse()
+		return
+	}
+	p.inline = p.queue.take(p.inline)
+	p.queue.writing = 0
+	// An error shows at the reader, too, which ends the connection.
+	_, _ = p.current.tls.Write(p.inline)
 }
 
 // rouse wakes the writer; p.mu is held.
@@ -165,18 +189,33 @@ func (p *peer) cause(err error) error {
 	return err
 }
 
+// pingsSaved is how many pings in a row are left out because something else told the peer that this side
+// lives. Not all of them: they measure the round trip, too.
+const pingsSaved = 3
+
 // write sends what is queued, all that came meanwhile at once, and pings.
 func (p *peer) write(l *link, done <-chan struct{}) error {
 	every := p.t.cfg.Timeout / 4
 	ping := time.NewTicker(every)
 	defer ping.Stop()
 	buf := make([]byte, 0, 4<<10)
+	saved, wrote := 0, false
+	due := func() bool {
+		if wrote && saved < pingsSaved {
+			saved++
+			wrote = false
+			return false
+		}
+		saved = 0
+		return true
+	}
 	for pinging := true; ; {
 		var idle bool
 		if buf, idle = p.gather(buf, pinging); !idle {
 			if _, err := l.tls.Write(buf); err != nil {
 				return err
 			}
+			wrote = !pinging
 		}
 		pinging = false
 		if idle {
@@ -184,7 +223,7 @@ func (p *peer) write(l *link, done <-chan struct{}) error {
 			case <-p.wake:
 				continue
 			case <-ping.C:
-				pinging = true
+				pinging = due()
 			case <-done:
 				return nil
 			}
@@ -193,7 +232,7 @@ func (p *peer) write(l *link, done <-chan struct{}) error {
 		}
 		select {
 		case <-ping.C:
-			pinging = true
+			pinging = due()
 		default:
 		}
 	}

@@ -86,7 +86,20 @@ func (t *Transport) Peers() []wire.Peer { return slices.Sorted(maps.Keys(t.peers
 // messages give way to urgent ones, and may be overtaken by them.
 func (t *Transport) Send(to wire.Peer, msg []byte, bulk bool) bool {
 	p := t.peers[to]
-	return p != nil && p.send(msg, bulk)
+	return p != nil && p.send(msg, bulk, false)
+}
+
+// Post is Send for a caller that will call Flush soon: the message may wait for that.
+func (t *Transport) Post(to wire.Peer, msg []byte, bulk bool) bool {
+	p := t.peers[to]
+	return p != nil && p.send(msg, bulk, true)
+}
+
+// Flush sends on what was posted: little of it at once, from this goroutine, without ever blocking.
+func (t *Transport) Flush(to wire.Peer) {
+	if p := t.peers[to]; p != nil {
+		p.flush()
+	}
 }
 
 // Up reports whether a peer is connected.
