@@ -189,19 +189,24 @@ func (p *Proxy) onFenced(b []byte) bool {
 	if !ok {
 		return false
 	}
-	if m.Incarnation != p.incarnation || len(p.lanes) == 0 {
+	if len(p.lanes) == 0 && m.Nonce == p.nonce {
+		p.nonce++ // its lanes were opened and closed for silence before it heard of them
+		return true
+	}
+	if m.Incarnation < p.incarnation || len(p.lanes) == 0 {
 		return true
 	}
 	p.counts.Fenced++
+	own := m.Incarnation == p.incarnation // or a later one is closed already: where this one ended is not known
 	for i, l := range p.lanes {
-		if i < len(m.Items) {
+		if own && i < len(m.Items) {
 			l.fence(p, m.Items[i], true)
 		} else {
 			l.fence(p, 0, false)
 		}
 	}
 	p.lanes = nil
-	if !m.Silence {
+	if !m.Silence || !own {
 		p.fenced = ErrFenced
 		return true
 	}

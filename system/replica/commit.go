@@ -136,12 +136,12 @@ func (r *Replica) execute(c *order.Command) error {
 			}
 		}
 		r.tellOpened(p)
-		r.tellFenced(p)
+		r.tellFenced(p, 0)
 	case order.CloseProxy:
 		if p := r.state.proxy(c.Proxy); p != nil && p.open && p.incarnation == c.Incarnation {
 			r.state.close(p, true)
 			r.shut(c.Proxy)
-			r.tellFenced(p)
+			r.tellFenced(p, 0)
 		}
 	case order.MintLife:
 		r.state.mint(int(c.Seat), c.Nonce)

@@ -23,7 +23,7 @@ func (r *Replica) onOpen(number uint32, b []byte) bool {
 			r.find(p.first).heard = r.now
 			r.tellOpened(p)
 		} else {
-			r.tellFenced(p)
+			r.tellFenced(p, m.Nonce)
 		}
 		return true
 	}
@@ -40,11 +40,11 @@ func (r *Replica) tellOpened(p *proxyRow) {
 }
 
 // tellFenced says which incarnation of a proxy is closed, and where (R19).
-func (r *Replica) tellFenced(p *proxyRow) {
+func (r *Replica) tellFenced(p *proxyRow, asked uint64) {
 	if p.closedOf == 0 {
 		return
 	}
-	m := wire.Fenced{Incarnation: p.closedOf, Silence: p.silence, Items: p.closed}
+	m := wire.Fenced{Nonce: asked, Incarnation: p.closedOf, Silence: p.silence, Items: p.closed}
 	r.out.message(wire.ProxyPeer(p.number), m.Append(nil))
 }
 
@@ -164,7 +164,7 @@ func (r *Replica) onWant(number uint32, b []byte) bool {
 	l := r.openLane(number, m.Incarnation, m.Lane)
 	if l == nil {
 		if p := r.state.proxy(number); p != nil && m.Incarnation == p.closedOf {
-			r.tellFenced(p)
+			r.tellFenced(p, 0)
 		}
 		return true
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"metronome/system/order"
 	"metronome/system/store"
@@ -115,6 +116,12 @@ func (r *Replica) offer(meta *order.SnapshotMeta) {
 	t := &r.transfer
 	if !t.ready || meta.Position != t.captured {
 		r.orderer.SnapshotSent(meta.To, false)
+		return
+	}
+	if !slices.Contains(meta.Members.Voters, meta.To) && !slices.Contains(meta.Members.Learners, meta.To) {
+		// Captured before this life was a member: it would refuse it, and ask for ever.
+		r.orderer.SnapshotSent(meta.To, false)
+		r.capture()
 		return
 	}
 	seat := SeatOf(meta.To)

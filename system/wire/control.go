@@ -59,6 +59,7 @@ func ReadOpened(b []byte) (m Opened, ok bool) {
 // Fenced tells a proxy that an incarnation is closed: items of lane i from Items[i] on were not
 // executed and never will be (R19).
 type Fenced struct {
+	Nonce       uint64 // of the request that this answers; 0 = nobody asked
 	Incarnation uint32
 	Silence     bool     // closed for silence, not by another instance
 	Items       []uint64 // by lane index; empty if no longer known
@@ -67,6 +68,7 @@ type Fenced struct {
 // Append appends the message.
 func (m *Fenced) Append(dst []byte) []byte {
 	w := NewWriter(dst, KindFenced)
+	w.U64(m.Nonce)
 	w.U32(m.Incarnation)
 	w.U8(boolByte(m.Silence))
 	w.U16(uint16(len(m.Items)))
@@ -79,7 +81,7 @@ func (m *Fenced) Append(dst []byte) []byte {
 // ReadFenced reads a Fenced.
 func ReadFenced(b []byte) (m Fenced, ok bool) {
 	r := NewReader(b)
-	m = Fenced{Incarnation: r.U32(), Silence: r.U8() != 0}
+	m = Fenced{Nonce: r.U64(), Incarnation: r.U32(), Silence: r.U8() != 0}
 	n := int(r.U16())
 	if r.Left() != 8*n {
 		return m, false

@@ -16,7 +16,7 @@ func TestMessagesComeBackAsTheyWent(t *testing.T) {
 	if got, ok := ReadOpened(opened.Append(nil)[1:]); !ok || got != opened {
 		t.Errorf("opened: %+v %v", got, ok)
 	}
-	fenced := Fenced{Incarnation: 2, Silence: true, Items: []uint64{1, 1 << 40}}
+	fenced := Fenced{Nonce: 3, Incarnation: 2, Silence: true, Items: []uint64{1, 1 << 40}}
 	if got, ok := ReadFenced(fenced.Append(nil)[1:]); !ok || !reflect.DeepEqual(got, fenced) {
 		t.Errorf("fenced: %+v %v", got, ok)
 	}
