@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -271,6 +272,9 @@ func (r *Replica) install() error {
 		// It is older than what is here, or than this life's membership: a later one will come.
 		t.got = nil
 		return nil //nolint:nilerr // refused, not failed
+	}
+	if mutate.On(mutate.RestoreSameEpoch) {
+		st.Apply(&store.Batch{Time: st.Time(), ExpireBefore: 1<<64 - 1})
 	}
 	for _, l := range r.lanes {
 		if l.open {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"metronome/internal/mutate"
 	"metronome/system/wire"
 )
 
@@ -79,6 +80,14 @@ func itself(n *uint64) uint64     { return *n }
 func numberOf(e *executed) uint64 { return e.number }
 
 func (s *session) has(n uint64) bool {
+	if mutate.On(mutate.HighestNumberOnly) {
+		for m := n; m < n+uint64(len(s.executed.items)); m++ {
+			if e := s.executed.at(m); e != nil && *e == m {
+				return true
+			}
+		}
+		return false
+	}
 	e := s.executed.at(n)
 	return e != nil && *e == n
 }

@@ -6,6 +6,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"metronome/internal/mutate"
 	"metronome/system/order"
 )
 
@@ -100,6 +101,11 @@ func (r *Raft) connects(prev position) bool {
 func (r *Raft) acceptConnected(m *pb.Message, cuts []order.Cut) {
 	entries, prev := m.GetEntries(), position{m.GetIndex(), m.GetLogTerm()}
 	n, verdict := r.admit(entries, cuts)
+	if mutate.On(mutate.OnlyEmptyAppends) && n < len(entries) {
+		r.overtake(prev)
+		r.queue(m, entries, cuts)
+		return
+	}
 	r.stepPrefix(m, prev, n)
 	if n > 0 {
 		prev = position{entries[n-1].GetIndex(), entries[n-1].GetTerm()}

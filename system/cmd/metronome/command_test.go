@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// beMetronome makes the test's own binary the program under test.
+const beMetronome = "METRONOME_TEST_BE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beMetronome) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// patient bounds every wait: machines are slow and shared, and nothing here is timed.
+const patient = 90 * time.Second
+
+// run is a metronome command as a user runs it.
+type run struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	out  output
+	done chan struct{}
+	err  error
+}
+
+// output is what a command has written so far.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func metronome(t *testing.T, args ...string) *run {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{t: t, cmd: exec.Command(exe, args...), done: make(chan struct{})}
+	r.cmd.Env = append(os.Environ(), beMetronome+"=1")
+	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	r.cmd.WaitDelay = time.Second // a grandchild may hold the pipe
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		r.err = r.cmd.Wait()
+		close(r.done)
+	}()
+	t.Cleanup(func() {
+		_ = r.cmd.Process.Kill()
+		<-r.done
+	})
+	return r
+}
+
+// code waits for the end and returns the exit code, -1 for a signal.
+func (r *run) code() int {
+	r.t.Helper()
+	select {
+	case <-r.done:
+	case <-time.After(patient):
+		r.t.Fatalf("%v does not end:\n%s", r.cmd.Args[1:], r.out.String())
+	}
+	return r.cmd.ProcessState.ExitCode()
+}
+
+// says waits until the command has written something.
+func (r *run) says(text string) {
+	r.t.Helper()
+	eventually(r.t, "output of "+strings.Join(r.cmd.Args[1:], " ")+" with "+text, func() error {
+		out := r.out.String()
+		if strings.Contains(out, text) {
+			return nil
+		}
+		select {
+		case <-r.done:
+			r.t.Fatalf("ended (%v) without %q:\n%s", r.err, text, out)
+		default:
+		}
+		return fmt.Errorf("so far:\n%s", out)
+	})
+}
+
+func eventually(t *testing.T, what string, try func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(patient); ; time.Sleep(20 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s: %v", patient, what, err)
+		}
+	}
+}
+
+// freePort is an address that nobody listens on.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// resp sends one inline command and returns the first line of the reply.
+func resp(addr, command string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp4", addr)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := c.Write([]byte(command + "\r\n")); err != nil {
+		return "", err
+	}
+	in := bufio.NewReader(c)
+	line, err := in.ReadString('\n')
+	if err == nil && line[0] == '$' && line != "$-1\r\n" {
+		line, err = in.ReadString('\n')
+	}
+	return strings.TrimRight(line, "\r\n"), err
+}
+
+func mustResp(t *testing.T, addr, command, want string) {
+	t.Helper()
+	got, err := resp(addr, command)
+	if err != nil || got != want {
+		t.Fatalf("%s: %q, %v: want %q", command, got, err, want)
+	}
+}
+
+// children are the processes that a process started and that live.
+func children(pid int) (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		// pid (name, which may hold anything) state ppid …
+		rest := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		if parent, _ := strconv.Atoi(rest[1]); parent == pid && rest[0] != "Z" {
+			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
+// gone waits until processes have ended. A pid that is another program by now has ended, too.
+func gone(t *testing.T, pids []int) {
+	t.Helper()
+	eventually(t, "the end of all processes", func() error {
+		for _, pid := range pids {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			if err == nil && bytes.Contains(b, []byte("cluster.yaml")) {
+				return fmt.Errorf("%d lives: %s", pid, bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
+			}
+		}
+		return nil
+	})
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func errorf(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
+// lineOf is the first line that begins with a prefix.
+func lineOf(text, prefix string) string {
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, prefix) {
+			return line
+		}
+	}
+	return ""
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// up is a cluster of metronome dev that serves clients.
+func up(t *testing.T, dir, addr string, more ...string) *run {
+	t.Helper()
+	r := metronome(t, append([]string{"dev", "--dir", dir, "--resp", addr}, more...)...)
+	r.says("Ctrl-C stops everything")
+	return r
+}
+
+func TestDevFromStartToCtrlC(t *testing.T) {
+	dir, addr := filepath.Join(t.TempDir(), "new"), freePort(t)
+	r := up(t, dir, addr)
+	mustResp(t, addr, "SET greeting hello", "+OK")
+	mustResp(t, addr, "GET greeting", "hello")
+	mustResp(t, addr, "INCR n", ":1")
+	host, port, _ := net.SplitHostPort(addr)
+	r.says("redis-cli -h " + host + " -p " + port)
+	r.says("Durability is memory")
+
+	file := filepath.Join(dir, "cluster.yaml")
+	check := metronome(t, "config", "check", file)
+	if check.code() != 0 || !strings.Contains(check.out.String(), "3 replicas, 1 proxies, durability memory: good") {
+		t.Errorf("config check: %s", check.out.String())
+	}
+	status := metronome(t, "cluster", "status", "--config", file)
+	if status.code() != 0 {
+		t.Error("status fails")
+	}
+	for _, want := range []string{"replica-0/1", "replica-1/1", "replica-2/1", "durability memory"} {
+		if !strings.Contains(status.out.String(), want) {
+			t.Errorf("status does not say %q:\n%s", want, status.out.String())
+		}
+	}
+	again := metronome(t, "cluster", "init", "--config", file)
+	if again.code() == 0 || !strings.Contains(again.out.String(), "belongs to a cluster already") {
+		t.Errorf("cluster init of a cluster: %s", again.out.String())
+	}
+
+	pids := children(r.cmd.Process.Pid)
+	if len(pids) != 4 {
+		t.Fatalf("%d processes: want three replicas and a proxy", len(pids))
+	}
+	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.code(); c != 0 {
+		t.Errorf("Ctrl-C: exit code %d:\n%s", c, r.out.String())
+	}
+	gone(t, pids)
+	for _, name := range []string{"replica-0", "proxy-1"} {
+		b, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
+		if err != nil || !strings.Contains(string(b), "stopped") {
+			t.Errorf("%s was not stopped in order: %v\n%s", name, err, b)
+		}
+	}
+}
+
+// A folder is used again, with the same ports and keys, and begins empty; kill -9 leaves nothing behind.
+func TestDevAgainAndKilled(t *testing.T) {
+	dir, addr := t.TempDir(), freePort(t)
+	var file []byte
+	for range 2 {
+		r := up(t, dir, addr)
+		mustResp(t, addr, "DBSIZE", ":0")
+		mustResp(t, addr, "SET k v", "+OK")
+		pids := children(r.cmd.Process.Pid)
+		if err := r.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		r.code()
+		gone(t, pids)
+		now, err := os.ReadFile(filepath.Join(dir, "cluster.yaml"))
+		if err != nil || file != nil && string(now) != string(file) {
+			t.Errorf("the cluster file has changed: %v", err)
+		}
+		file = now
+	}
+	other := metronome(t, "dev", "--dir", dir, "--resp", addr, "--replicas", "5")
+	if other.code() == 0 || !strings.Contains(other.out.String(), "holds another cluster: 3 replicas") {
+		t.Errorf("dev over another cluster: %s", other.out.String())
+	}
+}
+
+// The cluster outlives a replica, says how to start it again, and takes it back.
+func TestDevOutlivesAReplica(t *testing.T) {
+	dir, addr := t.TempDir(), freePort(t)
+	r := up(t, dir, addr)
+	mustResp(t, addr, "SET k v", "+OK")
+	for _, pid := range children(r.cmd.Process.Pid) {
+		b, _ := os.ReadFile(filepath.Join("/proc", itoa(pid), "cmdline"))
+		if strings.Contains(string(b), "replica-1") {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.says("start it again  metronome replica --config")
+	mustResp(t, addr, "GET k", "v")
+	metronome(t, "replica", "--config", filepath.Join(dir, "cluster.yaml"), "--name", "replica-1")
+	eventually(t, "replica-1's second life to vote", func() error {
+		s := metronome(t, "cluster", "status", "--config", filepath.Join(dir, "cluster.yaml"))
+		s.code()
+		if line := lineOf(s.out.String(), "replica-1 "); !strings.Contains(line, "replica-0/1,replica-1/2,replica-2/1") {
+			return errorf("%s", s.out.String())
+		}
+		return nil
+	})
+	mustResp(t, addr, "GET k", "v")
+}
+
+func TestDevRefuses(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	busy := l.Addr().String()
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"busy port", []string{"--resp", busy}, "name another address with --resp"},
+		{"no address", []string{"--resp", "here"}, "use host:port"},
+		{"fsync", []string{"--durability", "fsync"}, "only memory exists so far"},
+		{"unknown flag", []string{"--replica", "3"}, "unknown flag: --replica"},
+		{"argument", []string{"now"}, "unknown command"},
+		{"even", []string{"--replicas", "4"}, "replicas"},
+		{"none", []string{"--replicas", "-1"}, "replicas"},
+		{"no proxies", []string{"--proxies", "-1"}, "proxies"},
+		{"lanes", []string{"--lanes", "1000"}, "lanes"},
+		{"folder", []string{"--dir", "/proc/no/such"}, "folder of the cluster"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"dev", "--dir", filepath.Join(t.TempDir(), "d"), "--resp", freePort(t)}
+			r := metronome(t, append(args, tc.args...)...)
+			if r.code() == 0 || !strings.Contains(r.out.String(), tc.want) {
+				t.Errorf("exit code %d, want an error with %q:\n%s", r.code(), tc.want, r.out.String())
+			}
+		})
+	}
+}
+
+// Sockets of operators have names of at most 107 bytes, folders may have longer ones.
+func TestDevInADeepFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("deep/", 30), "d")
+	addr := freePort(t)
+	up(t, dir, addr)
+	mustResp(t, addr, "SET k v", "+OK")
+	s := metronome(t, "cluster", "status", "--config", filepath.Join(dir, "cluster.yaml"))
+	if s.code() != 0 || !strings.Contains(s.out.String(), "replica-2/1") {
+		t.Errorf("status: %s", s.out.String())
+	}
+}
