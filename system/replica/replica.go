@@ -337,12 +337,17 @@ func (r *Replica) Ready() error {
 
 // outbox gathers messages. Bytes live in one buffer until the next Output.
 type outbox struct {
+	answers   []node.Message // to proxies
 	messages  []node.Message
 	datagrams []node.Datagram
-	sent      bool
 }
 
+// message queues a message. Clients wait for what goes to proxies, so that goes first.
 func (o *outbox) message(to wire.Peer, b []byte) {
+	if to.IsProxy() {
+		o.answers = append(o.answers, node.Message{To: to, Bytes: b})
+		return
+	}
 	o.messages = append(o.messages, node.Message{To: to, Bytes: b})
 }
 
@@ -351,11 +356,12 @@ func (o *outbox) datagram(to wire.Peer, b []byte) {
 }
 
 func (o *outbox) take(out *node.Output) {
-	out.Messages = append(out.Messages, o.messages...)
+	out.Messages = append(append(out.Messages, o.answers...), o.messages...)
 	out.Unicast = append(out.Unicast, o.datagrams...)
+	clear(o.answers)
 	clear(o.messages)
 	clear(o.datagrams)
-	o.messages, o.datagrams = o.messages[:0], o.datagrams[:0]
+	o.answers, o.messages, o.datagrams = o.answers[:0], o.messages[:0], o.datagrams[:0]
 }
 
 // Status is a glance at the orderer; the zero value while the replica belongs to no cluster.

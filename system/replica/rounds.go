@@ -367,16 +367,19 @@ func (r *Replica) reportHoldings() {
 	report := order.Report{Full: leader != s.toldLeader || r.now-s.toldAt > fullReport*r.cfg.Tick}
 	if report.Full {
 		report.Lanes = now
-	} else if r.now < s.nextHoldings {
-		r.later(s.nextHoldings)
-		return
+		s.toldLeader, s.toldAt = leader, r.now
 	} else if report.Lanes = order.AppendChanges(nil, s.told, now); len(report.Lanes) == 0 {
 		return
+	} else if s.nextHoldings == 0 {
+		// Not at once: a leader expects everyone to hold what it holds, and on a quiet cluster the round is
+		// over before it would be told.
+		s.nextHoldings = r.now + r.cfg.RoundInterval
 	}
-	if report.Full {
-		s.toldLeader, s.toldAt = leader, r.now
+	if !report.Full && r.now < s.nextHoldings {
+		r.later(s.nextHoldings)
+		return
 	}
-	s.told, s.nextHoldings = now, r.now+r.cfg.RoundInterval/2
+	s.told, s.nextHoldings = now, 0
 	r.sendHoldings(leader, &report)
 }
 
