@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"metronome/system/cluster"
 	"metronome/system/order"
 	"metronome/system/replica"
@@ -58,6 +60,21 @@ func AdminSocket(c *cluster.Config, self wire.Peer) string {
 	return filepath.Join(c.Path("run"), self.String()+".sock")
 }
 
+// longestSocket is how long the kernel lets a Unix socket's path be.
+const longestSocket = len(unix.RawSockaddrUnix{}.Path) - 1
+
+// shortPath is another name for path if that is too long for a socket, good until released.
+func shortPath(path string) (short string, release func(), err error) {
+	if len(path) <= longestSocket {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { _ = dir.Close() }, nil
+}
+
 // Admin serves operators until ctx ends.
 func (r *Replica) Admin(ctx context.Context) error {
 	path := AdminSocket(r.cfg.Cluster, r.cfg.Self)
@@ -67,7 +84,12 @@ func (r *Replica) Admin(ctx context.Context) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("daemon: old admin socket: %w", err)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	short, release, err := shortPath(path)
+	if err != nil {
+		return fmt.Errorf("daemon: admin socket: %w", err)
+	}
+	defer release()
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", short)
 	if err != nil {
 		return fmt.Errorf("daemon: admin socket: %w", err)
 	}
@@ -168,7 +190,12 @@ func names(ids []uint64) []string {
 // Ask sends a request to a replica of this machine.
 func Ask(ctx context.Context, c *cluster.Config, to wire.Peer, q AdminRequest) (a AdminAnswer, err error) {
 	path := AdminSocket(c, to)
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+	short, release, err := shortPath(path)
+	if err != nil {
+		return a, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
+	}
+	defer release()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", short)
 	if err != nil {
 		return a, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
 	}

@@ -77,6 +77,7 @@ type Generator struct {
 	mask     uint64
 	due      float64 // open loop: operations due so far
 	item     wire.Item
+	get      wire.Item
 	key      []byte
 	hist     *hdrhistogram.Histogram
 	r        Result
@@ -99,7 +100,7 @@ func New(cfg Config) (*Generator, error) {
 		size *= 2
 	}
 	return &Generator{cfg: cfg, start: time.Now(), rng: cfg.Seed | 1, at: make([]int64, size), mask: uint64(size - 1),
-		key: make([]byte, cfg.KeyBytes), item: wire.Item{Value: make([]byte, cfg.ValueBytes)},
+		key: make([]byte, cfg.KeyBytes), item: wire.Item{Value: make([]byte, cfg.ValueBytes)}, get: wire.Item{Op: wire.OpGet},
 		hist: hdrhistogram.New(1, 60_000_000_000, 3), finished: make(chan Result, 1)}, nil
 }
 
@@ -162,9 +163,11 @@ func (g *Generator) submit(now, intended int64, p *proxy.Proxy) bool {
 	status := wire.StatusOK
 	switch {
 	case read && g.cfg.Barrier:
-		status = p.SubmitRead(now, g.seq, &wire.Item{Op: wire.OpGet, Key: g.key}, token)
+		g.get.Key = g.key
+		status = p.SubmitRead(now, g.seq, &g.get, token)
 	case read:
-		status = p.Submit(now, int(g.seq), &wire.Item{Op: wire.OpGet, Key: g.key}, token)
+		g.get.Key = g.key
+		status = p.Submit(now, int(g.seq), &g.get, token)
 	default:
 		g.item.Op, g.item.Key = wire.OpPut, g.key
 		status = p.Submit(now, int(g.seq), &g.item, token)

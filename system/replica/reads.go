@@ -101,7 +101,7 @@ func (r *Replica) answerRead(q *readRequest) {
 		b = b[n:]
 	}
 	s.answers = r.store.Read(s.items, s.answers[:0])
-	b := wire.BeginReadReply(nil, q.id, r.store.Index())
+	b := wire.BeginReadReply(nil, q.id, r.store.Index()+1)
 	for i := range s.answers {
 		b = wire.AppendResult(b, &s.answers[i].Result)
 	}

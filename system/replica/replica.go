@@ -259,6 +259,7 @@ func (r *Replica) progress() {
 	for r.failed == nil && r.drain() {
 		r.propose()
 	}
+	r.barriers()
 	r.requestRepairs()
 	r.reportHoldings()
 }

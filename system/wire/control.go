@@ -221,12 +221,12 @@ func RenumberRead(msg []byte, id uint64) []byte {
 	return msg
 }
 
-// BeginReadReply begins the answer to a message of reads. index is the position in the total order at which
-// all of them were read.
-func BeginReadReply(dst []byte, id, index uint64) []byte {
+// BeginReadReply begins the answer to a message of reads. next is the index of the first item that the
+// reads did not see; 0 refuses them.
+func BeginReadReply(dst []byte, id, next uint64) []byte {
 	w := NewWriter(dst, KindReadReply)
 	w.U64(id)
-	w.U64(index)
+	w.U64(next)
 	return w.B
 }
 

@@ -114,16 +114,29 @@ func (it *Item) Completes() bool {
 }
 
 func (it *Item) flags() (flags byte) {
-	for _, f := range [...]struct {
-		set bool
-		bit byte
-	}{{it.HasSession, flagSession}, {it.Fragment, flagFragment}, {it.Previous, flagPrevious},
-		{it.Present, flagPresent}, {it.Stat, flagStat}} {
-		if f.set {
-			flags |= f.bit
-		}
+	if it.HasSession {
+		flags |= flagSession
+	}
+	if it.Fragment {
+		flags |= flagFragment
+	}
+	if it.Previous {
+		flags |= flagPrevious
+	}
+	if it.Present {
+		flags |= flagPresent
+	}
+	if it.Stat {
+		flags |= flagStat
 	}
 	return flags
+}
+
+// plain reports whether an item is one of the commonest: a put, get or delete without extensions, within
+// bounds.
+func (it *Item) plain() bool {
+	return it.Op-OpPut <= OpDelete-OpPut && len(it.Key)-1 < MaxKey && len(it.Key) > 0 && it.flags() == 0 &&
+		(len(it.Value) == 0 || it.Op == OpPut && len(it.Value) <= MaxValue)
 }
 
 // Check returns what no receiver would accept about an item, or nil.
@@ -158,8 +171,8 @@ func fragmentFits(total, offset uint32, n int) bool {
 // accept.
 func AppendItem(dst []byte, it *Item) ([]byte, error) {
 	le := binary.LittleEndian
-	if it.Blind() && !it.Fragment && !it.Stat && len(it.Key)-1 < MaxKey && len(it.Key) > 0 && len(it.Value) <= MaxValue {
-		dst = le.AppendUint64(dst, uint64(OpPut)|uint64(len(it.Key))<<16|uint64(len(it.Value))<<32)
+	if it.plain() {
+		dst = le.AppendUint64(dst, uint64(it.Op)|uint64(len(it.Key))<<16|uint64(len(it.Value))<<32)
 		dst = append(dst, it.Key...)
 		return append(dst, it.Value...), nil
 	}

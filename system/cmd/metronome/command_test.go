@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -124,19 +125,22 @@ func eventually(t *testing.T, what string, try func() error) {
 	}
 }
 
-// freePort is an address that nobody listens on.
+// freePort is an address that nobody listens on, below what the kernel gives to outgoing connections.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 200 {
+		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", itoa(10000+rand.IntN(5000))))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
-// resp sends one inline command and returns the first line of the reply.
-func resp(addr, command string) (string, error) {
+// ask sends one inline command and returns the first line of the reply.
+func ask(addr, command string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp4", addr)
@@ -158,7 +162,7 @@ func resp(addr, command string) (string, error) {
 
 func mustResp(t *testing.T, addr, command, want string) {
 	t.Helper()
-	got, err := resp(addr, command)
+	got, err := ask(addr, command)
 	if err != nil || got != want {
 		t.Fatalf("%s: %q, %v: want %q", command, got, err, want)
 	}

@@ -42,9 +42,6 @@ used again; state is in memory and begins empty.`,
   redis-cli -p 6379 set greeting hello`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.durability != "memory" {
-				return fmt.Errorf("--durability %s: only memory exists so far: an acknowledged write is in the memory of a majority", o.durability)
-			}
 			return runDev(cmd, &o)
 		},
 	}
@@ -58,9 +55,24 @@ used again; state is in memory and begins empty.`,
 	return cmd
 }
 
+func (o *devOptions) check() error {
+	switch {
+	case o.durability != "memory":
+		return fmt.Errorf("--durability %s: only memory exists so far: an acknowledged write is in the memory of a majority", o.durability)
+	case o.replicas < 1 || o.replicas%2 == 0 || o.replicas > wire.MaxSeats:
+		return fmt.Errorf("--replicas %d: use an odd number up to %d: an even one survives no more losses than the odd one below", o.replicas, wire.MaxSeats)
+	case o.proxies < 1 || o.reserve < 0 || o.reserve > o.proxies:
+		return fmt.Errorf("--proxies %d --reserve %d: at least one proxy, and no more in reserve than there are proxies", o.proxies, o.reserve)
+	}
+	return nil
+}
+
 func runDev(cmd *cobra.Command, o *devOptions) error {
 	ctx, stop := signals()
 	defer stop()
+	if err := o.check(); err != nil {
+		return err
+	}
 	c, err := devCluster(o)
 	if err != nil {
 		return err
@@ -70,7 +82,7 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	runtime.LockOSThread()
 	d := &devProcesses{dir: o.dir, exits: make(chan devExit, len(c.Peers()))}
 	defer d.stop()
-	err = d.up(ctx, cmd, c, min(max(o.reserve, 0), o.proxies))
+	err = d.up(ctx, cmd, c, o.reserve)
 	if err == nil {
 		err = d.watch(ctx, cmd.OutOrStdout())
 	}
@@ -143,7 +155,7 @@ func devCluster(o *devOptions) (*cluster.Config, error) {
 func freeAddress(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("listen for clients on %s: %w. Next: name another address with --resp, as in --resp 127.0.0.1:7379", addr, err)
+		return fmt.Errorf("listen for clients on %s: %w. Next: name another address with --resp, host:port, as in --resp 127.0.0.1:7379", addr, err)
 	}
 	return l.Close()
 }

@@ -123,7 +123,7 @@ func TestDevRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() })
 	busy := l.Addr().String()
 	for _, tc := range []struct {
 		name string
@@ -131,13 +131,13 @@ func TestDevRefuses(t *testing.T) {
 		want string
 	}{
 		{"busy port", []string{"--resp", busy}, "name another address with --resp"},
-		{"no address", []string{"--resp", "here"}, "use host:port"},
+		{"no address", []string{"--resp", "here"}, "missing port in address"},
 		{"fsync", []string{"--durability", "fsync"}, "only memory exists so far"},
 		{"unknown flag", []string{"--replica", "3"}, "unknown flag: --replica"},
 		{"argument", []string{"now"}, "unknown command"},
-		{"even", []string{"--replicas", "4"}, "replicas"},
+		{"even", []string{"--replicas", "4"}, "use an odd number"},
 		{"none", []string{"--replicas", "-1"}, "replicas"},
-		{"no proxies", []string{"--proxies", "-1"}, "proxies"},
+		{"no proxies", []string{"--proxies", "-1"}, "at least one proxy"},
 		{"lanes", []string{"--lanes", "1000"}, "lanes"},
 		{"folder", []string{"--dir", "/proc/no/such"}, "folder of the cluster"},
 	} {
