@@ -39,13 +39,13 @@ type laneOut struct {
 	heart     lane.Heart
 	entries   []entry // ring by item number
 	mask      uint64
-	committed uint64 // items, as far as a replica has said
-	answered  uint64 // every item below has ended and is committed
-	expired   uint64 // items below are past the deadline
-	flushed   uint64 // items in frames that were closed
-	opened    int64  // when the frame being filled got its first item; 0 = none
-	stalled   int64  // since when the item at answered is committed and not answered; 0 = it is not
-	hedges    int    // of this stall
+	committed uint64   // items, as far as a replica has said
+	answered  uint64   // every item below has ended and is committed
+	expired   uint64   // items below are past the deadline
+	flushed   uint64   // items in frames that were closed
+	opened    int64    // when the frame being filled got its first item; 0 = none
+	wait      patience // for the answer to the item at answered, once it is committed
+	hedges    int      // since it came
 }
 
 // take appends an operation; the status says why it was not taken.
@@ -104,11 +104,11 @@ func (l *laneOut) advance(p *Proxy) {
 	for l.answered < l.committed && l.entries[l.answered&l.mask].kind == ended {
 		l.answered++
 	}
-	switch {
-	case l.answered == l.committed:
-		l.stalled, l.hedges = 0, 0
-	case l.answered > before || l.stalled == 0:
-		l.stalled, l.hedges = p.now, 0
+	if l.answered > before {
+		l.wait.came(p.now, l.answered < l.committed)
+		l.hedges = 0
+	} else if l.answered < l.committed {
+		l.wait.await(p.now)
 	}
 	// What was committed was sent: the watermarks cannot be refused.
 	_ = l.sender.Commit(l.committed)

@@ -288,7 +288,7 @@ func (p *Proxy) toAll(b []byte) {
 // hedge asks another replica for what one owes for too long, and lets that one answer from now on (R25): a
 // replica that stopped costs one delay, not one for each answer.
 func (p *Proxy) hedge(l *laneOut) {
-	if l.stalled == 0 || p.now-l.stalled < p.cfg.HedgeDelay<<min(l.hedges, 6) {
+	if l.wait.last == 0 || p.now-l.wait.last < l.wait.ends(p.cfg.HedgeDelay, l.hedges) {
 		return
 	}
 	l.hedges++
@@ -399,8 +399,8 @@ func (p *Proxy) Next() int64 {
 		if l.sender.Pending() > 0 {
 			next = min(next, p.pacer.Next(p.now))
 		}
-		if l.stalled != 0 {
-			next = min(next, l.stalled+p.cfg.HedgeDelay<<min(l.hedges, 6))
+		if l.wait.last != 0 {
+			next = min(next, l.wait.last+l.wait.ends(p.cfg.HedgeDelay, l.hedges))
 		}
 		if l.answered < l.sender.Items() {
 			next = min(next, p.now+p.cfg.HedgeDelay) // deadlines
@@ -408,7 +408,7 @@ func (p *Proxy) Next() int64 {
 	}
 	for i := range p.reads {
 		if l := &p.reads[i]; len(l.out) > 0 {
-			next = min(next, l.moved+p.cfg.HedgeDelay<<min(l.tries, 6))
+			next = min(next, l.moved+l.wait.ends(p.cfg.HedgeDelay, l.tries))
 		}
 	}
 	return next

@@ -21,7 +21,8 @@ type readLane struct {
 	open  readBatch
 	out   []readBatch // oldest first
 	moved int64       // when everything in out was sent for the last time, or the oldest was answered
-	tries int         // since an answer came
+	wait  patience
+	tries int // since an answer came
 }
 
 // readBatch is one message of reads, kept until it is answered: a read can always be repeated.
@@ -78,6 +79,7 @@ func (p *Proxy) sendRead(l *readLane) {
 	}
 	if len(l.out) == 0 {
 		l.moved = p.now
+		l.wait.await(p.now)
 	}
 	p.messages = append(p.messages, node.Message{To: wire.ReplicaPeer(l.seat), Bytes: l.open.msg})
 	l.out = append(l.out, l.open)
@@ -111,6 +113,7 @@ func (p *Proxy) onReadReply(b []byte) bool {
 		batch := l.out[0]
 		l.out = append(l.out[:0], l.out[1:]...)
 		l.moved, l.tries = p.now, 0
+		l.wait.came(p.now, len(l.out) > 0)
 		return p.answerReads(&batch, results)
 	}
 	return true // answered already, or of another instance
@@ -148,7 +151,7 @@ func (p *Proxy) retryReads() {
 			p.endReads(&l.out[0])
 			l.out = append(l.out[:0], l.out[1:]...)
 		}
-		if len(l.out) == 0 || p.now-l.moved < p.cfg.HedgeDelay<<min(l.tries, 6) {
+		if len(l.out) == 0 || p.now-l.moved < l.wait.ends(p.cfg.HedgeDelay, l.tries) {
 			continue
 		}
 		p.counts.Hedges++
