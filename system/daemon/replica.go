@@ -296,12 +296,9 @@ func (r *Replica) turn() (busy bool, err error) {
 		answer <- err
 	default:
 	}
-	n, err := r.port.Recv(r.frames)
+	n, err := r.ingest(now)
 	if err != nil {
 		return false, err
-	}
-	for _, f := range r.frames[:n] {
-		r.core.Datagram(now, f)
 	}
 	n += r.unic.receive(func(b []byte) { r.core.Datagram(now, b) })
 	n += r.inbox.Drain(func(from wire.Peer, msg []byte) { r.core.Message(now, from, msg) })
@@ -311,6 +308,27 @@ func (r *Replica) turn() (busy bool, err error) {
 	r.view.Loops++
 	r.publish(now)
 	return n > 0, r.core.Err()
+}
+
+// maxBursts bounds the bursts of one turn, so that a flood of frames cannot keep messages waiting.
+const maxBursts = 16
+
+// ingest takes the frames that are there, all of them if it can: a message that refers to frames must not
+// overtake them, or they would be asked for although they wait in the port.
+func (r *Replica) ingest(now int64) (total int, err error) {
+	for range maxBursts {
+		n, err := r.port.Recv(r.frames)
+		if err != nil {
+			return total, err
+		}
+		for _, f := range r.frames[:n] {
+			r.core.Datagram(now, f)
+		}
+		if total += n; n == 0 {
+			break
+		}
+	}
+	return total, nil
 }
 
 // work applies what is agreed, here or on cores of its own.
