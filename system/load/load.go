@@ -1,9 +1,9 @@
-// Package load drives a proxy from within its own process: operations that no client protocol carries, to see
-// what the store itself can do.
+// Package load drives a proxy from within its own process: operations that no client protocol
+// carries, to see what the store itself can do.
 //
-// A [Generator] is a daemon.ProxyConfig's Drive and Complete. Closed loop, it keeps so many operations
-// outstanding; open loop, it submits each at its intended time, from which its latency counts, so that a stall
-// is charged to everything that was due in it (no coordinated omission).
+// A [Generator] is a daemon.ProxyConfig's Drive and Complete. Closed loop, it keeps so many
+// operations outstanding; open loop, it submits each at its intended time, from which its latency
+// counts, so that a stall is charged to everything that was due in it (no coordinated omission).
 //
 // It does not check what the store answers beyond statuses; harness/history does.
 package load
@@ -36,17 +36,19 @@ type Config struct {
 
 func (c *Config) check() error {
 	switch {
-	case c.Keys < 1 || c.KeyBytes < 8 || c.KeyBytes > wire.MaxKey || c.ValueBytes < 0 || c.ValueBytes > wire.MaxValue:
-		return fmt.Errorf("load: %d keys of %d bytes, values of %d: use keys of 8 to %d bytes, values up to %d", c.Keys,
-			c.KeyBytes, c.ValueBytes, wire.MaxKey, wire.MaxValue)
-	case c.Outstanding < 1 || c.Outstanding > 1<<24 || c.Rate < 0 || c.Reads < 0 || c.Reads > 1 || c.Length <= 0:
-		return fmt.Errorf("load: outstanding %d, rate %g, reads %g, length %v: out of range", c.Outstanding, c.Rate, c.Reads, c.Length)
+	case c.Keys < 1, c.KeyBytes < 8 || c.KeyBytes > wire.MaxKey,
+		c.ValueBytes < 0 || c.ValueBytes > wire.MaxValue:
+		return fmt.Errorf("load: %d keys of %d bytes, values of %d: use keys of 8 to %d bytes, values up to %d",
+			c.Keys, c.KeyBytes, c.ValueBytes, wire.MaxKey, wire.MaxValue)
+	case c.Outstanding < 1 || c.Outstanding > 1<<24, c.Rate < 0, c.Reads < 0 || c.Reads > 1, c.Length <= 0:
+		return fmt.Errorf("load: outstanding %d, rate %g, reads %g, length %v: out of range",
+			c.Outstanding, c.Rate, c.Reads, c.Length)
 	}
 	return nil
 }
 
-// Result is what came of it. Latencies are in microseconds, of every 16th operation, counted from the intended
-// time under a rate, else from submission.
+// Result is what came of it. Latencies are in microseconds, of every 16th operation, counted from
+// the intended time under a rate, else from submission.
 type Result struct {
 	Seconds     float64 `json:"seconds"`
 	Ops         uint64  `json:"ops"`
@@ -87,7 +89,8 @@ type Generator struct {
 	measuring bool // the warm-up is over
 }
 
-// sampled is one in so many operations whose latency is taken: reading the clock costs as much as submitting.
+// sampled is one in so many operations whose latency is taken: reading the clock costs as much as
+// submitting.
 const sampled = 16
 
 // New makes a generator.
@@ -99,8 +102,9 @@ func New(cfg Config) (*Generator, error) {
 	for size < 2*cfg.Outstanding {
 		size *= 2
 	}
-	return &Generator{cfg: cfg, start: time.Now(), rng: cfg.Seed | 1, at: make([]int64, size), mask: uint64(size - 1),
-		key: make([]byte, cfg.KeyBytes), item: wire.Item{Value: make([]byte, cfg.ValueBytes)}, get: wire.Item{Op: wire.OpGet},
+	return &Generator{cfg: cfg, start: time.Now(), rng: cfg.Seed | 1, at: make([]int64, size),
+		mask: uint64(size - 1), key: make([]byte, cfg.KeyBytes),
+		item: wire.Item{Value: make([]byte, cfg.ValueBytes)}, get: wire.Item{Op: wire.OpGet},
 		hist: hdrhistogram.New(1, 60_000_000_000, 3), finished: make(chan Result, 1)}, nil
 }
 
@@ -160,7 +164,7 @@ func (g *Generator) submit(now, intended int64, p *proxy.Proxy) bool {
 	read := g.cfg.Reads > 0 && float64(x>>40)/(1<<24) < g.cfg.Reads
 	g.at[g.seq&g.mask] = intended
 	token := g.seq | 1<<63
-	status := wire.StatusOK
+	var status wire.Status
 	switch {
 	case read && g.cfg.Barrier:
 		g.get.Key = g.key

@@ -41,8 +41,8 @@ func (c Cut) Find(lane LaneID) (Mark, bool) {
 }
 
 // Merge appends to dst the componentwise maximum of c and other: the *effective* cut, if c is the
-// effective cut so far and other was decided next (R6, I2). Of two marks of a lane the one with more
-// frames is the later; on a tie c's is kept. dst must not overlap c or other.
+// effective cut so far and other was decided next (R6, I2). Of two marks of a lane the one with
+// more frames is the later; on a tie c's is kept. dst must not overlap c or other.
 func (c Cut) Merge(dst, other Cut) Cut {
 	a, b := c, other
 	for len(a) > 0 && len(b) > 0 {

@@ -1,7 +1,7 @@
 // Package order agrees with the other replicas on how far each lane is to be taken.
 //
-// The items themselves reach every replica by multicast, beside consensus. What consensus carries is
-// small and does not grow with their number:
+// The items themselves reach every replica by multicast, beside consensus. What consensus carries
+// is small and does not grow with their number:
 //
 //   - A [Cut] is a vector {lane → up to which item, which frame, which chain digest}. Its marks end
 //     at frame boundaries and its components are absolute, so that deciding a cut twice, or an older

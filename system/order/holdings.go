@@ -10,10 +10,10 @@ type Holding struct {
 	High uint64
 }
 
-// Report tells the leader, and whoever else listens, what a replica holds (R9). It rides on ordering
-// messages, so it names only the lanes that changed since the sender's last one; a Full report,
-// sent on a new connection and now and then, names every open lane and thereby also says which
-// lanes are gone. Marks only grow, so that a lost, repeated or late report does no harm.
+// Report tells the leader, and whoever else listens, what a replica holds (R9). It rides on
+// ordering messages, so it names only the lanes that changed since the sender's last one; a Full
+// report, sent on a new connection and now and then, names every open lane and thereby also says
+// which lanes are gone. Marks only grow, so that a lost, repeated or late report does no harm.
 type Report struct {
 	Full  bool
 	Lanes []Holding // ascending by lane, at most MaxLanes
@@ -106,8 +106,8 @@ func (h Holding) grown(by Holding) Holding {
 	return Holding{Mark: later(h.Mark, by.Mark), High: max(h.High, by.High)}
 }
 
-// AppendChanges appends to dst the holdings of now that are not in told, both ascending by lane: what
-// a report has to carry to someone who was told told.
+// AppendChanges appends to dst the holdings of now that are not in told, both ascending by lane:
+// what a report has to carry to someone who was told told.
 func AppendChanges(dst, told, now []Holding) []Holding {
 	for _, h := range now {
 		for len(told) > 0 && told[0].Lane < h.Lane {

@@ -29,13 +29,13 @@ type Disagreement struct {
 	Lane  LaneID
 }
 
-// Cut appends to dst the best cut that quorum voters hold jointly (R9). own are the leader's durable
-// marks of the open lanes; base is the effective cut of everything decided *and proposed* so far;
-// reports are the other voters' holdings, nil for a voter not heard of lately.
+// Cut appends to dst the best cut that quorum voters hold jointly (R9). own are the leader's
+// durable marks of the open lanes; base is the effective cut of everything decided *and proposed*
+// so far; reports are the other voters' holdings, nil for a voter not heard of lately.
 //
 // A set of voters, the leader among them, holds in each lane the least of its members' marks. Every
-// set of the quorum's size is tried (7 voters: 20), never each lane by itself: with lane 1 dead at B
-// and lane 2 dead at C, every lane has a majority and no follower holds any whole cut. A follower
+// set of the quorum's size is tried (7 voters: 20), never each lane by itself: with lane 1 dead at
+// B and lane 2 dead at C, every lane has a majority and no follower holds any whole cut. A follower
 // accepts in log order, so one that misses something under base accepts nothing new before it has
 // that. Hence, of the sets that gain anything, the best
 //

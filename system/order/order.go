@@ -74,7 +74,8 @@ type Members struct {
 }
 
 // Orderer agrees with its peers on one sequence of decisions. It is pure: no clock, goroutine or
-// socket, and it is not safe for concurrent use. The caller's duties, in order, after any other call:
+// socket, and it is not safe for concurrent use. The caller's duties, in order, after any other
+// call:
 //
 //  1. Ready; if it is empty, nothing is to be done.
 //  2. Make Ready.Persist durable, then call Persisted with its number. Messages in Ready.Messages

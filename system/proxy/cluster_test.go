@@ -62,7 +62,8 @@ func newCluster(t *testing.T, n int) *cluster {
 }
 
 func (c *cluster) replica(seat, seats int) *replica.Replica {
-	r, err := replica.New(replica.Config{Cluster: 7, Seat: seat, Seats: seats, Nonce: uint64(c.now) + uint64(seat) + 1,
+	r, err := replica.New(replica.Config{Cluster: 7, Seat: seat, Seats: seats,
+		Nonce:  uint64(c.now) + uint64(seat) + 1,
 		Digest: digester(c.t), Lane: lane.Config{Window: 1 << 13, Arena: 1 << 24}})
 	if err != nil {
 		c.t.Fatal(err)
@@ -150,7 +151,8 @@ func TestPutsAreAcknowledgedAndRead(t *testing.T) {
 	c.until("lanes open", c.proxy.Open)
 	const n = 1000
 	for i := range uint64(n) {
-		it := wire.Item{Op: wire.OpPut, Key: fmt.Appendf(nil, "key-%d", i%100), Value: fmt.Appendf(nil, "value-%d", i)}
+		it := wire.Item{Op: wire.OpPut, Key: fmt.Appendf(nil, "key-%d", i%100),
+			Value: fmt.Appendf(nil, "value-%d", i)}
 		if s := c.proxy.Submit(c.now, 0, &it, i); s != wire.StatusOK {
 			t.Fatalf("put %d: status %d", i, s)
 		}

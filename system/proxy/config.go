@@ -20,8 +20,8 @@ type Config struct {
 	Sender lane.SenderConfig // bounds of each lane; its name is filled in here
 	Repair lane.RepairConfig
 	Pace   lane.PaceConfig
-	// Pending bounds the items of a lane that are not answered; a power of two. At the bound clients are
-	// told to come back (wire.StatusBusy).
+	// Pending bounds the items of a lane that are not answered; a power of two. At the bound clients
+	// are told to come back (wire.StatusBusy).
 	Pending int
 
 	FlushDelay int64 // ns that a frame waits to be filled while others are under way
@@ -29,7 +29,8 @@ type Config struct {
 	Deadline   int64 // ns after which a client is told that its outcome is unknown
 	OpenRetry  int64 // ns between requests for lanes
 
-	// Taken, if set, is told where an operation was put, each time: a read that is asked again is put anew.
+	// Taken, if set, is told where an operation was put, each time: a read that is asked again is put
+	// anew.
 	Taken func(token uint64, incarnation uint32, lane uint16, number uint64)
 	// Complete is called once for each accepted operation. Result.Value is valid during the call.
 	Complete func(token uint64, r *wire.Result)

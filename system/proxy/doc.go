@@ -1,4 +1,5 @@
-// Package proxy takes operations, multicasts them to every replica at once, and tells how they ended.
+// Package proxy takes operations, multicasts them to every replica at once, and tells how they
+// ended.
 //
 // [Proxy] is a proxy without its surroundings (node.Core). Package daemon gives it sockets, and
 // package resp the Redis protocol in front of it.

@@ -31,7 +31,8 @@ func kindOf(it *wire.Item) entryKind {
 	return write
 }
 
-// laneOut is a lane of this incarnation: its sender, and its operations between answered and the next item.
+// laneOut is a lane of this incarnation: its sender, and its operations between answered and the
+// next item.
 type laneOut struct {
 	index     uint16
 	sender    *lane.Sender
@@ -86,8 +87,8 @@ func (l *laneOut) commit(p *Proxy, committed uint64) {
 	l.advance(p)
 }
 
-// answer ends an operation with its result. An answer is a proof that the item is committed, but the
-// watermark is left to reports.
+// answer ends an operation with its result. An answer is a proof that the item is committed, but
+// the watermark is left to reports.
 func (l *laneOut) answer(p *Proxy, number uint64, r *wire.Result) {
 	if number < l.answered || number >= l.sender.Items() {
 		return
@@ -115,7 +116,8 @@ func (l *laneOut) advance(p *Proxy) {
 	_ = l.sender.Answered(l.answered)
 }
 
-// expire tells clients that have waited too long. The items stay where they are: they may yet be executed.
+// expire tells clients that have waited too long. The items stay where they are: they may yet be
+// executed.
 func (l *laneOut) expire(p *Proxy) {
 	for l.expired = max(l.expired, l.answered); l.expired < l.sender.Items(); l.expired++ {
 		e := &l.entries[l.expired&l.mask]
@@ -126,7 +128,8 @@ func (l *laneOut) expire(p *Proxy) {
 	}
 }
 
-// end ends an operation without an answer: a read that has none can be repeated, whatever happened to it.
+// end ends an operation without an answer: a read that has none can be repeated, whatever happened
+// to it.
 func (l *laneOut) end(p *Proxy, e *entry, status wire.Status) {
 	if e.kind == read {
 		status = wire.StatusUnavailable
@@ -154,7 +157,8 @@ func (l *laneOut) fence(p *Proxy, closed uint64, known bool) {
 // maxReissue bounds the reads asked again at a time.
 const maxReissue = 256
 
-// reissue sends reads between answered and committed again as new items, to be answered by another replica.
+// reissue sends reads between answered and committed again as new items, to be answered by another
+// replica.
 func (l *laneOut) reissue(p *Proxy) {
 	budget := maxReissue
 	w := l.sender.Window()

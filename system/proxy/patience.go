@@ -1,8 +1,9 @@
 package proxy
 
-// patience is how long answers may fail to come before somebody else is asked: twice the longest pause between
-// answers seen lately. Two rounds would do on a quiet cluster; on a loaded one everything pauses now and then, and
-// asking twice for what is under way would only add to the load.
+// patience is how long answers may fail to come before somebody else is asked: twice the longest
+// pause between answers seen lately. Two rounds would do on a quiet cluster; on a loaded one
+// everything pauses now and then, and asking twice for what is under way would only add to the
+// load.
 type patience struct {
 	longest int64 // pause seen lately, decaying
 	last    int64 // when answers came last; 0 = nothing is awaited

@@ -25,7 +25,6 @@ type Proxy struct {
 	seats     uint16 // replicas that may be asked to answer
 	full      bool
 	responder int // seat asked to answer; -1 = the leader
-	round     int64
 
 	reads    []readLane // by seat
 	readID   uint64
@@ -71,7 +70,8 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce, reads: make([]readLane, cfg.Seats), opener: wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
+	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce, reads: make([]readLane, cfg.Seats),
+		opener:    wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
 		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}
 	for i := range p.reads {
 		p.reads[i].seat = i
@@ -88,8 +88,8 @@ func (p *Proxy) Err() error { return p.fenced }
 // Lanes is how many lanes there are to choose from.
 func (p *Proxy) Lanes() int { return p.cfg.Lanes }
 
-// Submit takes an operation for a lane. Any status but wire.StatusOK is the definite end of it; otherwise
-// Config.Complete is called once, later. A connection keeps to one lane (R20).
+// Submit takes an operation for a lane. Any status but wire.StatusOK is the definite end of it;
+// otherwise Config.Complete is called once, later. A connection keeps to one lane (R20).
 func (p *Proxy) Submit(now int64, index int, it *wire.Item, token uint64) wire.Status {
 	p.now = now
 	if len(p.lanes) == 0 {
@@ -99,7 +99,11 @@ func (p *Proxy) Submit(now int64, index int, it *wire.Item, token uint64) wire.S
 		p.counts.Busy++
 		return wire.StatusBusy
 	}
-	status := p.lanes[index%len(p.lanes)].take(p, now, it, token)
+	l := p.lanes[index%len(p.lanes)]
+	if l.stuck(p) {
+		return wire.StatusUnavailable
+	}
+	status := l.take(p, now, it, token)
 	if status == wire.StatusBusy {
 		p.counts.Busy++
 	}
@@ -178,8 +182,9 @@ func (p *Proxy) onOpened(b []byte) bool {
 			return true
 		}
 		s.SetResponder(p.responder)
-		p.lanes = append(p.lanes, &laneOut{index: i, sender: s, repair: repair, heart: lane.NewHeart(0, longestBeat),
-			entries: make([]entry, p.cfg.Pending), mask: uint64(p.cfg.Pending - 1)})
+		p.lanes = append(p.lanes, &laneOut{index: i, sender: s, repair: repair,
+			heart: lane.NewHeart(0, longestBeat), entries: make([]entry, p.cfg.Pending),
+			mask: uint64(p.cfg.Pending - 1)})
 	}
 	return true
 }
@@ -197,7 +202,8 @@ func (p *Proxy) onFenced(b []byte) bool {
 		return true
 	}
 	p.counts.Fenced++
-	own := m.Incarnation == p.incarnation // or a later one is closed already: where this one ended is not known
+	// Otherwise a later one is closed already, and where this one ended is not known.
+	own := m.Incarnation == p.incarnation
 	for i, l := range p.lanes {
 		if own && i < len(m.Items) {
 			l.fence(p, m.Items[i], true)
@@ -268,8 +274,9 @@ func (p *Proxy) Tick(now int64) {
 // aliveEvery is how many OpenRetry lie between signs of life.
 const aliveEvery = 20
 
-// askForLanes asks until lanes are open; then the same request now and then says that this instance lives,
-// which an idle lane's heartbeats do not while nothing was ever sent, and finds out whether it is fenced.
+// askForLanes asks until lanes are open; then the same request now and then says that this instance
+// lives, which an idle lane's heartbeats do not while nothing was ever sent, and finds out whether
+// it is fenced.
 func (p *Proxy) askForLanes() {
 	p.nextOpen = p.now + p.openWait
 	if len(p.lanes) > 0 {
@@ -285,8 +292,8 @@ func (p *Proxy) toAll(b []byte) {
 	}
 }
 
-// hedge asks another replica for what one owes for too long, and lets that one answer from now on (R25): a
-// replica that stopped costs one delay, not one for each answer.
+// hedge asks another replica for what one owes for too long, and lets that one answer from now on
+// (R25): a replica that stopped costs one delay, not one for each answer.
 func (p *Proxy) hedge(l *laneOut) {
 	if l.wait.last == 0 || p.now-l.wait.last < l.wait.ends(p.cfg.HedgeDelay, l.hedges) {
 		return
@@ -321,7 +328,8 @@ func (p *Proxy) otherSeat() int {
 	return -1
 }
 
-// longestBeat is how long an idle lane is silent between heartbeats, in the end: ten of them have told by then.
+// longestBeat is how long an idle lane is silent between heartbeats, in the end: ten of them have
+// told by then.
 const longestBeat = 1_000_000_000 // ns
 
 // sendBurst bounds the new frames of one Output.
@@ -338,7 +346,8 @@ func (p *Proxy) Output(out *node.Output) {
 	}
 	out.Multicast = append(out.Multicast, p.repairs.Multicast...)
 	for _, u := range p.repairs.Unicast {
-		out.Unicast = append(out.Unicast, node.Datagram{To: wire.ReplicaPeer(int(u.Asker & 0xff)), Bytes: u.Frame})
+		to := wire.ReplicaPeer(int(u.Asker & 0xff))
+		out.Unicast = append(out.Unicast, node.Datagram{To: to, Bytes: u.Frame})
 	}
 	p.sendReads()
 	out.Messages = append(out.Messages, p.messages...)
@@ -362,7 +371,8 @@ func (p *Proxy) send(l *laneOut, out *node.Output) {
 	}
 }
 
-// flush closes a frame that is not full when nothing is under way, or when it has waited long enough.
+// flush closes a frame that is not full when nothing is under way, or when it has waited long
+// enough.
 func (p *Proxy) flush(l *laneOut) {
 	if l.opened == 0 {
 		return

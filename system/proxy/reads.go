@@ -5,10 +5,10 @@ import (
 	"metronome/system/wire"
 )
 
-// Reads at a barrier (R26): they are no items. Connections are spread over as many read lanes as there are
-// replicas, each served by one replica, so that reads scale with them. A lane's messages are answered in the order
-// in which they were sent, and if its replica fails all of them move to another one together: so a connection
-// never sees an older state after a newer one.
+// Reads at a barrier (R26): they are no items. Connections are spread over as many read lanes as
+// there are replicas, each served by one replica, so that reads scale with them. A lane's messages
+// are answered in the order in which they were sent, and if its replica fails all of them move to
+// another one together: so a connection never sees an older state after a newer one.
 
 const (
 	maxReadBytes = 32 << 10 // of one message
@@ -33,8 +33,9 @@ type readBatch struct {
 	tokens []uint64
 }
 
-// SubmitRead takes a read to be answered at a barrier. Connections that must not see time run back use one pin
-// each. It must not be used while a write of the same connection is not answered: the barrier could pass it (R20).
+// SubmitRead takes a read to be answered at a barrier. Connections that must not see time run back
+// use one pin each. It must not be used while a write of the same connection is not answered: the
+// barrier could pass it (R20).
 func (p *Proxy) SubmitRead(now int64, pin uint64, it *wire.Item, token uint64) wire.Status {
 	p.now = now
 	if len(p.lanes) == 0 || p.seats == 0 {
@@ -103,7 +104,8 @@ func (p *Proxy) onReadReply(b []byte) bool {
 	}
 	for i := range p.reads {
 		l := &p.reads[i]
-		// Only the oldest: an answer that overtakes another one, whose message was lost, would let time run back.
+		// Only the oldest: an answer that overtakes another one, whose message was lost, would let time
+		// run back.
 		if len(l.out) == 0 || l.out[0].id != id {
 			continue
 		}
@@ -142,8 +144,8 @@ func (p *Proxy) endReads(b *readBatch) {
 	}
 }
 
-// retryReads moves lanes whose replica does not answer to another one, under new ids so that late answers count
-// for nothing, and gives up what is past its deadline.
+// retryReads moves lanes whose replica does not answer to another one, under new ids so that late
+// answers count for nothing, and gives up what is past its deadline.
 func (p *Proxy) retryReads() {
 	for i := range p.reads {
 		l := &p.reads[i]

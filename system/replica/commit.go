@@ -10,12 +10,12 @@ import (
 	"metronome/system/wire"
 )
 
-// batchFrames bounds the frames handed to the store at once, so that a decision over a million items
-// neither needs buffers of its size nor keeps heartbeats waiting.
+// batchFrames bounds the frames handed to the store at once, so that a decision over a million
+// items neither needs buffers of its size nor keeps heartbeats waiting.
 const batchFrames = 256
 
-// Work is one batch for the store. Whoever drives the replica runs it, on a core of its own if there is
-// one, and hands it back with Done; one is out at a time.
+// Work is one batch for the store. Whoever drives the replica runs it, on a core of its own if
+// there is one, and hands it back with Done; one is out at a time.
 type Work struct {
 	store    *store.Store
 	batch    store.Batch
@@ -59,8 +59,8 @@ type decided struct {
 	begun    bool
 }
 
-// commit takes one position of the agreed sequence: it decides what is effective and what the commands
-// do. The items are applied later, by Work, in the same order.
+// commit takes one position of the agreed sequence: it decides what is effective and what the
+// commands do. The items are applied later, by Work, in the same order.
 func (r *Replica) commit(c order.Committed) error {
 	if r.cfg.Observer != nil {
 		r.cfg.Observer.Commit(r.cfg.Seat, c.Position, c.Decision)
@@ -108,6 +108,19 @@ func (r *Replica) commit(c order.Committed) error {
 	return nil
 }
 
+// stepBack is a mutation: the last frame of a cut is applied again with the next one.
+func (l *laneState) stepBack() {
+	if l.applied.Frames <= l.recv.Trimmed() {
+		return
+	}
+	if f := l.recv.Frame(l.applied.Frames - 1); f != nil {
+		var h wire.Header
+		h.Get(f)
+		l.applied.Frames--
+		l.applied.Items -= uint64(h.Count)
+	}
+}
+
 // takeHeld is a mutation: it closes lanes at what happens to be held here.
 func (r *Replica) takeHeld(d *decided, c *order.Command) {
 	for _, l := range r.lanes {
@@ -150,7 +163,7 @@ func (r *Replica) execute(c *order.Command) error {
 		return r.setLimits(c.Limits)
 	case order.SetFeature:
 		if c.Level > maxFeature {
-			return fmt.Errorf("replica: feature level %d is agreed, this build knows %d: install a newer one (R23)",
+			return fmt.Errorf("replica: feature level %d is agreed, this build knows %d: install a newer one",
 				c.Level, maxFeature)
 		}
 		r.state.feature = max(r.state.feature, c.Level)
@@ -209,11 +222,8 @@ func expiry(d *order.Decision) uint64 {
 func (r *Replica) addSpan(w *Work, d *decided, room int) int {
 	m := &d.taken[d.next]
 	l := r.find(m.Lane)
-	if mutate.On(mutate.ApplyTwice) && l.applied.Frames > l.recv.Trimmed() && l.recv.Frame(l.applied.Frames-1) != nil {
-		var h wire.Header
-		h.Get(l.recv.Frame(l.applied.Frames - 1))
-		l.applied.Frames--
-		l.applied.Items -= uint64(h.Count)
+	if mutate.On(mutate.ApplyTwice) {
+		l.stepBack()
 	}
 	w.batch.Spans, w.sources = grow(w.batch.Spans), grow(w.sources)
 	span, src := &w.batch.Spans[len(w.batch.Spans)-1], &w.sources[len(w.sources)-1]

@@ -19,8 +19,8 @@ type Config struct {
 
 	Digest *wire.Digester // not shared with another goroutine
 	Lane   lane.Config    // bounds of every lane
-	// MaxItem is the largest value that a lane must hold, with the longest key (R6); 0 = wire.MaxValue. Proxies
-	// send nothing larger.
+	// MaxItem is the largest value that a lane must hold, with the longest key (R6); 0 =
+	// wire.MaxValue. Proxies send nothing larger.
 	MaxItem int
 	Store   store.Config
 
@@ -79,7 +79,8 @@ func (c *Config) Defaults() {
 func (c *Config) check() error {
 	switch {
 	case c.Seat < 0 || c.Seats > wire.MaxSeats || c.Seat >= c.Seats:
-		return fmt.Errorf("replica: seat %d of %d: use 0 to seats-1, at most %d seats", c.Seat, c.Seats, wire.MaxSeats)
+		return fmt.Errorf("replica: seat %d of %d: use 0 to seats-1, at most %d seats", c.Seat, c.Seats,
+			wire.MaxSeats)
 	case c.Lane.GiveUp != 0:
 		return fmt.Errorf("replica: a lane that gives up gaps loses acknowledged data")
 	}

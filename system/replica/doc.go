@@ -1,5 +1,5 @@
-// Package replica is a database server: it takes frames from proxies, agrees with the other replicas
-// on how far each lane goes, applies what is agreed, and answers.
+// Package replica is a database server: it takes frames from proxies, agrees with the other
+// replicas on how far each lane goes, applies what is agreed, and answers.
 //
 // [Replica] is all of that without its surroundings (node.Core): no clock, goroutine or socket, so
 // that the simulator steps the very code that serves. Package daemon gives it sockets and threads.
@@ -32,8 +32,8 @@
 //	members   new lives join, are promoted, old ones go; state hashes are compared (R1, R2, R30)
 //	transfer  snapshots (R30)
 //
-// State lives in memory: a restarted replica is a new life and comes back as a learner. What durable
-// means is in one place, Replica.Holds; a journal belongs in front of lane.Ingest there.
+// State lives in memory: a restarted replica is a new life and comes back as a learner. What
+// durable means is in one place, Replica.Holds; a journal belongs in front of lane.Ingest there.
 //
 // [IngestCore] is the first third alone, what the ingest experiment measures.
 package replica

@@ -6,9 +6,9 @@ import (
 	"metronome/system/wire"
 )
 
-// Founding a cluster is explicit and happens once (R1): an operator tells one replica, which makes sure that
-// every seat is there and empty before it tells them all to begin. A seat that misses the last word joins
-// later like any new life.
+// Founding a cluster is explicit and happens once (R1): an operator tells one replica, which makes
+// sure that every seat is there and empty before it tells them all to begin. A seat that misses the
+// last word joins later like any new life.
 
 type foundState struct {
 	active bool
@@ -28,11 +28,12 @@ const (
 	foundRefuse = 3 // I belong to a cluster
 )
 
-// Initiate begins to found a cluster of all seats of the cluster file. Founding ends in this replica's
-// membership, or in FoundErr.
+// Initiate begins to found a cluster of all seats of the cluster file. Founding ends in this
+// replica's membership, or in FoundErr.
 func (r *Replica) Initiate() error {
 	if r.id != 0 {
-		return fmt.Errorf("replica-%d belongs to a cluster already, as life %x: nothing to found", r.cfg.Seat, r.id)
+		return fmt.Errorf("replica-%d belongs to a cluster already, as life %x: nothing to found", r.cfg.Seat,
+			r.id)
 	}
 	r.founding = foundState{active: true, nonce: r.cfg.Nonce, ready: 1 << r.cfg.Seat}
 	return nil

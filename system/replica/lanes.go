@@ -9,9 +9,9 @@ import (
 	"metronome/system/wire"
 )
 
-// laneState is what a replica keeps of a lane: its row in the replicated table, the frames held, and
-// what its proxy is still owed. A closed lane lives on until the log that covers it is compacted, so
-// that peers can fetch its frames (R17).
+// laneState is what a replica keeps of a lane: its row in the replicated table, the frames held,
+// and what its proxy is still owed. A closed lane lives on until the log that covers it is
+// compacted, so that peers can fetch its frames (R17).
 type laneState struct {
 	*laneRow
 	open    bool
@@ -24,9 +24,11 @@ type laneState struct {
 	dirty   bool   // committed or applied since the last report
 }
 
+func byID(l *laneState, id order.LaneID) int { return compare(l.id, id) }
+
 // find is the state of a lane that is open, or was closed and is kept.
 func (r *Replica) find(id order.LaneID) *laneState {
-	i, ok := slices.BinarySearchFunc(r.lanes, id, func(l *laneState, id order.LaneID) int { return compare(l.id, id) })
+	i, ok := slices.BinarySearchFunc(r.lanes, id, byID)
 	if !ok {
 		return nil
 	}
@@ -42,7 +44,7 @@ func (r *Replica) admit(row *laneRow) error {
 		return err
 	}
 	l := &laneState{laneRow: row, open: true, recv: recv, applied: row.cut, heard: r.now}
-	i, _ := slices.BinarySearchFunc(r.lanes, row.id, func(l *laneState, id order.LaneID) int { return compare(l.id, id) })
+	i, _ := slices.BinarySearchFunc(r.lanes, row.id, byID)
 	r.lanes = slices.Insert(r.lanes, i, l)
 	return nil
 }
@@ -113,10 +115,12 @@ func (r *Replica) holds(m *order.Mark) order.Verdict {
 		return order.Held // closed or covered: void when applied (R6)
 	}
 	if l.recv.Mark().Frames < m.Frames {
-		r.ingest.Expect(l.recv, m.Frames) // the proxy may be gone, and nobody else would say that there is more
+		// The proxy may be gone, and nobody else would say that there is more.
+		r.ingest.Expect(l.recv, m.Frames)
 		return order.Missing
 	}
-	if chain, ok := l.recv.Chain(m.Frames - 1); (!ok || chain != m.Chain) && !mutate.On(mutate.IgnoreDigest) {
+	chain, ok := l.recv.Chain(m.Frames - 1)
+	if (!ok || chain != m.Chain) && !mutate.On(mutate.IgnoreDigest) {
 		return order.Mismatch
 	}
 	return order.Held
@@ -132,6 +136,8 @@ type laneFrames struct {
 	id     order.LaneID
 	frames uint64
 }
+
+func framesByID(f laneFrames, id order.LaneID) int { return compare(f.id, id) }
 
 // maxCheckpoints bounds how finely frames are released; at the bound every other one is forgotten.
 const maxCheckpoints = 256
@@ -189,13 +195,14 @@ func (r *Replica) compact() {
 // pressed reports whether a lane would hold more than half its bound after trimming to c.
 func (r *Replica) pressed(c *checkpoint) bool {
 	for _, l := range r.lanes {
-		at, _ := slices.BinarySearchFunc(c.frames, l.id, func(f laneFrames, id order.LaneID) int { return compare(f.id, id) })
-		if at == len(c.frames) || c.frames[at].id != l.id {
+		at, ok := slices.BinarySearchFunc(c.frames, l.id, framesByID)
+		if !ok {
 			continue
 		}
 		total := max(l.recv.Mark().Frames-l.recv.Trimmed(), 1)
 		kept := l.recv.Mark().Frames - min(l.recv.Mark().Frames, max(c.frames[at].frames, l.recv.Trimmed()))
-		if kept > uint64(r.cfg.Lane.Window)/2 || uint64(l.recv.Used())*kept/total > uint64(r.cfg.Lane.Arena)/2 {
+		bytes := uint64(l.recv.Used()) * kept / total
+		if kept > uint64(r.cfg.Lane.Window)/2 || bytes > uint64(r.cfg.Lane.Arena)/2 {
 			return true
 		}
 	}

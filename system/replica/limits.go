@@ -9,8 +9,9 @@ import (
 	"metronome/system/wire"
 )
 
-// Limits decide answers, so they are replicated state: the first leader proposes its own, and from then on
-// nobody's configuration counts (R23). A replica configured otherwise behaves like all others.
+// Limits decide answers, so they are replicated state: the first leader proposes its own, and from
+// then on nobody's configuration counts (R23). A replica configured otherwise behaves like all
+// others.
 
 func encodeLimits(c *store.Config) []byte {
 	var w wire.Writer
@@ -23,16 +24,17 @@ func encodeLimits(c *store.Config) []byte {
 
 func decodeLimits(b []byte, parts int) (store.Config, error) {
 	r := wire.NewReader(b)
-	c := store.Config{Slots: int(r.U64()), Seed: r.U64(), MaxSessions: int(r.U64()), SessionWindow: int(r.U64()),
-		MaxResultBytes: int(r.U64()), SessionTTL: r.U64(), MaxReplyBytes: int(r.U64()), Parts: parts}
+	c := store.Config{Slots: int(r.U64()), Seed: r.U64(), MaxSessions: int(r.U64()),
+		SessionWindow: int(r.U64()), MaxResultBytes: int(r.U64()), SessionTTL: r.U64(),
+		MaxReplyBytes: int(r.U64()), Parts: parts}
 	if !r.Done() {
 		return c, errors.New("replica: the limits that were agreed cannot be read")
 	}
 	return c, nil
 }
 
-// setLimits takes the agreed limits. The store is made under them, so that they are fixed before the first
-// item.
+// setLimits takes the agreed limits. The store is made under them, so that they are fixed before
+// the first item.
 func (r *Replica) setLimits(b []byte) error {
 	if len(r.state.limits) > 0 || r.store.Index() > 0 {
 		return nil // the first ones stay: two leaders may have proposed theirs

@@ -15,8 +15,8 @@ type joinState struct {
 // joinEvery is how many ticks pass between requests to join.
 const joinEvery = 10
 
-// askToJoin asks every other seat for an id. In memory mode every start is a new life (R1), so this is how a
-// restarted replica comes back: as a learner, promoted once it has caught up.
+// askToJoin asks every other seat for an id. In memory mode every start is a new life (R1), so this
+// is how a restarted replica comes back: as a learner, promoted once it has caught up.
 func (r *Replica) askToJoin() {
 	if r.now < r.joins.next {
 		return
@@ -70,13 +70,14 @@ func (r *Replica) onJoined(b []byte) bool {
 	return true
 }
 
-// caughtUp is how many positions a learner may trail the leader and be promoted: what two rounds in flight
-// leave open, with some room.
+// caughtUp is how many positions a learner may trail the leader and be promoted: what two rounds in
+// flight leave open, with some room.
 const caughtUp = 16
 
-// steerMembers brings the configuration towards the lives that were minted, one change at a time: the old
-// life of a seat goes, the new one comes as a learner, a learner that has caught up votes. Its seat's old
-// life has lost its state by definition, so removing it never lowers the margin (R2).
+// steerMembers brings the configuration towards the lives that were minted, one change at a time:
+// the old life of a seat goes, the new one comes as a learner, a learner that has caught up votes.
+// Its seat's old life has lost its state by definition, so removing it never lowers the margin
+// (R2).
 func (r *Replica) steerMembers() {
 	if !r.status.Leading {
 		return
@@ -99,11 +100,16 @@ func (r *Replica) steerMembers() {
 			r.change(order.AddLearner, id)
 			return
 		}
-		if r.status.Match[id]+caughtUp >= r.status.Last && r.now-r.peers[seat].heard < int64(r.cfg.ElectionTicks)*r.cfg.Tick {
+		if r.status.Match[id]+caughtUp >= r.status.Last && r.heardLately(seat) {
 			r.change(order.Promote, id)
 			return
 		}
 	}
+}
+
+// heardLately reports whether a seat's replica has said anything within an election timeout.
+func (r *Replica) heardLately(seat int) bool {
+	return r.now-r.peers[seat].heard < int64(r.cfg.ElectionTicks)*r.cfg.Tick
 }
 
 func (r *Replica) change(t order.ConfType, id uint64) {
@@ -114,8 +120,8 @@ func (r *Replica) change(t order.ConfType, id uint64) {
 // hashAt is a replica's state hash after a position.
 type hashAt struct{ position, hash uint64 }
 
-// hashEvery is how many positions lie between two state hashes that replicas compare (R30), and hashesKept
-// how many are remembered.
+// hashEvery is how many positions lie between two state hashes that replicas compare (R30), and
+// hashesKept how many are remembered.
 const (
 	hashEvery  = 64
 	hashesKept = 64
@@ -141,8 +147,8 @@ func (r *Replica) latestHash() hashAt {
 	return r.hashes[len(r.hashes)-1]
 }
 
-// compareHash compares what a peer reported with what was computed here for the same position. A mismatch is
-// counted; with a majority against this replica it stops (I3).
+// compareHash compares what a peer reported with what was computed here for the same position. A
+// mismatch is counted; with a majority against this replica it stops (I3).
 func (r *Replica) compareHash(p *peerState) {
 	if p.hash.position == 0 {
 		return

@@ -15,7 +15,8 @@ func (r *Replica) sendOrder(to uint64, b []byte) {
 	r.out.message(wire.ReplicaPeer(SeatOf(to)), w.B)
 }
 
-// onOrder hands a message to the orderer, if it is from a life that is registered and for this one (R1).
+// onOrder hands a message to the orderer, if it is from a life that is registered and for this one
+// (R1).
 func (r *Replica) onOrder(seat int, b []byte) bool {
 	in := wire.NewReader(b)
 	from, to := in.U64(), in.U64()
@@ -48,7 +49,8 @@ const (
 // maxGapped bounds the lanes looked at for repairs in one step.
 const maxGapped = 64
 
-// requestRepairs asks for what is missing, the proxy first, then peers: package lane knows when and whom.
+// requestRepairs asks for what is missing, the proxy first, then peers: package lane knows when and
+// whom.
 func (r *Replica) requestRepairs() {
 	var lanes [maxGapped]*lane.Receiver
 	for _, recv := range r.ingest.Gapped(lanes[:0]) {
@@ -70,11 +72,12 @@ func (r *Replica) requestRepairs() {
 	}
 }
 
-// nackOrigin asks the proxy by datagram. The header's fields say who asks, and the round trip it measures.
+// nackOrigin asks the proxy by datagram. The header's fields say who asks, and the round trip it
+// measures.
 func (r *Replica) nackOrigin(recv *lane.Receiver, gaps []lane.Gap) {
 	name := recv.Name()
-	h := wire.Header{Type: wire.TypeNack, Cluster: r.cfg.Cluster, Proxy: name.Proxy, Incarnation: name.Incarnation,
-		Lane: name.Lane, First: r.id, HighWater: uint64(recv.Nacker().RoundTrip())}
+	h := wire.Header{Type: wire.TypeNack, Cluster: r.cfg.Cluster, Proxy: name.Proxy,
+		Incarnation: name.Incarnation, Lane: name.Lane, First: r.id, HighWater: uint64(recv.Nacker().RoundTrip())}
 	b := wire.AppendGaps(make([]byte, wire.HeaderSize, wire.HeaderSize+16*len(gaps)), gaps)
 	if wire.Seal(b, &h, r.cfg.Digest) == nil {
 		r.out.datagram(wire.ProxyPeer(name.Proxy), b)
@@ -138,8 +141,8 @@ func (r *Replica) onFrames(b []byte) bool {
 	return true
 }
 
-// onGone notes that a peer keeps the frames below a number no longer: a snapshot has to bring what is in
-// them, if no other peer does.
+// onGone notes that a peer keeps the frames below a number no longer: a snapshot has to bring what
+// is in them, if no other peer does.
 func (r *Replica) onGone(seat int, b []byte) bool {
 	in := wire.NewReader(b)
 	l, below := r.find(order.LaneID(in.U32())), in.U64()
@@ -149,7 +152,8 @@ func (r *Replica) onGone(seat int, b []byte) bool {
 	return in.Done()
 }
 
-// onSenderGone notes that a proxy keeps the frames below a number no longer: peers do, or a snapshot does.
+// onSenderGone notes that a proxy keeps the frames below a number no longer: peers do, or a
+// snapshot does.
 func (r *Replica) onSenderGone(number uint32, b []byte) bool {
 	in := wire.NewReader(b)
 	l := r.openLane(number, in.U32(), in.U16())

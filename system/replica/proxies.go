@@ -89,8 +89,8 @@ func (r *Replica) watchProxies() {
 	}
 }
 
-// sendReports tells proxies how far their lanes are committed and applied: the leader after every round,
-// the others now and then, so that a proxy learns it whoever is left.
+// sendReports tells proxies how far their lanes are committed and applied: the leader after every
+// round, the others now and then, so that a proxy learns it whoever is left.
 func (r *Replica) sendReports() {
 	if !r.dirty {
 		return
@@ -154,8 +154,8 @@ func (r *Replica) sendReplies() {
 	r.replying = r.replying[:0]
 }
 
-// onWant answers in place of another replica: a hedge (R25). Answers to reads are kept only where they
-// were asked for; the proxy asks those again as new items.
+// onWant answers in place of another replica: a hedge (R25). Answers to reads are kept only where
+// they were asked for; the proxy asks those again as new items.
 func (r *Replica) onWant(number uint32, b []byte) bool {
 	m, ok := wire.ReadWant(b)
 	if !ok {

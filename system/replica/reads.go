@@ -7,8 +7,8 @@ import (
 	"metronome/system/wire"
 )
 
-// Reads at a barrier (R26): all that wait when a round of ReadIndex begins share it, whichever replica
-// they came to, so that reads scale with replicas and cost the order nothing.
+// Reads at a barrier (R26): all that wait when a round of ReadIndex begins share it, whichever
+// replica they came to, so that reads scale with replicas and cost the order nothing.
 
 const (
 	maxReads     = 4096 // messages that wait; more are answered Busy
@@ -51,7 +51,8 @@ func (r *Replica) onRead(number uint32, b []byte) bool {
 	return true
 }
 
-// readRetry is how many ticks a barrier may take before it is asked for again: the leader may be gone.
+// readRetry is how many ticks a barrier may take before it is asked for again: the leader may be
+// gone.
 const readRetry = 8
 
 // askBarrier begins a round of ReadIndex if reads wait and none is under way.

@@ -13,8 +13,8 @@ import (
 	"metronome/system/wire"
 )
 
-// Replica is a database server without its surroundings (node.Core): ingest, ordering and the queue of what
-// is to be applied. It belongs to one goroutine, but for the [Work] it hands out.
+// Replica is a database server without its surroundings (node.Core): ingest, ordering and the queue
+// of what is to be applied. It belongs to one goroutine, but for the [Work] it hands out.
 type Replica struct {
 	cfg Config
 	now int64
@@ -28,8 +28,8 @@ type Replica struct {
 	lanes   []*laneState // ascending by id
 	store   *store.Store
 
-	// Parallel runs store.Execute for every part and returns when all are done; nil runs them one after
-	// another. It is the driver's business because it needs goroutines.
+	// Parallel runs store.Execute for every part and returns when all are done; nil runs them one
+	// after another. It is the driver's business because it needs goroutines.
 	Parallel func(s *store.Store)
 
 	queue   []decided
@@ -81,8 +81,8 @@ type Counters struct {
 	Handovers       uint64 // of leadership, for leading badly (R15)
 }
 
-// New makes a replica that belongs to no cluster yet: Init founds one, a peer's answer to its requests to
-// join lets it into one.
+// New makes a replica that belongs to no cluster yet: Init founds one, a peer's answer to its
+// requests to join lets it into one.
 func New(cfg Config) (*Replica, error) {
 	cfg.Defaults()
 	if err := cfg.check(); err != nil {
@@ -101,8 +101,8 @@ func New(cfg Config) (*Replica, error) {
 	return &Replica{cfg: cfg, ingest: in, store: st, state: newState(), checkpointEvery: 1}, nil
 }
 
-// Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit because
-// an empty directory must never vote (R1). Every founding member gets the same seats.
+// Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit
+// because an empty directory must never vote (R1). Every founding member gets the same seats.
 func (r *Replica) Found(seats []int) error {
 	if r.id != 0 {
 		return fmt.Errorf("replica: already a member, as %x", r.id)
@@ -120,8 +120,8 @@ func (r *Replica) Found(seats []int) error {
 
 // begin starts ordering under an id: as a founding member, or empty.
 func (r *Replica) begin(id uint64, founding *order.Members) error {
-	o, err := raft.New(raft.Config{ID: id, ElectionTicks: r.cfg.ElectionTicks, HeartbeatTicks: r.cfg.HeartbeatTicks,
-		Gate: r, Bootstrap: founding, Volatile: true})
+	o, err := raft.New(raft.Config{ID: id, ElectionTicks: r.cfg.ElectionTicks,
+		HeartbeatTicks: r.cfg.HeartbeatTicks, Gate: r, Bootstrap: founding, Volatile: true})
 	if err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
@@ -140,8 +140,8 @@ func (r *Replica) setMembers(m order.Members) {
 // ID is this life's id, 0 while it belongs to no cluster.
 func (r *Replica) ID() uint64 { return r.id }
 
-// Err is why the replica stopped, or nil. A replica that finds itself at odds with what was agreed stops
-// loudly instead of answering (R14, R23).
+// Err is why the replica stopped, or nil. A replica that finds itself at odds with what was agreed
+// stops loudly instead of answering (R14, R23).
 func (r *Replica) Err() error { return r.failed }
 
 // Datagram takes a frame.

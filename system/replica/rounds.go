@@ -8,11 +8,12 @@ import (
 	"metronome/system/wire"
 )
 
-// maxRounds is how many proposals may be undecided. Few in flight make each carry more (hashicorp/raft
-// cut its own default to 2 for that reason).
+// maxRounds is how many proposals may be undecided. Few in flight make each carry more
+// (hashicorp/raft cut its own default to 2 for that reason).
 const maxRounds = 2
 
-// idleItems is how few items a round carries on a cluster that counts as idle: the next begins at once.
+// idleItems is how few items a round carries on a cluster that counts as idle: the next begins at
+// once.
 const idleItems = 512
 
 // roundState is what a leader knows of its rounds, and a follower of its reports.
@@ -67,8 +68,9 @@ func same(a, b *order.Command) bool {
 		a.Seat == b.Seat && a.Level == b.Level && a.Before == b.Before
 }
 
-// watchLeadership hands leadership over when this replica leads badly (R15): what it proposed is not agreed on
-// for too long although a majority answers, or a majority has held for long what it lacks itself.
+// watchLeadership hands leadership over when this replica leads badly (R15): what it proposed is
+// not agreed on for too long although a majority answers, or a majority has held for long what it
+// lacks itself.
 func (r *Replica) watchLeadership() {
 	s := &r.round
 	if !r.status.Leading {
@@ -101,8 +103,8 @@ func since(t *int64, now int64, holds bool) {
 	}
 }
 
-// trails reports whether a majority holds frames of a lane that stands still here. A leader that is merely
-// slower than the others still moves.
+// trails reports whether a majority holds frames of a lane that stands still here. A leader that is
+// merely slower than the others still moves.
 func (r *Replica) trails() (trails bool) {
 	for _, l := range r.lanes {
 		stands := l.stoodAt == l.recv.Mark().Frames
@@ -135,8 +137,7 @@ func (r *Replica) successor() (best uint64) {
 	most := uint64(0)
 	for _, id := range r.members.Voters {
 		p := &r.peers[SeatOf(id)]
-		if id == r.id || p.life != id || r.now-p.heard > int64(r.cfg.ElectionTicks)*r.cfg.Tick ||
-			r.status.Match[id] < r.status.Position {
+		if id == r.id || p.life != id || !r.heardLately(SeatOf(id)) || r.status.Match[id] < r.status.Position {
 			continue
 		}
 		held := uint64(1)
@@ -170,8 +171,8 @@ type expectation struct {
 	behind int64
 }
 
-// propose begins a round if there is something to agree on and it is time (R10). A leader proposes only
-// what it holds itself (R8).
+// propose begins a round if there is something to agree on and it is time (R10). A leader proposes
+// only what it holds itself (R8).
 func (r *Replica) propose() {
 	s := &r.round
 	if !r.status.Leading {
@@ -252,7 +253,8 @@ func (r *Replica) expireSessions(d *order.Decision) bool {
 	return true
 }
 
-// nextCut is the best cut that a majority is expected to hold, beyond what was proposed already (R9).
+// nextCut is the best cut that a majority is expected to hold, beyond what was proposed already
+// (R9).
 func (r *Replica) nextCut() order.Cut {
 	s := &r.round
 	s.own = s.own[:0]
@@ -302,8 +304,8 @@ func (r *Replica) highest() order.Cut {
 	return cut
 }
 
-// expected is what a voter can be expected to hold by the time a proposal reaches it: what we hold, but for
-// lanes in which it has lagged behind for too long.
+// expected is what a voter can be expected to hold by the time a proposal reaches it: what we hold,
+// but for lanes in which it has lagged behind for too long.
 func (r *Replica) expected(id uint64) []order.Holding {
 	p := &r.peers[SeatOf(id)]
 	out := make([]order.Holding, 0, len(r.round.own))
@@ -347,8 +349,8 @@ func (p *peerState) lane(id order.LaneID) *expectation {
 // fullReport is how often a report names every lane, in ticks.
 const fullReport = 16
 
-// reportHoldings tells the leader what is held here, if that changed: it rides beside the orderer's own
-// answers (R9).
+// reportHoldings tells the leader what is held here, if that changed: it rides beside the orderer's
+// own answers (R9).
 func (r *Replica) reportHoldings() {
 	s := &r.round
 	leader := r.status.Leader
@@ -371,8 +373,8 @@ func (r *Replica) reportHoldings() {
 	} else if report.Lanes = order.AppendChanges(nil, s.told, now); len(report.Lanes) == 0 {
 		return
 	} else if s.nextHoldings == 0 {
-		// Not at once: a leader expects everyone to hold what it holds, and on a quiet cluster the round is
-		// over before it would be told.
+		// Not at once: a leader expects everyone to hold what it holds, and on a quiet cluster the round
+		// is over before it would be told.
 		s.nextHoldings = r.now + r.cfg.RoundInterval
 	}
 	if !report.Full && r.now < s.nextHoldings {
@@ -383,8 +385,8 @@ func (r *Replica) reportHoldings() {
 	r.sendHoldings(leader, &report)
 }
 
-// sendHoldings also carries how far this replica has applied, what every member has applied (from the leader),
-// and its latest state hash.
+// sendHoldings also carries how far this replica has applied, what every member has applied (from
+// the leader), and its latest state hash.
 func (r *Replica) sendHoldings(to uint64, report *order.Report) {
 	w := wire.NewWriter(nil, wire.KindHoldings)
 	w.U64(r.id)
@@ -427,7 +429,8 @@ func (r *Replica) onHoldings(seat int, b []byte) bool {
 	return true
 }
 
-// leadSafe works out what every member has, so that log and frames below may go, and tells the others.
+// leadSafe works out what every member has, so that log and frames below may go, and tells the
+// others.
 func (r *Replica) leadSafe() {
 	if !r.status.Leading {
 		return

@@ -54,12 +54,16 @@ type laneRow struct {
 func newState() state { return state{epoch: 1, nextLane: 1} }
 
 func (s *state) proxy(number uint32) *proxyRow {
-	i, ok := slices.BinarySearchFunc(s.proxies, number, func(p proxyRow, n uint32) int { return compare(p.number, n) })
+	i, ok := slices.BinarySearchFunc(s.proxies, number, byNumber)
 	if !ok {
 		return nil
 	}
 	return &s.proxies[i]
 }
+
+func byNumber(p proxyRow, n uint32) int { return compare(p.number, n) }
+
+func rowByID(l *laneRow, id order.LaneID) int { return compare(l.id, id) }
 
 func compare[T uint32 | uint64 | order.LaneID](a, b T) int {
 	switch {
@@ -72,7 +76,7 @@ func compare[T uint32 | uint64 | order.LaneID](a, b T) int {
 }
 
 func (s *state) lane(id order.LaneID) *laneRow {
-	i, ok := slices.BinarySearchFunc(s.lanes, id, func(l *laneRow, id order.LaneID) int { return compare(l.id, id) })
+	i, ok := slices.BinarySearchFunc(s.lanes, id, rowByID)
 	if !ok {
 		return nil
 	}
@@ -103,7 +107,7 @@ func (s *state) close(p *proxyRow, silence bool) {
 func (s *state) open(number uint32, nonce uint64, lanes uint16) (p *proxyRow, changed bool) {
 	p = s.proxy(number)
 	if p == nil {
-		i, _ := slices.BinarySearchFunc(s.proxies, number, func(p proxyRow, n uint32) int { return compare(p.number, n) })
+		i, _ := slices.BinarySearchFunc(s.proxies, number, byNumber)
 		s.proxies = slices.Insert(s.proxies, i, proxyRow{number: number})
 		p = &s.proxies[i]
 	}

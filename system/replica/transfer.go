@@ -11,11 +11,13 @@ import (
 	"metronome/system/wire"
 )
 
-var errDiverged = errors.New("replica: a majority has another state hash: this replica's state is wrong. Next: restart it, it rejoins empty")
+var errDiverged = errors.New("replica: a majority has another state hash: this replica's state is wrong. " +
+	"Next: restart it, it rejoins empty")
 
-// State transfer (R30): the leader captures its state at an applied position without stopping, offers it to
-// the follower that the orderer names, and the follower pulls it piece by piece, which bounds the rate and
-// survives lost messages. A snapshot is keys and sessions (package store) after the rest of the state.
+// State transfer (R30): the leader captures its state at an applied position without stopping,
+// offers it to the follower that the orderer names, and the follower pulls it piece by piece, which
+// bounds the rate and survives lost messages. A snapshot is keys and sessions (package store) after
+// the rest of the state.
 
 const (
 	chunkBytes   = 256 << 10

@@ -57,9 +57,10 @@ func (r *Replica) View() View {
 	v.CommittedItems, v.AppliedItems, v.Waiting = r.committedItems, r.appliedItems, len(r.queue)
 	v.Ingest, v.Counters, v.Full = r.ingest.Counters(), r.counts, r.full()
 	for _, l := range r.lanes {
-		v.Lanes = append(v.Lanes, LaneView{ID: l.id, Proxy: l.proxy, Incarnation: l.incarnation, Index: l.index,
-			Open: l.open, Mark: l.recv.Mark(), Cut: l.cut, Applied: l.applied, Trimmed: l.recv.Trimmed(),
-			Frames: l.recv.Counters()})
+		v.Lanes = append(v.Lanes, LaneView{ID: l.id, Proxy: l.proxy, Incarnation: l.incarnation,
+			Index: l.index, Open: l.open, Mark: l.recv.Mark(), Cut: l.cut, Applied: l.applied,
+			Trimmed: l.recv.Trimmed(),
+			Frames:  l.recv.Counters()})
 	}
 	return v
 }

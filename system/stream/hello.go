@@ -84,7 +84,8 @@ func newLink(raw net.Conn, conn *tls.Conn, instance uint64) *link {
 	return l
 }
 
-// clear reports whether the kernel has sent everything that was written, so that a small write cannot block.
+// clear reports whether the kernel has sent everything that was written, so that a small write
+// cannot block.
 func (l *link) clear() bool {
 	n, err := unix.IoctlGetInt(l.fd, notSent)
 	return err == nil && n == 0

@@ -69,8 +69,9 @@ func (p *peer) send(msg []byte, bulk, flush bool) bool {
 // inlineBytes bounds what flush writes itself.
 const inlineBytes = 16 << 10
 
-// flush writes what is queued from the caller's goroutine, if that is little and cannot block: waking the writer
-// costs the caller as much, and the message the time until the writer runs. The lock keeps the order.
+// flush writes what is queued from the caller's goroutine, if that is little and cannot block:
+// waking the writer costs the caller as much, and the message the time until the writer runs. The
+// lock keeps the order.
 func (p *peer) flush() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -189,8 +190,8 @@ func (p *peer) cause(err error) error {
 	return err
 }
 
-// pingsSaved is how many pings in a row are left out because something else told the peer that this side
-// lives. Not all of them: they measure the round trip, too.
+// pingsSaved is how many pings in a row are left out because something else told the peer that this
+// side lives. Not all of them: they measure the round trip, too.
 const pingsSaved = 3
 
 // write sends what is queued, all that came meanwhile at once, and pings.

@@ -207,8 +207,8 @@ func ReadWant(b []byte) (m Want, ok bool) {
 	return m, r.Done() && m.From < m.To
 }
 
-// BeginRead begins a message of reads at a barrier (R26), items appended by AppendItem; BeginReadReply
-// begins its answer, results appended by AppendResult in the same order.
+// BeginRead begins a message of reads at a barrier (R26), items appended by AppendItem;
+// BeginReadReply begins its answer, results appended by AppendResult in the same order.
 func BeginRead(dst []byte, id uint64) []byte {
 	w := NewWriter(dst, KindRead)
 	w.U64(id)
@@ -221,8 +221,8 @@ func RenumberRead(msg []byte, id uint64) []byte {
 	return msg
 }
 
-// BeginReadReply begins the answer to a message of reads. next is the index of the first item that the
-// reads did not see; 0 refuses them.
+// BeginReadReply begins the answer to a message of reads. next is the index of the first item that
+// the reads did not see; 0 refuses them.
 func BeginReadReply(dst []byte, id, next uint64) []byte {
 	w := NewWriter(dst, KindReadReply)
 	w.U64(id)

@@ -132,8 +132,8 @@ func (it *Item) flags() (flags byte) {
 	return flags
 }
 
-// plain reports whether an item is one of the commonest: a put, get or delete without extensions, within
-// bounds.
+// plain reports whether an item is one of the commonest: a put, get or delete without extensions,
+// within bounds.
 func (it *Item) plain() bool {
 	return it.Op-OpPut <= OpDelete-OpPut && len(it.Key)-1 < MaxKey && len(it.Key) > 0 && it.flags() == 0 &&
 		(len(it.Value) == 0 || it.Op == OpPut && len(it.Value) <= MaxValue)

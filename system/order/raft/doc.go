@@ -27,35 +27,36 @@
 //  4. The library commits i when a majority of the voters (of both configurations while one is being
 //     left) acknowledged i; learners' answers do not count. So a majority sent the evidence. ∎
 //
-// A new leader changes nothing in this: entries of earlier terms in its log got in by 1, and they are
-// committed by acknowledgements of an entry of its own term, which by 3 cover everything before it.
+// A new leader changes nothing in this: entries of earlier terms in its log got in by 1, and they
+// are committed by acknowledgements of an entry of its own term, which by 3 cover everything before
+// it.
 //
 // An entry already in the log, at the same index and term, is not judged again: Raft's log matching
-// makes it the same entry, and 1 holds for it. After a restart it is judged again all the same (R4),
-// because a damaged disk is found that way; as long as one is not held, this replica neither
+// makes it the same entry, and 1 holds for it. After a restart it is judged again all the same
+// (R4), because a damaged disk is found that way; as long as one is not held, this replica neither
 // campaigns nor hands out anything from there on.
 //
 // # What passes the gate, and when
 //
-// An append is stepped at once with the prefix of its entries that is held, be it none, and the rest
-// waits (R12). Its term, its commit index and, if it does not connect, its rejection flow therefore
-// as if the leader had sent a shorter append, which it might have: the library lowers the commit
-// index to the last entry it is given, and the leader learns of the shorter match. What waits is a
-// single run of entries that follow each other; an append whose predecessor lies in the run joins
-// it, and is stepped without entries after the last one accepted. Holding whole appends back
-// instead makes the follower reject the next one, whose predecessor it lacks, and the leader drops it
-// to probing (gate_test.go shows that run). Heartbeats, votes and reads never wait.
+// An append is stepped at once with the prefix of its entries that is held, be it none, and the
+// rest waits (R12). Its term, its commit index and, if it does not connect, its rejection flow
+// therefore as if the leader had sent a shorter append, which it might have: the library lowers the
+// commit index to the last entry it is given, and the leader learns of the shorter match. What
+// waits is a single run of entries that follow each other; an append whose predecessor lies in the
+// run joins it, and is stepped without entries after the last one accepted. Holding whole appends
+// back instead makes the follower reject the next one, whose predecessor it lacks, and the leader
+// drops it to probing (gate_test.go shows that run). Heartbeats, votes and reads never wait.
 //
 // The run belongs to one leader in one term and is dropped with it. It is bounded in bytes; at the
 // bound the newest entries are dropped, and the leader sends them again. A cut whose chain digest
-// is not the one held here is refused: neither it nor what follows is accepted, and it is reported in
-// Ready.Refused each time it comes (R14).
+// is not the one held here is refused: neither it nor what follows is accepted, and it is reported
+// in Ready.Refused each time it comes (R14).
 //
 // # What is ours and what is the library's
 //
-// The library elects (PreVote, CheckQuorum), replicates and commits; asynchronous storage writes let
-// it go on while the disk is busy (R16). Between calls nothing is ready in it: every method takes
-// what is, so that the log in memory here is the library's whole log. MsgSnap is never sent:
+// The library elects (PreVote, CheckQuorum), replicates and commits; asynchronous storage writes
+// let it go on while the disk is busy (R16). Between calls nothing is ready in it: every method
+// takes what is, so that the log in memory here is the library's whole log. MsgSnap is never sent:
 // the state goes by the caller's way, and Restore steps the message when the state is durable.
 // Membership changes take effect as they are handed out in Ready.Committed, in order. Messages are
 // checked before the library sees them, for it panics on what its equals would not send.
@@ -67,8 +68,8 @@
 //	rand.Reader = seeded
 //	defer func() { rand.Reader = old }()
 //
-// and must run one simulation at a time. Nothing else in the library depends on chance: its messages
-// come in the order of member ids, and encodings are deterministic.
+// and must run one simulation at a time. Nothing else in the library depends on chance: its
+// messages come in the order of member ids, and encodings are deterministic.
 //
 // # What this package does not do
 //

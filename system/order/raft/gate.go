@@ -15,7 +15,8 @@ const entryOverhead = 64
 
 // run is what waits at the gate: entries that follow each other, all from one leader in one term.
 // Appends of one leader in one term never contradict each other, so however they overlap, the FIFO
-// of waiting appends (R12) is always one such run: an append joins it if its predecessor lies in it.
+// of waiting appends (R12) is always one such run: an append joins it if its predecessor lies in
+// it.
 type run struct {
 	from, term uint64
 	prev       position // what precedes the run: the last entry stepped
@@ -43,8 +44,8 @@ func (w *run) drop(n int) {
 	w.entries, w.cuts = w.entries[n:], w.cuts[n:]
 }
 
-// extend adds those of the entries that follow the run, as far as limit bytes allow, and returns how
-// many found no room. The newest are dropped: the leader sends them again.
+// extend adds those of the entries that follow the run, as far as limit bytes allow, and returns
+// how many found no room. The newest are dropped: the leader sends them again.
 func (w *run) extend(entries []*pb.Entry, cuts []order.Cut, limit int) (dropped uint64) {
 	for i, e := range entries {
 		if e.GetIndex() != w.last()+1 {
@@ -62,9 +63,9 @@ func (w *run) extend(entries []*pb.Entry, cuts []order.Cut, limit int) (dropped 
 func weight(e *pb.Entry) int { return proto.Size(e) + entryOverhead }
 
 // accept takes an append through the gate. Whatever is held or not, the library sees this append at
-// once with the prefix of its entries that may be accepted, be it none: the leader's term, its commit
-// index, and the rejection of an append that does not connect, all have to flow (R12). The library
-// itself lowers the commit index to the last entry it is given.
+// once with the prefix of its entries that may be accepted, be it none: the leader's term, its
+// commit index, and the rejection of an append that does not connect, all have to flow (R12). The
+// library itself lowers the commit index to the last entry it is given.
 func (r *Raft) accept(m *pb.Message) error {
 	cuts, err := cutsOf(m.GetEntries())
 	if err != nil {

@@ -19,9 +19,9 @@ type conf struct {
 	state *pb.ConfState
 }
 
-// log is the part of the log behind the library's unstable tail: [raft.Storage]. It lives in memory.
-// Writes are seen here as soon as they are issued, before they are durable: the library reads its
-// unstable tail first and believes a write stable only when told so.
+// log is the part of the log behind the library's unstable tail: [raft.Storage]. It lives in
+// memory. Writes are seen here as soon as they are issued, before they are durable: the library
+// reads its unstable tail first and believes a write stable only when told so.
 type log struct {
 	hard    *pb.HardState
 	base    position    // what precedes entries

@@ -63,7 +63,8 @@ func fitting(c order.ConfChange, m order.Members) (pb.ConfChangeType, error) {
 	return 0, fmt.Errorf("%w: unknown change %d", order.ErrMembership, c.Type)
 }
 
-// reconfigure puts a committed change into effect, unless it is in effect and is only handed out again.
+// reconfigure puts a committed change into effect, unless it is in effect and is only handed out
+// again.
 func (r *Raft) reconfigure(e *pb.Entry) *order.Members {
 	if confs := r.log.confs; confs[len(confs)-1].from >= e.GetIndex() {
 		m := members(r.log.confAt(e.GetIndex()))

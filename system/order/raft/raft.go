@@ -24,9 +24,9 @@ const (
 	defaultWaitingBytes = 4 << 20
 )
 
-// Config starts an orderer. Exactly one of three beginnings applies: Bootstrap for an initial member
-// of a new cluster, Restart for a replica whose state survived, neither for a joiner, which holds
-// nothing and waits for a snapshot.
+// Config starts an orderer. Exactly one of three beginnings applies: Bootstrap for an initial
+// member of a new cluster, Restart for a replica whose state survived, neither for a joiner, which
+// holds nothing and waits for a snapshot.
 type Config struct {
 	// ID is the life's id (R1): never reused, never 0.
 	ID uint64
@@ -97,8 +97,8 @@ type Raft struct {
 
 var _ order.Orderer = (*Raft)(nil)
 
-// New returns an orderer; an error says what is wrong with the configuration, or that the records of
-// a Restart do not fit together.
+// New returns an orderer; an error says what is wrong with the configuration, or that the records
+// of a Restart do not fit together.
 func New(c Config) (*Raft, error) {
 	if err := c.validate(); err != nil {
 		return nil, err

@@ -16,8 +16,8 @@ type pending struct {
 	answers []*pb.Message
 }
 
-// drain takes everything the library has ready. Every method that lets the library do something ends
-// with it, so that between calls the log here is the library's whole log.
+// drain takes everything the library has ready. Every method that lets the library do something
+// ends with it, so that between calls the log here is the library's whole log.
 func (r *Raft) drain() {
 	for r.node.HasReady() {
 		rd := r.node.Ready()
@@ -42,8 +42,8 @@ func (r *Raft) route(m *pb.Message) {
 	}
 }
 
-// store takes what the library wants written: into the log at once, and into a record for the caller
-// to make durable. A write that nothing waits for (a commit index) goes along with the next.
+// store takes what the library wants written: into the log at once, and into a record for the
+// caller to make durable. A write that nothing waits for (a commit index) goes along with the next.
 func (r *Raft) store(m *pb.Message) {
 	if s := m.GetSnapshot(); s != nil {
 		r.log.restore(s)

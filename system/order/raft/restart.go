@@ -80,8 +80,8 @@ func (l *log) redo(m *pb.Message) error {
 	return nil
 }
 
-// rewrite repeats an append. It replaces everything from its first entry on, even if the state covers
-// that entry: what an older record wrote behind it was replaced then, too.
+// rewrite repeats an append. It replaces everything from its first entry on, even if the state
+// covers that entry: what an older record wrote behind it was replaced then, too.
 func (l *log) rewrite(entries []*pb.Entry) error {
 	if len(entries) == 0 {
 		return nil

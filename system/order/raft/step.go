@@ -17,8 +17,9 @@ const (
 	maxIndex = 1 << 62
 )
 
-// Step implements [order.Orderer]. The library panics on messages that break its rules, for its peers
-// are its equals; here a message is checked first, so that a confused peer is an error and no crash.
+// Step implements [order.Orderer]. The library panics on messages that break its rules, for its
+// peers are its equals; here a message is checked first, so that a confused peer is an error and no
+// crash.
 func (r *Raft) Step(from uint64, msg []byte) error {
 	m := &pb.Message{}
 	if err := proto.Unmarshal(msg, m); err != nil {

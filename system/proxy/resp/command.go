@@ -90,8 +90,8 @@ func ownCommands() []command {
 	}
 }
 
-// refusals are commands of Redis that clients may well send and this store will not execute, and what
-// to do instead.
+// refusals are commands of Redis that clients may well send and this store will not execute, and
+// what to do instead.
 func refusals() map[string]string {
 	expiry := "keys do not expire in this store"
 	transaction := "there are no transactions; MSET and MGET are atomic, MT.CAS is conditional"

@@ -16,8 +16,9 @@ const (
 	maxArgs   = 2*wire.MaxMulti + 8
 )
 
-// conn is one client's connection. A goroutine reads, parses and submits; answers come from wherever
-// the backend calls Complete; while there are replies to write, a second goroutine writes them.
+// conn is one client's connection. A goroutine reads, parses and submits; answers come from
+// wherever the backend calls Complete; while there are replies to write, a second goroutine writes
+// them.
 type conn struct {
 	id     uint64
 	server *Server
@@ -130,8 +131,8 @@ func (c *conn) limit() {
 	}
 }
 
-// commit queues what has been staged and submits its operations, waiting for room where there is none.
-// It returns reason, or why the connection has ended meanwhile.
+// commit queues what has been staged and submits its operations, waiting for room where there is
+// none. It returns reason, or why the connection has ended meanwhile.
 func (c *conn) commit(reason closeReason) closeReason {
 	st := &c.stage
 	if len(st.entries) == 0 {
@@ -180,16 +181,16 @@ func (c *conn) submit(from, to int) int {
 	return to
 }
 
-// chooseRead lets a read be a barrier read only if no item is outstanding on this connection: else it
-// could overtake the write before it (R20).
+// chooseRead lets a read be a barrier read only if no item is outstanding on this connection: else
+// it could overtake the write before it (R20).
 func (c *conn) chooseRead(e *staged) {
 	if e.flags&barrier != 0 && c.q.items > 0 {
 		e.flags &^= barrier
 	}
 }
 
-// full reports whether a command must wait: the connection's bounds are reached, or it is an item and
-// barrier reads before it have not been answered yet.
+// full reports whether a command must wait: the connection's bounds are reached, or it is an item
+// and barrier reads before it have not been answered yet.
 func (c *conn) full(e *staged) bool {
 	l := &c.server.options.Limits
 	switch {
@@ -290,7 +291,8 @@ func (c *conn) flush(out []byte) error {
 	return nil
 }
 
-// kill ends the connection; the first reason stays. hard closes the socket at once. The lock is held.
+// kill ends the connection; the first reason stays. hard closes the socket at once. The lock is
+// held.
 func (c *conn) kill(reason closeReason, hard bool) {
 	if c.ended {
 		return

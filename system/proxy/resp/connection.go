@@ -248,7 +248,8 @@ func (s *stage) replies(mode []byte) {
 	}
 }
 
-// plain reports whether b may stand in a line of CLIENT LIST: printable, without blanks, not endless.
+// plain reports whether b may stand in a line of CLIENT LIST: printable, without blanks, not
+// endless.
 func plain(b []byte) bool {
 	for _, c := range b {
 		if c < '!' || c > '~' {

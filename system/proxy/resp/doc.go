@@ -1,17 +1,18 @@
 // Package resp serves the Redis protocol (RESP2 and RESP3) at a proxy, so that redis-cli,
 // redis-benchmark and any language's Redis client work against the store.
 //
-// A [Server] reads commands, turns each into exactly one item, hands the items of one connection to a
-// [Backend] in program order, and writes replies in program order, whatever order the answers come in.
-// It neither orders nor executes anything, keeps no keys, and decides nothing about retries.
+// A [Server] reads commands, turns each into exactly one item, hands the items of one connection to
+// a [Backend] in program order, and writes replies in program order, whatever order the answers
+// come in. It neither orders nor executes anything, keeps no keys, and decides nothing about
+// retries.
 //
 // # Life of a command
 //
-// A goroutine a connection reads what has come, cuts it into commands (parser), stages each (stage): an
-// operation, or a reply made at once. A batch of up to 128 is queued (queue) and submitted in one call.
-// Answers turn into bytes where they come in, in [Completer.Complete]; a second goroutine exists
-// only while there is something to write. Nothing is allocated for GET, SET and their like, and an idle
-// connection holds no buffer.
+// A goroutine a connection reads what has come, cuts it into commands (parser), stages each
+// (stage): an operation, or a reply made at once. A batch of up to 128 is queued (queue) and
+// submitted in one call. Answers turn into bytes where they come in, in [Completer.Complete]; a
+// second goroutine exists only while there is something to write. Nothing is allocated for GET, SET
+// and their like, and an idle connection holds no buffer.
 //
 // # Commands
 //
@@ -50,8 +51,8 @@
 // barrier reads are (R20).
 //
 // What Redis has and this store will not do (expiry, transactions, scripts, KEYS, WAIT, MSETNX…) is
-// refused with the reason and what to do instead. Two more differences from Redis 7.0: keys are 1 to
-// 1024 bytes, so the empty key is an error; an inline command is at most 8 KiB.
+// refused with the reason and what to do instead. Two more differences from Redis 7.0: keys are 1
+// to 1024 bytes, so the empty key is an error; an inline command is at most 8 KiB.
 //
 // # Errors
 //
@@ -63,19 +64,21 @@
 //	REFUSED      not executed, and never will be as it is
 //	SESSION …    not executed now; UNKNOWN, FORGOTTEN, AHEAD or RESULTGONE says why
 //
-// No client library that we know of sends a command again by itself after any of these; a test holds it
-// for go-redis with its default options, which does so after LOADING, READONLY, CLUSTERDOWN, MASTERDOWN,
-// TRYAGAIN, NOREPLICAS, MOVED and ASK. Redisson adds BUSY, which is why ours says OVERLOADED.
+// No client library that we know of sends a command again by itself after any of these; a test
+// holds it for go-redis with its default options, which does so after LOADING, READONLY,
+// CLUSTERDOWN, MASTERDOWN, TRYAGAIN, NOREPLICAS, MOVED and ASK. Redisson adds BUSY, which is why
+// ours says OVERLOADED.
 //
-// What no server can prevent: many libraries send a command again when the *connection* breaks before
-// the reply has come, which can execute an INCR twice. Switch that off (go-redis: MaxRetries -1;
-// redis-py: Retry(NoBackoff(), 0); Lettuce: autoReconnect(false)), or wrap writes in MT.DO, or use package
-// system/client, which keeps to one or the other. A proxy that stops answers UNKNOWN before it closes, so
-// that such retries stay rare.
+// What no server can prevent: many libraries send a command again when the *connection* breaks
+// before the reply has come, which can execute an INCR twice. Switch that off (go-redis: MaxRetries
+// -1; redis-py: Retry(NoBackoff(), 0); Lettuce: autoReconnect(false)), or wrap writes in MT.DO, or
+// use package system/client, which keeps to one or the other. A proxy that stops answers UNKNOWN
+// before it closes, so that such retries stay rare.
 //
 // # Bounds
 //
-// [Limits] bounds connections, and per connection commands, their bytes and the replies not taken; see
-// there for what happens at each bound. A key or value that is too long is refused and its bytes are
-// passed over; what is not RESP ends the connection with Redis's words. [Stats] counts all of it.
+// [Limits] bounds connections, and per connection commands, their bytes and the replies not taken;
+// see there for what happens at each bound. A key or value that is too long is refused and its
+// bytes are passed over; what is not RESP ends the connection with Redis's words. [Stats] counts
+// all of it.
 package resp

@@ -2,8 +2,8 @@ package resp
 
 import "bytes"
 
-// glob reports whether s matches a pattern of *, ?, [a-z], [^a-z] and \x, as Redis's KEYS and SCAN do.
-// It never backs up further than to the last star, so that no pattern costs more than
+// glob reports whether s matches a pattern of *, ?, [a-z], [^a-z] and \x, as Redis's KEYS and SCAN
+// do. It never backs up further than to the last star, so that no pattern costs more than
 // len(pattern) * len(s) steps.
 func glob(pattern, s []byte) bool {
 	star, mark := -1, 0 // where to try again: after this star, with one byte more taken by it
@@ -49,8 +49,8 @@ func globOne(pattern []byte, p int, c byte) (next int, ok bool) {
 	return p + 1, pattern[p] == c
 }
 
-// globSet matches one byte with the set that starts after '['. A set that is not closed ends with the
-// pattern.
+// globSet matches one byte with the set that starts after '['. A set that is not closed ends with
+// the pattern.
 func globSet(pattern []byte, p int, c byte) (next int, ok bool) {
 	not := p < len(pattern) && pattern[p] == '^'
 	if not {

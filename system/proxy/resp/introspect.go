@@ -47,7 +47,8 @@ func (x *index) appendRows(dst []byte, proto uint8) []byte {
 	return dst
 }
 
-// appendRow writes a command's row of COMMAND INFO, with the ten fields of Redis 7; nil for a stranger.
+// appendRow writes a command's row of COMMAND INFO, with the ten fields of Redis 7; nil for a
+// stranger.
 func (c *command) appendRow(dst []byte, proto uint8) []byte {
 	if c == nil {
 		return appendNil(dst, proto)

@@ -21,8 +21,9 @@ type Options struct {
 }
 
 // Limits bound what clients can make the server hold. Every bound has a visible end: an error
-// reply, a closed connection with its reason counted in [Stats], or a client that must wait. An idle
-// connection holds a few KiB; a busy one up to 100 KiB, and what more it holds counts towards Buffers.
+// reply, a closed connection with its reason counted in [Stats], or a client that must wait. An
+// idle connection holds a few KiB; a busy one up to 100 KiB, and what more it holds counts towards
+// Buffers.
 type Limits struct {
 	Connections int // more are refused with an error and closed; default 20 000
 

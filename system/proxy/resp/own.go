@@ -32,8 +32,8 @@ func (s *stage) mtSession(args [][]byte) {
 	s.submit(replyNumber, wire.Item{Op: wire.OpSession})
 }
 
-// mtDo is MT.DO session number low command…: the command is executed at most once under that number,
-// whichever proxy it reaches and however often (R24).
+// mtDo is MT.DO session number low command…: the command is executed at most once under that
+// number, whichever proxy it reaches and however often (R24).
 func (s *stage) mtDo(args [][]byte) {
 	session, ok1 := natural(args[1])
 	number, ok2 := natural(args[2])

@@ -23,8 +23,8 @@ const (
 	maxDigits    = 10            // of a length
 )
 
-// bounds are what the parser keeps of one command. Beyond keep it passes over the command's bytes and
-// refuses the command; the stream goes on.
+// bounds are what the parser keeps of one command. Beyond keep it passes over the command's bytes
+// and refuses the command; the stream goes on.
 type bounds struct {
 	args    int // arguments
 	bulk    int // bytes of an argument
@@ -168,8 +168,8 @@ func (p *parser) passOver(why string) {
 	p.begin = p.at
 }
 
-// throwAway drops the bytes of an argument as they come. Once all are gone, bulk is 0 and the line's
-// end is looked at.
+// throwAway drops the bytes of an argument as they come. Once all are gone, bulk is 0 and the
+// line's end is looked at.
 func (p *parser) throwAway() verdict {
 	n := min(p.bulk, len(p.buf)-p.at)
 	p.at += n
@@ -243,9 +243,9 @@ func (p *parser) fail(why string) verdict {
 	return broken
 }
 
-// makeRoom returns where the next bytes go, at least one; received says how many came. The slices in
-// args are void then. grow is asked for a buffer of the capacity given, and may refuse with nil: then
-// the command in progress will be refused with why.
+// makeRoom returns where the next bytes go, at least one; received says how many came. The slices
+// in args are void then. grow is asked for a buffer of the capacity given, and may refuse with nil:
+// then the command in progress will be refused with why.
 func (p *parser) makeRoom(grow func(capacity int) []byte, why string) []byte {
 	if p.begin == len(p.buf) {
 		p.buf = p.buf[:0]

@@ -2,9 +2,9 @@ package resp
 
 import "sync"
 
-// freeList keeps what connections give back for the next: a bounded number for good, so that a few busy
-// connections never allocate, and more until the next garbage collection. (A sync.Pool alone misses every
-// other time when a connection's goroutine moves between processors.)
+// freeList keeps what connections give back for the next: a bounded number for good, so that a few
+// busy connections never allocate, and more until the next garbage collection. (A sync.Pool alone
+// misses every other time when a connection's goroutine moves between processors.)
 type freeList[T any] struct {
 	mu   sync.Mutex
 	kept []*T

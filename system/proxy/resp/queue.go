@@ -34,8 +34,8 @@ const (
 	keepOut   = 64 << 10 // bytes of replies
 )
 
-// queue turns answers that come in any order into replies in the order of the commands. It is a ring
-// of pending commands and the replies that may be written.
+// queue turns answers that come in any order into replies in the order of the commands. It is a
+// ring of pending commands and the replies that may be written.
 type queue struct {
 	ring []pending // a power of two
 	head uint64    // tag of the oldest pending command

@@ -113,8 +113,8 @@ func appendValue(dst []byte, proto uint8, there bool, value []byte) []byte {
 	return appendBulk(dst, value)
 }
 
-// appendValues turns the results of a multi's gets into an array. If a value was left out because all
-// would be too long together, there is no array: clients take no errors within.
+// appendValues turns the results of a multi's gets into an array. If a value was left out because
+// all would be too long together, there is no array: clients take no errors within.
 func appendValues(dst []byte, proto uint8, r *wire.Result) []byte {
 	var one wire.Result
 	n := 0

@@ -4,9 +4,9 @@ import "metronome/system/wire"
 
 const defaultCount = 10 // keys of a SCAN without COUNT, as in Redis
 
-// scan is RESP's SCAN: the cursor is a place in the order of the keys' hashes, so that it needs no state
-// and survives any failover (R27). As in Redis, a key that exists all the while is found. The store is
-// asked for the pattern's beginning, the rest is matched here.
+// scan is RESP's SCAN: the cursor is a place in the order of the keys' hashes, so that it needs no
+// state and survives any failover (R27). As in Redis, a key that exists all the while is found. The
+// store is asked for the pattern's beginning, the rest is matched here.
 func (s *stage) scan(args [][]byte) {
 	cursor, ok := natural(args[1])
 	if !ok {

@@ -64,8 +64,8 @@ func (s *Server) Listen(address string) error {
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve accepts and serves until ctx ends, and returns nil then, after every connection has ended: what
-// is outstanding is awaited for Limits.Drain, then answered as unknown (R28).
+// Serve accepts and serves until ctx ends, and returns nil then, after every connection has ended:
+// what is outstanding is awaited for Limits.Drain, then answered as unknown (R28).
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -229,7 +229,8 @@ func (s *Server) check(c *conn, now int64) {
 	}
 }
 
-// tick is how often the janitor comes: often enough for the shortest time-out, at most once a second.
+// tick is how often the janitor comes: often enough for the shortest time-out, at most once a
+// second.
 func (l *Limits) tick() time.Duration {
 	shortest := l.WriteTimeout
 	if l.IdleTimeout > 0 {

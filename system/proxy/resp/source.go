@@ -62,8 +62,8 @@ func (c *conn) receiveInto() (int, error) {
 	return n, err
 }
 
-// tryRead reads if there is something, else it gives the buffer back and asks to be called again when
-// there is.
+// tryRead reads if there is something, else it gives the buffer back and asks to be called again
+// when there is.
 func (c *conn) tryRead(fd uintptr) bool {
 	c.takeInbox()
 	s := &c.source
@@ -100,8 +100,8 @@ func (c *conn) grow(capacity int) []byte {
 	return make([]byte, 0, capacity)
 }
 
-// Bounds of listening on to a client that has been told to go: what it still sends must be read, or the
-// kernel would throw the last reply away.
+// Bounds of listening on to a client that has been told to go: what it still sends must be read, or
+// the kernel would throw the last reply away.
 const (
 	lingerTime  = time.Second
 	lingerBytes = 1 << 20

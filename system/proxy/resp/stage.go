@@ -15,7 +15,8 @@ type staged struct {
 	text  span // in stage.text: the reply of a local command, or a scan's pattern
 }
 
-// inbox is what a connection needs only while it has commands to read. Idle connections give it back.
+// inbox is what a connection needs only while it has commands to read. Idle connections give it
+// back.
 type inbox struct {
 	parser
 	entries []staged // commands in order

@@ -56,8 +56,8 @@ func (s *stage) mset(args [][]byte) {
 	s.multi(replyOK, wire.Item{Op: wire.OpPut}, args[1:], 2)
 }
 
-// multi stages one item that does the same with every key; the words are keys, or keys and values if
-// step is 2.
+// multi stages one item that does the same with every key; the words are keys, or keys and values
+// if step is 2.
 func (s *stage) multi(reply replyKind, item wire.Item, words [][]byte, step int) {
 	if len(words)/step > wire.MaxMulti {
 		s.fail(textManyKeys)

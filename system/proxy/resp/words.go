@@ -28,9 +28,10 @@ func number(b []byte, at int) (n, next int, v verdict) {
 	return 0, at, more
 }
 
-// splitWords cuts a line at its blanks, as Redis does: "…" may hold \n \r \t \b \a \xHH and an escaped
-// anything, '…' only \'. Words are unquoted in place: they are slices of the line, which is never
-// shorter than what it says. It fails on a quote that is not closed, or is closed within a word.
+// splitWords cuts a line at its blanks, as Redis does: "…" may hold \n \r \t \b \a \xHH and an
+// escaped anything, '…' only \'. Words are unquoted in place: they are slices of the line, which is
+// never shorter than what it says. It fails on a quote that is not closed, or is closed within a
+// word.
 func splitWords(words [][]byte, line []byte) ([][]byte, bool) {
 	out := line[:0]
 	for {

@@ -1,6 +1,7 @@
-// Package resptest puts the state machine right behind the Redis protocol, in one process, for tests of
-// the protocol and of clients: items are executed as replicas execute them, in the order in which they
-// are submitted. There is no replication, no ordering and no bound. It is imported by tests only.
+// Package resptest puts the state machine right behind the Redis protocol, in one process, for
+// tests of the protocol and of clients: items are executed as replicas execute them, in the order
+// in which they are submitted. There is no replication, no ordering and no bound. It is imported by
+// tests only.
 package resptest
 
 import (
@@ -20,8 +21,8 @@ type Store struct {
 	Answer func(op *resp.Op) (wire.Result, bool)
 	// After, if set, sees every op executed and may change its answer.
 	After func(op *resp.Op, r *wire.Result)
-	// Defer, if set, gets each batch of answers to deliver later; else they are delivered at once. It is
-	// called without the lock.
+	// Defer, if set, gets each batch of answers to deliver later; else they are delivered at once. It
+	// is called without the lock.
 	Defer func(deliver func())
 
 	mu       sync.Mutex
