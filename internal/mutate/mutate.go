@@ -1,14 +1,14 @@
-// Package mutate is a set of switches that break the protocol on purpose: the negative controls of the
-// simulator. A core asks at the place where a rule is kept
+// Package mutate is a set of switches that break the protocol on purpose: the negative controls of
+// the simulator. A core asks at the place where a rule is kept
 //
 //	if !mutate.On(mutate.SkipGate) && gate.Holds(cut) != order.Held {
 //
-// Without the build tag "mutation" On is the constant false, so the compiler removes the question and
-// no binary that anybody runs can be broken this way. With the tag, [Set] turns one mutation on, and a
-// test of harness/sim shows that the simulator notices each of them.
+// Without the build tag "mutation" On is the constant false, so the compiler removes the question
+// and no binary that anybody runs can be broken this way. With the tag, [Set] turns one mutation
+// on, and a test of harness/sim shows that the simulator notices each of them.
 //
-// The package knows neither the protocol nor the simulator, and with the tag its one variable is not
-// synchronised: simulations run one after another in one goroutine.
+// The package knows neither the protocol nor the simulator, and with the tag its one variable is
+// not synchronised: simulations run one after another in one goroutine.
 package mutate
 
 // Mutation is one way of breaking the protocol.

@@ -10,3 +10,6 @@ func On(Mutation) bool { return false }
 
 // Set does nothing in this build.
 func Set(Mutation) {}
+
+// Asked is 0 in this build.
+func Asked() uint64 { return 0 }

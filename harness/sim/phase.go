@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"slices"
+
+	"metronome/harness/history"
+	"metronome/system/wire"
+)
+
+// progress is the liveness phase: heal a bare quorum of voters and one proxy, freeze everything
+// else, and demand that a write completes. What is promised is that a majority is enough.
+func (w *world) progress() {
+	w.quiet()
+	if w.truth.failed() || !w.params.anyQuorum {
+		return
+	}
+	voters := w.voting()
+	need := len(w.truth.members.voters)/2 + 1
+	if len(w.truth.members.learners) > 0 {
+		need = (len(w.truth.members.voters)+1)/2 + 1 // a promotion may be under way already
+	}
+	if len(voters) < need {
+		w.cover.Add("liveness: no quorum to spare while a learner is promoted")
+		return
+	}
+	w.fault.rng.Shuffle(len(voters), func(i, j int) { voters[i], voters[j] = voters[j], voters[i] })
+	if i := slices.Index(voters, w.fault.holder); i >= 0 { // what it alone holds must not be waited for
+		voters = append(slices.Delete(voters, i, i+1), w.fault.holder)
+	}
+	w.trace.note(w, "liveness: core %v", voters[:need])
+	proxy := w.procs[w.params.replicas]
+	for _, p := range w.procs {
+		w.pause(p)
+	}
+	for _, p := range voters[:need] {
+		w.resume(p)
+	}
+	w.revive(proxy)
+	if w.demand(proxy, "a quorum of voters and one proxy") {
+		w.cover.Add("liveness: a quorum alone made progress")
+	}
+}
+
+// quiet ends all faults of the network and of processes that run.
+func (w *world) quiet() {
+	w.net.heal(w)
+	p := &w.params
+	p.loss, p.duplicate, p.reorder, p.corrupt, p.burst, p.burstEnd = 0, 0, 0, 0, 0, 1
+	for _, q := range w.procs {
+		q.lag, q.deadOf = 0, 0
+	}
+}
+
+// revive makes a process run, whatever it was.
+func (w *world) revive(p *process) {
+	if !p.up {
+		w.start(p)
+	}
+	w.resume(p)
+}
+
+// demand sends a write through a proxy until one is answered, and says whether that came in time.
+func (w *world) demand(proxy *process, what string) bool {
+	before := w.work.probeOK
+	w.work.startProbe(w, proxy, func() (history.Call, bool) {
+		if w.work.probeOK > before {
+			return history.Call{}, false
+		}
+		w.work.gen.unique++
+		return history.Call{Op: wire.OpAppend, Key: "probe", Value: "."}, true
+	})
+	done := func() bool { return w.work.probeOK > before }
+	w.run(w.now+w.params.patience, done)
+	if !w.truth.failed() && !done() {
+		w.truth.fail("liveness", "%s: no write completed in %d ms", what, w.params.patience/milli)
+	}
+	return !w.truth.failed()
+}
+
+// converge heals everything and demands that every replica comes to vote and to have the same
+// state, and that every proxy serves it.
+func (w *world) converge() {
+	if w.truth.failed() {
+		return
+	}
+	w.trace.note(w, "convergence: everything healed")
+	for _, p := range w.procs[:w.firstSpare()] {
+		w.revive(p)
+	}
+	for _, p := range w.procs[w.firstSpare():] {
+		if p.up {
+			w.kill(p)
+		}
+	}
+	if !w.settle("all healed") {
+		return
+	}
+	for _, p := range w.procs[w.params.replicas:w.firstSpare()] {
+		w.revive(p)
+		if !w.demand(p, "every proxy, all healed") || !w.readAll(p) {
+			return
+		}
+	}
+	w.settle("after the last write")
+}
+
+// settle waits until all replicas vote, and stand at one index with one state.
+func (w *world) settle(when string) bool {
+	why := ""
+	next := int64(0)
+	same := func() bool {
+		if w.now < next {
+			return false
+		}
+		next = w.now + milli
+		why = w.apart()
+		return why == ""
+	}
+	w.run(w.now+w.params.patience, same)
+	if !w.truth.failed() && why != "" {
+		w.truth.fail("convergence", "%s: after %d ms %s", when, w.params.patience/milli, why)
+	}
+	return !w.truth.failed()
+}
+
+// readAll reads everything through a proxy, so that the history shows the end of every key.
+func (w *world) readAll(proxy *process) bool {
+	calls := []history.Call{
+		{Op: wire.OpScan, Scan: history.Scan{Limit: wire.MaxScan, Values: true}}, {Op: wire.OpCount}}
+	want := w.work.probeOK + len(calls)
+	w.work.startProbe(w, proxy, func() (c history.Call, ok bool) {
+		if len(calls) > 0 {
+			c, ok, calls = calls[0], true, calls[1:]
+		}
+		return c, ok
+	})
+	w.run(w.now+w.params.patience, func() bool { return w.work.probeOK >= want })
+	if !w.truth.failed() && w.work.probeOK < want {
+		w.truth.fail("liveness", "%v answers no reads", proxy)
+	}
+	return !w.truth.failed()
+}

@@ -1,0 +1,271 @@
+package sim
+
+import (
+	"fmt"
+
+	"metronome/harness/history"
+	"metronome/internal/mutate"
+	"metronome/system/lane"
+	"metronome/system/node"
+	"metronome/system/order"
+	"metronome/system/replica"
+	"metronome/system/store"
+	"metronome/system/wire"
+)
+
+// The store under test, small: bounds are low so that they are met.
+const (
+	storeCluster   = 0x5eed
+	storeSessions  = 4
+	storeWindow    = 12
+	storeIdle      = 400 // ticks
+	storeFrames    = 512
+	storeItem      = 36 << 10 // the largest item
+	storeTick      = milli
+	storeElection  = 12 // ticks
+	storeHeartbeat = 2
+)
+
+// Store is the replicated store of system/replica and system/proxy.
+func Store() System { return storeSystem{} }
+
+type storeSystem struct{}
+
+// Limits are the same for every replica.
+func (storeSystem) Limits() history.Limits {
+	return history.Limits{Window: storeWindow, Sessions: storeSessions, Idle: storeIdle}
+}
+
+// Decision reads a decision as system/order wrote it.
+func (storeSystem) Decision(b []byte) (d Decision, err error) {
+	in, err := order.DecodeDecision(b)
+	if err != nil {
+		return d, err
+	}
+	for _, m := range in.Cut {
+		d.Cut = append(d.Cut, Mark{uint32(m.Lane), m.Items})
+	}
+	for i := range in.Commands {
+		switch c := &in.Commands[i]; c.Kind {
+		case order.OpenLanes:
+			d.Opens = append(d.Opens, Opening{c.Proxy, c.Nonce, int(c.Lanes)})
+		case order.CloseProxy:
+			d.Closes = append(d.Closes, Closing{c.Proxy, c.Incarnation})
+		}
+	}
+	return d, nil
+}
+
+// Forge changes a value in a frame and seals the frame again.
+func (storeSystem) Forge(frame []byte) []byte {
+	var h wire.Header
+	opener := wire.Opener{Cluster: storeCluster, Digest: digester()}
+	if opener.Open(frame, &h) != wire.OK || h.Type != wire.TypeData {
+		return nil
+	}
+	forged := append([]byte(nil), frame...)
+	for b := forged[wire.HeaderSize:]; len(b) > 0; {
+		var it wire.Item
+		n, ok := wire.DecodeItem(b, &it)
+		if !ok {
+			return nil
+		}
+		if it.Op == wire.OpPut && len(it.Value) > 0 {
+			it.Value[len(it.Value)-1] ^= 1
+			return resealed(forged, &h)
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+func resealed(frame []byte, h *wire.Header) []byte {
+	if wire.Seal(frame, h, digester()) != nil {
+		return nil
+	}
+	return frame
+}
+
+// storeReplica drives a replica and turns what it can see of it into what an Observer hears.
+type storeReplica struct {
+	*replica.Replica
+	c ReplicaConfig
+	o Observer
+
+	commits   []commit // of the call under way
+	installed uint64
+	index     uint64
+	hash      uint64
+	seen      replica.View
+	stale     bool // seen may have changed
+	applied   bool // index and hash have changed
+}
+
+type commit struct {
+	position uint64
+	decision []byte
+}
+
+// Replica makes a life. Under a mutation a lost one comes back by its old id.
+func (storeSystem) Replica(c ReplicaConfig, o Observer) Replica {
+	r := &storeReplica{c: c, o: o, stale: true}
+	core, err := replica.New(replica.Config{
+		Cluster: storeCluster, Seat: c.Seat, Seats: c.Seats, Nonce: c.Seed | 1, Seed: c.Seed, Digest: digester(),
+		Lane: lane.Config{Window: storeFrames, Arena: 1 << 18}, MaxItem: storeItem,
+		Store: store.Config{Slots: 64, MaxSessions: storeSessions, SessionWindow: storeWindow,
+			SessionTTL: storeIdle, Parts: 1 + int(c.Seed>>8%3), MaxResultBytes: int(6 * c.Skew.Limits)},
+		Tick: storeTick * c.Skew.Timing / 1000, ElectionTicks: storeElection, HeartbeatTicks: storeHeartbeat,
+		RoundInterval: 300 * micro * c.Skew.Timing / 1000, Silence: 150 * milli * c.Skew.Timing / 1000,
+		ReportInterval: 2 * milli, ResultBytes: int(1 << 20 * c.Skew.Limits / 1000), Observer: r,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("sim: a replica that cannot be made: %v", err))
+	}
+	r.Replica = core
+	if c.Found || mutate.On(mutate.RestartUnderOldID) {
+		seats := make([]int, c.Seats)
+		for i := range seats {
+			seats[i] = i
+		}
+		if err := core.Found(seats); err != nil {
+			panic(fmt.Sprintf("sim: a founding member that cannot be: %v", err))
+		}
+	}
+	return r
+}
+
+func digester() *wire.Digester {
+	d, err := wire.NewDigester(wire.ModeXXH3, []byte("a key for simulations"))
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
+
+// Message takes a message, and applies what that decided.
+func (r *storeReplica) Message(now int64, from wire.Peer, b []byte) {
+	r.Replica.Message(now, from, b)
+	r.settle()
+}
+
+// Datagram takes a frame.
+func (r *storeReplica) Datagram(now int64, b []byte) {
+	r.Replica.Datagram(now, b)
+	r.settle()
+}
+
+// Tick lets time pass.
+func (r *storeReplica) Tick(now int64) {
+	r.stale = true
+	r.Replica.Tick(now)
+	r.settle()
+}
+
+// Output takes what is to be sent.
+func (r *storeReplica) Output(out *node.Output) {
+	r.Replica.Output(out)
+	r.settle()
+}
+
+// settle tells the observer what the call did, and applies what it decided. A snapshot may have
+// been installed between two commits: until something is applied, the orderer says where.
+func (r *storeReplica) settle() {
+	if n := r.Counters().SnapshotsTaken; n != r.installed {
+		r.installed, r.stale, r.applied = n, true, true
+		at := r.Replica.Status().Applied
+		before := 0
+		for before < len(r.commits) && r.commits[before].position <= at {
+			before++
+		}
+		r.tell(r.commits[:before])
+		r.o.OnInstall(at, r.Index())
+		r.commits = r.commits[before:]
+	}
+	r.tell(r.commits)
+	r.commits = r.commits[:0]
+	if r.Busy() {
+		r.Settle()
+	}
+}
+
+func (r *storeReplica) tell(commits []commit) {
+	for _, c := range commits {
+		r.o.OnCommit(c.position, c.decision)
+	}
+}
+
+// Commit is replica.Observer's.
+func (r *storeReplica) Commit(_ int, position uint64, decision []byte) {
+	r.stale = r.stale || decision == nil
+	r.commits = append(r.commits, commit{position, append([]byte(nil), decision...)})
+	if decision == nil {
+		r.commits[len(r.commits)-1].decision = nil
+	}
+}
+
+// Batch is replica.Observer's.
+func (r *storeReplica) Batch(_ int, position uint64, b *store.Batch) {
+	r.applied = true
+	if b.ExpireBefore > 0 {
+		r.o.OnExpire(position, b.Index, b.ExpireBefore)
+	}
+	index := b.Index
+	for i := range b.Spans {
+		span := &b.Spans[i]
+		number := span.First
+		items(span.Payloads, func(item []byte) {
+			r.o.OnApply(index, b.Time, span.Lane, number, item)
+			index++
+			number++
+		})
+	}
+}
+
+// items visits the items of consecutive payloads, fragments put together.
+func items(payloads [][]byte, visit func(item []byte)) {
+	var whole []byte
+	for _, b := range payloads {
+		for len(b) > 0 {
+			var it wire.Item
+			n, ok := wire.DecodeItem(b, &it)
+			if !ok {
+				return
+			}
+			if !it.Fragment {
+				visit(b[:n])
+			} else if whole = append(whole, it.Value...); it.Completes() {
+				it.Fragment, it.Value = false, whole
+				joined, _ := wire.AppendItem(nil, &it)
+				visit(joined)
+				whole = nil
+			}
+			b = b[n:]
+		}
+	}
+}
+
+// Holds reports whether everything under a decision's cut is held.
+func (r *storeReplica) Holds(decision []byte) bool {
+	d, err := order.DecodeDecision(decision)
+	return err == nil && r.Replica.Holds(d.Cut) == order.Held
+}
+
+// Inspect fills in v. The replica is looked at when something may have changed only.
+func (r *storeReplica) Inspect(v *View) {
+	if r.stale {
+		r.seen, r.stale = r.View(), false
+	}
+	if r.applied {
+		r.index, r.hash, r.applied = r.Index(), r.StateHash(), false
+	}
+	at := &r.seen.Status
+	v.ID, v.Term, v.Leading, v.Position = r.ID(), at.Term, at.Leading, at.Position
+	v.Voters = append(v.Voters, r.seen.Members.Voters...)
+	v.Learners = append(v.Learners, r.seen.Members.Learners...)
+	v.Index, v.Hash = r.index, r.hash
+	for i := range r.seen.Lanes {
+		l := &r.seen.Lanes[i]
+		v.Bounds = append(v.Bounds, Bound{"frames of a lane", int64(l.Mark.Frames - l.Trimmed), storeFrames})
+	}
+	v.Bounds = append(v.Bounds, Bound{"open sessions", int64(r.seen.Sessions), storeSessions})
+}
