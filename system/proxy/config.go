@@ -27,6 +27,7 @@ type Config struct {
 	FlushDelay int64 // ns that a frame waits to be filled while others are under way
 	HedgeDelay int64 // ns after which another replica is asked for answers that one owes; at least
 	Deadline   int64 // ns after which a client is told that its outcome is unknown
+	Stall      int64 // ns without a commit after which nothing more is taken: no majority is in reach
 	OpenRetry  int64 // ns between requests for lanes
 
 	// Taken, if set, is told where an operation was put, each time: a read that is asked again is put
@@ -42,7 +43,8 @@ func (c *Config) Defaults() {
 	for _, d := range []struct {
 		p *int64
 		v int64
-	}{{&c.FlushDelay, ms / 10}, {&c.HedgeDelay, 4 * ms}, {&c.Deadline, 10_000 * ms}, {&c.OpenRetry, 50 * ms}} {
+	}{{&c.FlushDelay, ms / 10}, {&c.HedgeDelay, 4 * ms}, {&c.Deadline, 10_000 * ms},
+		{&c.Stall, 2_000 * ms}, {&c.OpenRetry, 50 * ms}} {
 		if *d.p == 0 {
 			*d.p = d.v
 		}

@@ -40,19 +40,31 @@ type laneOut struct {
 	heart     lane.Heart
 	entries   []entry // ring by item number
 	mask      uint64
+	moved     int64    // when committed moved last, or had to begin to
 	committed uint64   // items, as far as a replica has said
 	answered  uint64   // every item below has ended and is committed
 	expired   uint64   // items below are past the deadline
 	flushed   uint64   // items in frames that were closed
 	opened    int64    // when the frame being filled got its first item; 0 = none
 	wait      patience // for the answer to the item at answered, once it is committed
+	heard     bool     // something was answered or committed, not merely given up, since the last advance
 	hedges    int      // since it came
+}
+
+// stuck reports whether nothing was committed for long though something could be: the majority is
+// out of reach. What is taken now would end unknown after Deadline; refused, it has not been
+// executed, and the client may go to another proxy.
+func (l *laneOut) stuck(p *Proxy) bool {
+	return l.committed < l.sender.Items() && p.now-l.moved > p.cfg.Stall
 }
 
 // take appends an operation; the status says why it was not taken.
 func (l *laneOut) take(p *Proxy, now int64, it *wire.Item, token uint64) wire.Status {
 	if l.sender.Items()-l.answered >= uint64(len(l.entries)) {
 		return wire.StatusBusy
+	}
+	if l.sender.Items() == l.committed {
+		l.moved = p.now
 	}
 	n, err := l.sender.Append(it)
 	if err == lane.ErrWindowFull { //nolint:errorlint // returned as it is, on a hot path
@@ -80,10 +92,11 @@ func (l *laneOut) commit(p *Proxy, committed uint64) {
 	for n := l.committed; n < committed; n++ {
 		if e := &l.entries[n&l.mask]; e.kind == blind {
 			e.kind = ended
+			l.heard = true
 			p.cfg.Complete(e.token, &ok)
 		}
 	}
-	l.committed = committed
+	l.committed, l.moved = committed, p.now
 	l.advance(p)
 }
 
@@ -95,6 +108,7 @@ func (l *laneOut) answer(p *Proxy, number uint64, r *wire.Result) {
 	}
 	if e := &l.entries[number&l.mask]; e.kind != ended {
 		e.kind = ended
+		l.heard = true
 		p.cfg.Complete(e.token, r)
 	}
 }
@@ -105,12 +119,17 @@ func (l *laneOut) advance(p *Proxy) {
 	for l.answered < l.committed && l.entries[l.answered&l.mask].kind == ended {
 		l.answered++
 	}
-	if l.answered > before {
+	switch {
+	case l.answered > before && l.heard:
 		l.wait.came(p.now, l.answered < l.committed)
 		l.hedges = 0
-	} else if l.answered < l.committed {
+	case l.answered == l.committed: // given up, not answered
+		l.wait.rest()
+		l.hedges = 0
+	default:
 		l.wait.await(p.now)
 	}
+	l.heard = false
 	// What was committed was sent: the watermarks cannot be refused.
 	_ = l.sender.Commit(l.committed)
 	_ = l.sender.Answered(l.answered)

@@ -30,7 +30,11 @@ func (p *patience) await(now int64) {
 	}
 }
 
-// ends is how long to wait without an answer, at least.
-func (p *patience) ends(least int64, tries int) int64 {
-	return max(least, 2*p.longest) << min(tries, 6)
+// rest notes that nothing is awaited any more, though no answer came.
+func (p *patience) rest() { p.last = 0 }
+
+// ends is how long to wait without an answer: at least the given time, and little enough that a
+// client's deadline leaves room for another try.
+func (p *patience) ends(least, deadline int64, tries int) int64 {
+	return max(least, min(2*p.longest, deadline/8)) << min(tries, 6)
 }

@@ -295,7 +295,7 @@ func (p *Proxy) toAll(b []byte) {
 // hedge asks another replica for what one owes for too long, and lets that one answer from now on
 // (R25): a replica that stopped costs one delay, not one for each answer.
 func (p *Proxy) hedge(l *laneOut) {
-	if l.wait.last == 0 || p.now-l.wait.last < l.wait.ends(p.cfg.HedgeDelay, l.hedges) {
+	if l.wait.last == 0 || p.now-l.wait.last < l.wait.ends(p.cfg.HedgeDelay, p.cfg.Deadline, l.hedges) {
 		return
 	}
 	l.hedges++
@@ -410,7 +410,7 @@ func (p *Proxy) Next() int64 {
 			next = min(next, p.pacer.Next(p.now))
 		}
 		if l.wait.last != 0 {
-			next = min(next, l.wait.last+l.wait.ends(p.cfg.HedgeDelay, l.hedges))
+			next = min(next, l.wait.last+l.wait.ends(p.cfg.HedgeDelay, p.cfg.Deadline, l.hedges))
 		}
 		if l.answered < l.sender.Items() {
 			next = min(next, p.now+p.cfg.HedgeDelay) // deadlines
@@ -418,7 +418,7 @@ func (p *Proxy) Next() int64 {
 	}
 	for i := range p.reads {
 		if l := &p.reads[i]; len(l.out) > 0 {
-			next = min(next, l.moved+l.wait.ends(p.cfg.HedgeDelay, l.tries))
+			next = min(next, l.moved+l.wait.ends(p.cfg.HedgeDelay, p.cfg.Deadline, l.tries))
 		}
 	}
 	return next

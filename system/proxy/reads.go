@@ -153,7 +153,7 @@ func (p *Proxy) retryReads() {
 			p.endReads(&l.out[0])
 			l.out = append(l.out[:0], l.out[1:]...)
 		}
-		if len(l.out) == 0 || p.now-l.moved < l.wait.ends(p.cfg.HedgeDelay, l.tries) {
+		if len(l.out) == 0 || p.now-l.moved < l.wait.ends(p.cfg.HedgeDelay, p.cfg.Deadline, l.tries) {
 			continue
 		}
 		p.counts.Hedges++

@@ -11,6 +11,10 @@ import (
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = 500 * time.Millisecond
+
+	// The kernel repeats a lost SYN after 1 s, then 2 s later, and so on: dialling anew finds a network
+	// that is whole again sooner.
+	connectTimeout = 500 * time.Millisecond
 )
 
 // dialLoop keeps a connection to a peer that this side dials.
@@ -48,7 +52,7 @@ func (p *peer) acceptLoop() {
 func (p *peer) dial() (*link, error) {
 	ctx, cancel := context.WithTimeout(p.t.ctx, p.t.handshakeTimeout())
 	defer cancel()
-	raw, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", p.addr)
+	raw, err := (&net.Dialer{KeepAlive: -1, Timeout: connectTimeout}).DialContext(ctx, "tcp", p.addr)
 	if err != nil {
 		return nil, err
 	}
