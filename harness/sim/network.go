@@ -84,7 +84,7 @@ func (n *network) unicast(w *world, from *process, to wire.Peer, b []byte) {
 
 // resolve finds the process behind a name, as seen from another.
 func (n *network) resolve(w *world, from *process, to wire.Peer) *process {
-	if slot, ok := n.routes[from.slot][to]; ok && w.procs[slot].up {
+	if slot, ok := n.routes[from.slot][to]; ok && w.procs[slot].up && w.procs[slot].peer == to {
 		return w.procs[slot]
 	}
 	for _, p := range w.procs {

@@ -27,8 +27,7 @@ func (r *Replica) onOrder(seat int, b []byte) bool {
 	if r.orderer == nil || to != r.id {
 		return true // for another life on this seat
 	}
-	// A life that has just joined knows nobody yet, and is told everything by whoever leads.
-	if r.applied > 0 && !r.state.registered(from) {
+	if r.state.superseded(from) {
 		r.counts.Unregistered++
 		return true
 	}

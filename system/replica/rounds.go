@@ -406,7 +406,7 @@ func (r *Replica) onHoldings(seat int, b []byte) bool {
 	if !in.OK() || SeatOf(id) != seat {
 		return false
 	}
-	if !r.state.registered(id) {
+	if r.state.superseded(id) {
 		r.counts.Unregistered++
 		return true
 	}

@@ -144,6 +144,14 @@ func (s *state) registered(id uint64) bool {
 	return seat < len(s.lives) && s.lives[seat].life > 0 && LifeID(seat, s.lives[seat].life) == id
 }
 
+// superseded reports whether a later life than id was minted on its seat (R1). A life that is not
+// known here yet was minted by positions that are still to come: whoever lags must not refuse the
+// leader that would tell it.
+func (s *state) superseded(id uint64) bool {
+	seat := SeatOf(id)
+	return seat >= len(s.lives) || id < LifeID(seat, s.lives[seat].life)
+}
+
 const stateVersion = 1
 
 // append encodes the state for a snapshot.
