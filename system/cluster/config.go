@@ -123,7 +123,7 @@ func Default() Config {
 		Durability: "memory",
 		Limits: Limits{
 			Key: wire.MaxKey, Value: wire.MaxValue,
-			LaneWindowFrames: 8192, LaneArenaBytes: 16 << 20, RetainBytes: 256 << 20, StoreBytes: 4 << 30,
+			LaneWindowFrames: 32768, LaneArenaBytes: 64 << 20, RetainBytes: 512 << 20, StoreBytes: 4 << 30,
 			Sessions: 1 << 16, SessionTTL: 10 * time.Minute, Clients: 16384, StreamQueueBytes: 64 << 20,
 		},
 		Timing: Timing{Tick: 20 * time.Millisecond, ElectionTicks: 10, HeartbeatTicks: 2,

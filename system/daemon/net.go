@@ -149,6 +149,18 @@ func (f *fan) send(frames [][]byte) error {
 
 const sendTries = 64
 
+// sent is what was handed to the kernel: a frame counts once a copy.
+func (f *fan) sent() (sum packet.Stats) {
+	for _, p := range f.ports {
+		s := p.Stats()
+		sum.TxFrames += s.TxFrames
+		sum.TxBytes += s.TxBytes
+		sum.TxFull += s.TxFull
+		sum.TxErrors += s.TxErrors
+	}
+	return sum
+}
+
 func (f *fan) close() error {
 	var errs []error
 	for _, p := range f.ports {

@@ -183,7 +183,7 @@ func (p *Proxy) publish(now int64) {
 	defer p.mu.Unlock()
 	p.shown = p.view
 	p.shown.Core, p.shown.Full, p.shown.Lost = p.core.View(), p.fan.full, p.unic.lost
-	p.shown.Sent = p.fan.ports[0].Stats()
+	p.shown.Sent = p.fan.sent()
 	p.shown.Failed, p.shown.Waiting = p.core.Err(), p.desk.waiting()
 }
 

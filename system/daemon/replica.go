@@ -141,6 +141,8 @@ func hello(c *cluster.Config) []byte {
 // checkHello refuses peers of another protocol version, or whose cluster file contradicts this one.
 func checkHello(c *cluster.Config, log *slog.Logger) func(wire.Peer, []byte) error {
 	own := c.Digest()
+	var mu sync.Mutex
+	told := map[wire.Peer]cluster.Digest{} // whose difference was logged
 	return func(from wire.Peer, b []byte) error {
 		r := wire.NewReader(b)
 		if p := r.U16(); p != protocol {
@@ -154,11 +156,18 @@ func checkHello(c *cluster.Config, log *slog.Logger) func(wire.Peer, []byte) err
 		var fatal []string
 		for _, section := range own.Differs(theirs) {
 			if section == "replicas" || section == "proxies" {
-				log.Warn("cluster files differ", "peer", from.String(), "section", section)
+				mu.Lock()
+				if told[from] != theirs {
+					log.Warn("cluster files differ", "peer", from.String(), "section", section)
+				}
+				mu.Unlock()
 				continue
 			}
 			fatal = append(fatal, section)
 		}
+		mu.Lock()
+		told[from] = theirs
+		mu.Unlock()
 		if len(fatal) > 0 {
 			return fmt.Errorf("the cluster file of %v differs in %v: give all processes the same file", from, fatal)
 		}
@@ -173,11 +182,12 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 	}
 	tick := c.Timing.Tick.Nanoseconds()
 	return replica.Config{Cluster: tag, Seat: self.Seat(), Seats: len(c.Replicas), Nonce: nonce(), Seed: nonce(), Digest: d,
-		Lane:  lane.Config{Window: c.Limits.LaneWindowFrames, Arena: int(c.Limits.LaneArenaBytes)},
-		Store: store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: uint64(c.Limits.SessionTTL.Nanoseconds() / tick), Parts: parts},
-		Tick:  tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
+		MaxItem: int(c.Limits.Value),
+		Lane:    lane.Config{Window: c.Limits.LaneWindowFrames, Arena: int(c.Limits.LaneArenaBytes)},
+		Store:   store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: uint64(c.Limits.SessionTTL.Nanoseconds() / tick), Parts: parts},
+		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
-		StoreBytes: int(c.Limits.StoreBytes)}
+		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes)}
 }
 
 // nonce is a random number that is not 0.

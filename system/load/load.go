@@ -83,6 +83,7 @@ type Generator struct {
 	key      []byte
 	hist     *hdrhistogram.Histogram
 	r        Result
+	begun    chan struct{}
 	finished chan Result
 	done     bool
 
@@ -105,8 +106,12 @@ func New(cfg Config) (*Generator, error) {
 	return &Generator{cfg: cfg, start: time.Now(), rng: cfg.Seed | 1, at: make([]int64, size),
 		mask: uint64(size - 1), key: make([]byte, cfg.KeyBytes),
 		item: wire.Item{Value: make([]byte, cfg.ValueBytes)}, get: wire.Item{Op: wire.OpGet},
-		hist: hdrhistogram.New(1, 60_000_000_000, 3), finished: make(chan Result, 1)}, nil
+		hist: hdrhistogram.New(1, 60_000_000_000, 3), begun: make(chan struct{}),
+		finished: make(chan Result, 1)}, nil
 }
+
+// Begun is closed when the warm-up is over.
+func (g *Generator) Begun() <-chan struct{} { return g.begun }
 
 // Finished delivers the result when the time is up.
 func (g *Generator) Finished() <-chan Result { return g.finished }
@@ -123,7 +128,10 @@ func (g *Generator) Drive(now int64, p *proxy.Proxy) (n int, next int64) {
 		g.from = now + g.cfg.Warmup.Nanoseconds()
 		g.to = g.from + g.cfg.Length.Nanoseconds()
 	}
-	g.measuring = now >= g.from
+	if !g.measuring && now >= g.from {
+		g.measuring = true
+		close(g.begun)
+	}
 	if now >= g.to {
 		g.finish(now)
 		return 0, lane.Never

@@ -24,7 +24,8 @@ type Proxy struct {
 	leader    uint8  // seat + 1, 0 = not known
 	seats     uint16 // replicas that may be asked to answer
 	full      bool
-	responder int // seat asked to answer; -1 = the leader
+	responder int   // seat asked to answer; -1 = the leader
+	turned    int64 // when responder changed last
 
 	reads    []readLane // by seat
 	readID   uint64
@@ -300,18 +301,25 @@ func (p *Proxy) hedge(l *laneOut) {
 	}
 	l.hedges++
 	p.counts.Hedges++
-	if l.hedges == 1 {
-		p.responder = p.otherSeat()
-		for _, other := range p.lanes {
-			other.sender.SetResponder(p.responder)
-		}
-	}
+	p.turnTo()
 	want := wire.Want{Incarnation: p.incarnation, Lane: l.index, From: l.answered, To: l.committed}
 	p.toAll(want.Append(nil))
 	before := l.sender.Items()
 	l.reissue(p)
 	p.counts.Reissued += l.sender.Items() - before
 	l.advance(p)
+}
+
+// turnTo asks another seat from now on. Each try goes to the next, for the first may be as dead as the
+// one before; lanes that wait at the same time turn together, or they would turn back.
+func (p *Proxy) turnTo() {
+	if p.now-p.turned < p.cfg.HedgeDelay {
+		return
+	}
+	p.turned, p.responder = p.now, p.otherSeat()
+	for _, l := range p.lanes {
+		l.sender.SetResponder(p.responder)
+	}
 }
 
 // otherSeat is a seat to ask that is not the one asked now.

@@ -32,6 +32,7 @@ type Config struct {
 	GapAge         int64 // ns after which a gap counts as aged: its lane holds up no other (R9)
 	Silence        int64 // ns without a frame or heartbeat after which a proxy's lanes are closed (R19)
 	ReportInterval int64 // ns between a follower's reports to a proxy; the leader reports every round
+	RetainBytes    int   // bound on the frames of all lanes kept for peers; 0 = the lanes' own bounds
 	StoreBytes     int   // bound on keys, values and what they need; 0 = none
 	ResultBytes    int   // bytes of results a lane keeps until its proxy has them
 

@@ -192,8 +192,10 @@ func (r *Replica) compact() {
 	}
 }
 
-// pressed reports whether a lane would hold more than half its bound after trimming to c.
+// pressed reports whether a lane would hold more than half its bound after trimming to c, or all lanes
+// together more than theirs.
 func (r *Replica) pressed(c *checkpoint) bool {
+	held := uint64(0)
 	for _, l := range r.lanes {
 		at, ok := slices.BinarySearchFunc(c.frames, l.id, framesByID)
 		if !ok {
@@ -202,9 +204,10 @@ func (r *Replica) pressed(c *checkpoint) bool {
 		total := max(l.recv.Mark().Frames-l.recv.Trimmed(), 1)
 		kept := l.recv.Mark().Frames - min(l.recv.Mark().Frames, max(c.frames[at].frames, l.recv.Trimmed()))
 		bytes := uint64(l.recv.Used()) * kept / total
+		held += bytes
 		if kept > uint64(r.cfg.Lane.Window)/2 || bytes > uint64(r.cfg.Lane.Arena)/2 {
 			return true
 		}
 	}
-	return false
+	return r.cfg.RetainBytes > 0 && held > uint64(r.cfg.RetainBytes)
 }

@@ -158,6 +158,7 @@ const maxProposed = 1024
 type peerState struct {
 	life     uint64
 	heard    int64
+	moved    int64 // when it last held more than before
 	holdings order.Holdings
 	expect   []expectation
 	hash     hashAt
@@ -189,6 +190,10 @@ func (r *Replica) propose() {
 	if r.status.Last-r.status.Position >= maxRounds {
 		return
 	}
+	if r.tooFarAhead() {
+		r.later(r.now + r.cfg.RoundInterval)
+		return
+	}
 	d := order.Decision{Cut: r.nextCut(), Commands: s.commands, Time: s.clock(r)}
 	if len(d.Cut) == 0 && len(d.Commands) == 0 && !r.expireSessions(&d) {
 		return
@@ -210,6 +215,40 @@ func (r *Replica) propose() {
 	}
 	s.base = s.base.Merge(nil, d.Cut)
 	s.next = r.now + r.cfg.RoundInterval
+}
+
+// A voter that is slow and alive is waited for, a little: the window of proxies follows what is
+// committed, so waiting here holds proxies back. Otherwise the faster half of an overloaded cluster
+// would run away from the slower, which would then need a snapshot, which would slow it down further.
+// One that stands still holds nobody up for longer than slowPatience.
+const (
+	slowPatience = 100_000_000 // ns without progress after which a voter is left behind
+	leadShare    = 8           // how far ahead: this part of a lane's window
+)
+
+// tooFarAhead reports whether some voter that still moves lacks more than it should of what was proposed.
+func (r *Replica) tooFarAhead() bool {
+	for _, id := range r.members.Voters {
+		p := &r.peers[SeatOf(id)]
+		if id == r.id || p.life != id || r.now-p.moved > slowPatience {
+			continue
+		}
+		told := p.holdings.Lanes()
+		for _, m := range r.round.base {
+			for len(told) > 0 && told[0].Lane < m.Lane {
+				told = told[1:]
+			}
+			if len(told) == 0 || told[0].Lane != m.Lane || m.Frames <= told[0].Frames {
+				continue
+			}
+			// Whoever is further behind than this was left behind before, and catches up by itself.
+			lead, most := m.Frames-told[0].Frames, uint64(r.cfg.Lane.Window)/leadShare
+			if lead > most && lead <= 2*most {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // lead begins a term of leadership.
@@ -420,13 +459,28 @@ func (r *Replica) onHoldings(seat int, b []byte) bool {
 		p.expect, p.life = nil, id
 	}
 	p.heard = r.now
-	p.holdings.Absorb(&report)
+	if held := p.frames(); p.absorb(&report) > held {
+		p.moved = r.now
+	}
 	p.hash = hash
 	if id == r.status.Leader {
 		r.safe = max(r.safe, min(safe, r.applied))
 	}
 	r.compareHash(p)
 	return true
+}
+
+func (p *peerState) absorb(report *order.Report) uint64 {
+	p.holdings.Absorb(report)
+	return p.frames()
+}
+
+// frames is how many frames a peer holds of all lanes.
+func (p *peerState) frames() (sum uint64) {
+	for _, h := range p.holdings.Lanes() {
+		sum += h.Frames
+	}
+	return sum
 }
 
 // leadSafe works out what every member has, so that log and frames below may go, and tells the

@@ -96,11 +96,13 @@ func (p *peer) rouse() {
 	}
 }
 
-// displaceable refuses a connection while another process has one under the same name.
+// displaceable refuses a connection while another process has one under the same name. A proxy's
+// later process takes the place of an earlier one: which of them goes on is agreed on by the replicas
+// (R19), and the other has to be told.
 func (p *peer) displaceable(instance uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.current != nil && p.current.instance != instance {
+	if p.current != nil && p.current.instance != instance && !p.id.IsProxy() {
 		return refuse("%s is connected already, from %s: does another process use its certificate?",
 			p.id, p.current.raw.RemoteAddr())
 	}

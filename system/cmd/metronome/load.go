@@ -88,6 +88,10 @@ func runLoad(config, name string, cfg load.Config) (*load.Result, error) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- p.Run(ctx) }()
+	go func() {
+		<-g.Begun()
+		fmt.Fprintln(os.Stderr, "measuring for", cfg.Length)
+	}()
 	select {
 	case r := <-g.Finished():
 		stop()
