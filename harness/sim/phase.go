@@ -127,12 +127,11 @@ func (w *world) settle(when string) bool {
 func (w *world) readAll(proxy *process) bool {
 	calls := []history.Call{
 		{Op: wire.OpScan, Scan: history.Scan{Limit: wire.MaxScan, Values: true}}, {Op: wire.OpCount}}
-	want := w.work.probeOK + len(calls)
+	next, want := 0, w.work.probeOK+len(calls)
 	w.work.startProbe(w, proxy, func() (c history.Call, ok bool) {
-		if len(calls) > 0 {
-			c, ok, calls = calls[0], true, calls[1:]
-		}
-		return c, ok
+		// Again and again: requests for repair back off, so that a lane may need a moment after all is healed.
+		next++
+		return calls[next%len(calls)], true
 	})
 	w.run(w.now+w.params.patience, func() bool { return w.work.probeOK >= want })
 	if !w.truth.failed() && w.work.probeOK < want {

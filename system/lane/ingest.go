@@ -104,6 +104,21 @@ func (in *Ingest) OpenAt(name Name, at Mark) (*Receiver, error) {
 	return r, nil
 }
 
+// Reopen is OpenAt for a lane that may be open: what it held is forgotten.
+func (in *Ingest) Reopen(name Name, at Mark) (*Receiver, error) {
+	for i := range in.lives {
+		l := &in.lives[i]
+		if l.proxy != name.Proxy || l.incarnation != name.Incarnation || int(name.Lane) >= len(l.lanes) {
+			continue
+		}
+		if r := l.lanes[name.Lane]; r != nil {
+			in.forget(r)
+			l.lanes[name.Lane] = nil
+		}
+	}
+	return in.OpenAt(name, at)
+}
+
 // life finds or adds an incarnation.
 func (in *Ingest) life(proxy, incarnation uint32) *life {
 	for i := range in.lives {

@@ -273,7 +273,7 @@ func (p *Proxy) Tick(now int64) {
 }
 
 // aliveEvery is how many OpenRetry lie between signs of life.
-const aliveEvery = 20
+const aliveEvery = 10
 
 // askForLanes asks until lanes are open; then the same request now and then says that this instance
 // lives, which an idle lane's heartbeats do not while nothing was ever sent, and finds out whether

@@ -39,14 +39,17 @@ func (r *Replica) find(id order.LaneID) *laneState {
 func (r *Replica) admit(row *laneRow) error {
 	at := lane.Mark{Items: row.cut.Items, Frames: row.cut.Frames, Chain: row.cut.Chain}
 	name := lane.Name{Proxy: row.proxy, Incarnation: row.incarnation, Lane: row.index, ID: uint32(row.id)}
-	recv, err := r.ingest.OpenAt(name, at)
+	recv, err := r.ingest.Reopen(name, at)
 	if err != nil {
 		return err
 	}
-	l := &laneState{laneRow: row, open: true, recv: recv, applied: row.cut, heard: r.now}
-	i, _ := slices.BinarySearchFunc(r.lanes, row.id, byID)
-	r.lanes = slices.Insert(r.lanes, i, l)
+	r.insert(&laneState{laneRow: row, open: true, recv: recv, applied: row.cut, heard: r.now})
 	return nil
+}
+
+func (r *Replica) insert(l *laneState) {
+	i, _ := slices.BinarySearchFunc(r.lanes, l.id, byID)
+	r.lanes = slices.Insert(r.lanes, i, l)
 }
 
 // shut stops taking frames of a proxy's lanes; what they hold below their cut stays.

@@ -278,15 +278,16 @@ func (r *Replica) install() error {
 	if mutate.On(mutate.RestoreSameEpoch) {
 		st.Apply(&store.Batch{Time: st.Time(), ExpireBefore: 1<<64 - 1})
 	}
-	for _, l := range r.lanes {
-		if l.open {
+	old := r.lanes
+	r.lanes, r.queue, r.checkpoints, r.hashes = nil, nil, nil, nil
+	r.state, r.store = s, st
+	for _, l := range old {
+		if l.open && r.state.lane(l.id) == nil {
 			r.ingest.CloseLife(l.proxy, l.incarnation)
 		}
 	}
-	r.lanes, r.queue, r.checkpoints, r.hashes = nil, nil, nil, nil
-	r.state, r.store = s, st
 	for _, row := range r.state.lanes {
-		if err := r.admit(row); err != nil {
+		if err := r.resume(row, old); err != nil {
 			return err
 		}
 	}
@@ -294,5 +295,16 @@ func (r *Replica) install() error {
 	r.counts.SnapshotsTaken++
 	r.status = r.orderer.Status()
 	r.setMembers(r.status.Members)
+	return nil
+}
+
+// resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold cuts
+// that were accepted on the strength of it.
+func (r *Replica) resume(row *laneRow, old []*laneState) error {
+	i, ok := slices.BinarySearchFunc(old, row.id, byID)
+	if !ok || !old[i].open || old[i].recv.Mark().Frames < row.cut.Frames {
+		return r.admit(row)
+	}
+	r.insert(&laneState{laneRow: row, open: true, recv: old[i].recv, applied: row.cut, heard: r.now})
 	return nil
 }
