@@ -60,6 +60,11 @@ type Nacker struct {
 	n      NackCounters
 }
 
+// longestTrip is the longest round trip that is believed, in NackConfig.Cap. An answer that was awaited
+// for longer tells how long the network was cut, and asking again only after such a time would go on
+// with it.
+const longestTrip = 3
+
 // A request goes to one of two classes of targets, the sender or replicas.
 const (
 	toOrigin = 0
@@ -388,7 +393,7 @@ func (n *Nacker) answered(since int64, w *want) {
 	if w.peer {
 		trip = &n.trips[toPeer]
 	}
-	trip.answered(since, w.asks)
+	trip.answered(min(since, longestTrip*n.cfg.Cap), w.asks)
 	n.guard -= (n.guard - n.cfg.Floor) / 32
 }
 

@@ -159,6 +159,7 @@ type peerState struct {
 	life     uint64
 	heard    int64
 	moved    int64 // when it last held more than before
+	waited   int64 // since when the leader waits for it; 0 = it does not
 	holdings order.Holdings
 	expect   []expectation
 	hash     hashAt
@@ -227,25 +228,34 @@ const (
 )
 
 // tooFarAhead reports whether some voter that still moves lacks more than it should of what was proposed.
-func (r *Replica) tooFarAhead() bool {
+func (r *Replica) tooFarAhead() (wait bool) {
 	for _, id := range r.members.Voters {
 		p := &r.peers[SeatOf(id)]
-		if id == r.id || p.life != id || r.now-p.moved > slowPatience {
+		if id == r.id || p.life != id {
 			continue
 		}
-		told := p.holdings.Lanes()
-		for _, m := range r.round.base {
-			for len(told) > 0 && told[0].Lane < m.Lane {
-				told = told[1:]
-			}
-			if len(told) == 0 || told[0].Lane != m.Lane || m.Frames <= told[0].Frames {
-				continue
-			}
-			// Whoever is further behind than this was left behind before, and catches up by itself.
-			lead, most := m.Frames-told[0].Frames, uint64(r.cfg.Lane.Window)/leadShare
-			if lead > most && lead <= 2*most {
-				return true
-			}
+		if since(&p.waited, r.now, r.lacks(p)); p.waited == 0 {
+			continue
+		}
+		wait = wait || r.now-p.moved < slowPatience && r.now-p.waited < slowPatience
+	}
+	return wait
+}
+
+// lacks reports whether a voter lacks so many frames of some open lane that it is to be waited for. One
+// that lacks yet more was left behind before, and catches up by itself.
+func (r *Replica) lacks(p *peerState) bool {
+	told := p.holdings.Lanes()
+	for _, m := range r.round.base {
+		for len(told) > 0 && told[0].Lane < m.Lane {
+			told = told[1:]
+		}
+		if len(told) == 0 || told[0].Lane != m.Lane || m.Frames <= told[0].Frames || r.state.lane(m.Lane) == nil {
+			continue
+		}
+		lead, most := m.Frames-told[0].Frames, uint64(r.cfg.Lane.Window)/leadShare
+		if lead > most && lead <= 2*most {
+			return true
 		}
 	}
 	return false
