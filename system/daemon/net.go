@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +78,7 @@ func (c *control) close() { _ = unix.Close(c.fd) }
 const dpdkMemoryMB = 256
 
 // receivePort opens the port on which a replica receives frames.
-func receivePort(c *cluster.Config, r *cluster.Replica) (packet.Port, error) {
+func receivePort(c *cluster.Config, r *cluster.Replica, log *slog.Logger) (packet.Port, error) {
 	listen := c.Multicast.Group
 	if c.Multicast.Mode == "unicast" {
 		listen = r.Datagram
@@ -91,9 +92,22 @@ func receivePort(c *cluster.Config, r *cluster.Replica) (packet.Port, error) {
 			MemoryMB: dpdkMemoryMB}.Open()
 		return p, err
 	}
-	return socket.Open(socket.Config{Mode: socket.Mode(c.Port.Mode), Interface: c.Multicast.Interface, Listen: at,
-		Batch: c.Port.Burst, ReceiveBuffer: int(c.Port.ReceiveBuffer), Wait: -1})
+	cfg := socket.Config{Mode: socket.Mode(c.Port.Mode), Interface: c.Multicast.Interface, Listen: at,
+		Batch: c.Port.Burst, ReceiveBuffer: int(c.Port.ReceiveBuffer), Wait: -1}
+	for {
+		p, err := socket.Open(cfg)
+		var short *packet.ErrUnavailable
+		if !errors.As(err, &short) || short.What != "receive buffer" || cfg.ReceiveBuffer <= leastBuffer {
+			return p, err
+		}
+		// A smaller one costs repairs under bursts, and nothing else.
+		log.Warn("the kernel grants less than port.receive_buffer", "asked", cfg.ReceiveBuffer, "next", short.Next)
+		cfg.ReceiveBuffer /= 2
+	}
 }
+
+// leastBuffer is what any Linux grants an ordinary user.
+const leastBuffer = 128 << 10
 
 // fan is how a proxy reaches all replicas: one multicast, or a copy to each where multicast is not routed.
 type fan struct {

@@ -95,7 +95,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 
 func (r *Replica) open(id *cluster.Identity) (err error) {
 	c := r.cfg.Cluster
-	if r.port, err = receivePort(c, r.me); err != nil {
+	if r.port, err = receivePort(c, r.me, r.cfg.Log); err != nil {
 		return err
 	}
 	if c.Multicast.Mode != "unicast" {

@@ -158,7 +158,7 @@ const maxProposed = 1024
 type peerState struct {
 	life     uint64
 	heard    int64
-	moved    int64 // when it last held more than before
+	moved    int64 // when it last reported frames that it had not reported before
 	waited   int64 // since when the leader waits for it; 0 = it does not
 	holdings order.Holdings
 	expect   []expectation
@@ -485,10 +485,11 @@ func (p *peerState) absorb(report *order.Report) uint64 {
 	return p.frames()
 }
 
-// frames is how many frames a peer holds of all lanes.
+// frames is how many frames a peer knows of in all lanes: while it waits for a repair its marks stand
+// still, and it is alive all the same.
 func (p *peerState) frames() (sum uint64) {
 	for _, h := range p.holdings.Lanes() {
-		sum += h.Frames
+		sum += h.High
 	}
 	return sum
 }
