@@ -63,7 +63,7 @@ type Nacker struct {
 // longestTrip is the longest round trip that is believed, in NackConfig.Cap. An answer that was awaited
 // for longer tells how long the network was cut, and asking again only after such a time would go on
 // with it.
-const longestTrip = 3
+const longestTrip = 1
 
 // A request goes to one of two classes of targets, the sender or replicas.
 const (

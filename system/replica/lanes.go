@@ -149,6 +149,10 @@ func (r *Replica) mark(position uint64) {
 	if n := len(r.checkpoints); n > 0 && position-r.checkpoints[n-1].position < r.checkpointEvery {
 		return
 	}
+	r.checkpoint(position)
+}
+
+func (r *Replica) checkpoint(position uint64) {
 	if len(r.checkpoints) == maxCheckpoints {
 		kept := r.checkpoints[:0]
 		for i := 1; i < maxCheckpoints; i += 2 {
@@ -166,11 +170,14 @@ func (r *Replica) mark(position uint64) {
 // compact forgets log and frames up to the newest checkpoint that every member has, or further if a
 // lane runs out of room: whoever is further behind needs a snapshot (R17).
 func (r *Replica) compact() {
+	if r.pressed(r.checkpoints) && !r.working && len(r.queue) == 0 {
+		r.checkpoint(r.applied) // they lie too far apart: without a newer one nothing more would be taken
+	}
 	n := 0
 	for n < len(r.checkpoints) && r.checkpoints[n].position <= r.safe {
 		n++
 	}
-	for n < len(r.checkpoints) && r.pressed(&r.checkpoints[max(n, 1)-1]) {
+	for n < len(r.checkpoints) && r.pressed(r.checkpoints[:n]) {
 		n++
 	}
 	if n == 0 {
@@ -195,22 +202,26 @@ func (r *Replica) compact() {
 	}
 }
 
-// pressed reports whether a lane would hold more than half its bound after trimming to c, or all lanes
-// together more than theirs.
-func (r *Replica) pressed(c *checkpoint) bool {
+// pressed reports whether a lane would hold more than half its bound after trimming to the last of
+// the given checkpoints, or as it is if there is none, or all lanes together more than theirs.
+func (r *Replica) pressed(passed []checkpoint) bool {
+	var frames []laneFrames
+	if n := len(passed); n > 0 {
+		frames = passed[n-1].frames
+	}
 	held := uint64(0)
 	for _, l := range r.lanes {
-		at, ok := slices.BinarySearchFunc(c.frames, l.id, framesByID)
-		if !ok {
-			continue
+		mark, from := l.recv.Mark().Frames, l.recv.Trimmed()
+		total := max(mark-from, 1)
+		if at, ok := slices.BinarySearchFunc(frames, l.id, framesByID); ok {
+			from = max(from, frames[at].frames)
 		}
-		total := max(l.recv.Mark().Frames-l.recv.Trimmed(), 1)
-		kept := l.recv.Mark().Frames - min(l.recv.Mark().Frames, max(c.frames[at].frames, l.recv.Trimmed()))
+		kept := mark - min(mark, from)
 		bytes := uint64(l.recv.Used()) * kept / total
-		held += bytes
 		if kept > uint64(r.cfg.Lane.Window)/2 || bytes > uint64(r.cfg.Lane.Arena)/2 {
 			return true
 		}
+		held += bytes
 	}
 	return r.cfg.RetainBytes > 0 && held > uint64(r.cfg.RetainBytes)
 }
