@@ -29,12 +29,23 @@ type process struct {
 	lines chan []byte
 	log   string
 	done  chan error
+
+	patience time.Duration // between asking it to end and ending it
 }
 
 // start runs argv in s on a core; its stderr goes to a file in logs.
 func start(s starter, core int, logs, name string, argv ...string) (*process, error) {
+	return startOn(s, []int{core}, logs, name, argv...)
+}
+
+// startAnywhere is start on whatever core the kernel likes.
+func startAnywhere(s starter, logs, name string, argv ...string) (*process, error) {
+	return startOn(s, nil, logs, name, argv...)
+}
+
+func startOn(s starter, cores []int, logs, name string, argv ...string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(argv[0], argv[1:]...), lines: make(chan []byte, 64),
-		done: make(chan error, 1), log: filepath.Join(logs, name+".log")}
+		done: make(chan error, 1), patience: 3 * time.Second, log: filepath.Join(logs, name+".log")}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("log of %s: %w", name, err)
@@ -49,7 +60,7 @@ func start(s starter, core int, logs, name string, argv ...string) (*process, er
 	if err != nil {
 		return nil, fmt.Errorf("stdout of %s: %w", name, err)
 	}
-	if err := s.Start(p.cmd, core); err != nil {
+	if err := s.Start(p.cmd, cores...); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go p.read(out)
@@ -148,7 +159,7 @@ func (p *process) stop(word string) {
 	}()
 	select {
 	case <-p.done:
-	case <-time.After(3 * time.Second):
+	case <-time.After(p.patience):
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}

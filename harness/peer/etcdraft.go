@@ -25,6 +25,9 @@ func etcdRaftPeer() Peer {
 	}
 }
 
+// raftNodes is how many nodes a cluster of this library has.
+const raftNodes = 3
+
 type etcdRaftInstance struct {
 	nodes        []*raftNode
 	running      sync.WaitGroup

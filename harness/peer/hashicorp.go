@@ -19,16 +19,20 @@ import (
 func hashicorpPeer() Peer {
 	return Peer{Name: "hashicorp-raft",
 		What: "hashicorp/raft, three nodes in the generator's process, loopback TCP between them, a map each",
-		Durable: "an acknowledged write is in the memory of two of three nodes, all of one process, and dies " +
-			"with it",
+		Durable: "an acknowledged write is in the memory of a majority of the nodes, all of one process, and " +
+			"dies with it",
 		Modes: []Mode{{"1024", 4, 4, 1024}, {"64", 4, 16, 64}, {"1-1024", 1, 1024, 1}, {"1-64", 1, 64, 1},
 			{"1-1", 1, 1, 1}},
-		Start: func(ctx context.Context, _ *Host, l kv.Load) (Instance, error) { return startHashicorp(ctx, l) },
+		Start: func(ctx context.Context, h *Host, l kv.Load) (Instance, error) {
+			nodes, err := h.set.replicas()
+			if err != nil {
+				return nil, err
+			}
+			return startHashicorp(ctx, nodes, l)
+		},
+		settings: []string{"replicas"},
 	}
 }
-
-// raftNodes is how many nodes a library's cluster has.
-const raftNodes = 3
 
 // trailingBytes is about how much of the log a node keeps for stragglers: one that falls off it never
 // comes back, and Check says so.
@@ -43,11 +47,12 @@ func trailing(l kv.Load) int {
 type hashicorpInstance struct {
 	nodes        []*raft.Raft
 	transports   []*raft.NetworkTransport
+	layers       []*countedLayer // what the transports lie on
 	tables       []*table
 	acknowledged atomic.Uint64
 }
 
-func startHashicorp(ctx context.Context, l kv.Load) (_ Instance, err error) {
+func startHashicorp(ctx context.Context, nodes int, l kv.Load) (_ Instance, err error) {
 	c := &hashicorpInstance{}
 	defer func() {
 		if err != nil {
@@ -55,13 +60,14 @@ func startHashicorp(ctx context.Context, l kv.Load) (_ Instance, err error) {
 		}
 	}()
 	var members raft.Configuration
-	for i := range raftNodes {
-		t, err := raft.NewTCPTransportWithConfig("127.0.0.1:0", nil, &raft.NetworkTransportConfig{
-			MaxPool: raftNodes, Timeout: 10 * time.Second, Logger: hclog.NewNullLogger()})
+	for i := range nodes {
+		layer, err := newCountedLayer()
 		if err != nil {
 			return nil, err
 		}
-		c.transports = append(c.transports, t)
+		t := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: nodes,
+			Timeout: 10 * time.Second, Logger: hclog.NewNullLogger()})
+		c.transports, c.layers = append(c.transports, t), append(c.layers, layer)
 		members.Servers = append(members.Servers, raft.Server{ID: raft.ServerID(strconv.Itoa(i)),
 			Address: t.LocalAddr()})
 	}
@@ -142,6 +148,19 @@ func (c *hashicorpInstance) Connect(_ context.Context, _ int, l kv.Load) (kv.Con
 // Info implements [Instance].
 func (c *hashicorpInstance) Info() Info {
 	return Info{Version: libraryVersion("github.com/hashicorp/raft"), PIDs: []int{os.Getpid()}}
+}
+
+// Observe implements [kv.Observer]: the leader's bytes hold its heartbeats, and its answers to nobody.
+func (c *hashicorpInstance) Observe(context.Context) (kv.Observation, error) {
+	counters := map[string]float64{"committed_items": float64(c.acknowledged.Load())}
+	for i, n := range c.nodes {
+		if n.State() == raft.Leader {
+			counters["leader_bytes"] = float64(c.layers[i].sent.Load())
+			counters["leader_items"] = counters["committed_items"]
+			counters["rounds"] = float64(n.CommitIndex())
+		}
+	}
+	return kv.Observation{Counters: counters}, nil
 }
 
 // Get implements [Instance].

@@ -25,6 +25,9 @@ type Host struct {
 	logs string
 	bed  *testbed.Testbed
 	dirs []*dataDir
+
+	metronome string   // our own binary
+	set       Settings // of whatever is started here
 }
 
 // OpenHost prepares this machine. The servers built from servers/ lie in folder bin; what processes say
@@ -41,7 +44,16 @@ func OpenHost(bin, logs string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{bin: bin, logs: logs, bed: bed}, nil
+	return &Host{bin: bin, logs: logs, bed: bed, metronome: besideThis("metronome")}, nil
+}
+
+// besideThis is the path of a program that was built together with this one.
+func besideThis(name string) string {
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	return filepath.Join(filepath.Dir(self), name)
 }
 
 // Close kills what still runs and removes all data.

@@ -85,6 +85,8 @@ func list(say *json.Encoder, peers []Peer) int {
 // options are a command's flags.
 type options struct {
 	bin, logs string
+	metronome string
+	set       Settings
 	mode      Mode
 	load      kv.Load
 }
@@ -98,6 +100,8 @@ func parseFlags(p Peer, args []string) (o options, err error) {
 	l := &o.load
 	mode := f.String("mode", "", "a mode of peers list; empty: the peer's best")
 	f.StringVar(&o.bin, "bin", "bin/peers", "folder of the servers built from harness/peer/servers")
+	f.StringVar(&o.metronome, "metronome", besideThis("metronome"), "our own binary")
+	set := f.String("set", "", "name=value,…: settings of the system, such as replicas=5")
 	f.StringVar(&o.logs, "logs", filepath.Join(os.TempDir(), "metronome-peers-logs"), "folder for logs")
 	seconds := f.Float64("seconds", 5, "length of the window")
 	warmup := f.Float64("warmup", 1, "seconds before it")
@@ -120,6 +124,12 @@ func parseFlags(p Peer, args []string) (o options, err error) {
 		return o, fmt.Errorf("argument %q is one too many", f.Arg(0))
 	}
 	if o.mode, err = p.Mode(*mode); err != nil {
+		return o, err
+	}
+	if o.set, err = ParseSettings(*set); err != nil {
+		return o, err
+	}
+	if err := o.set.only(p.Name, p.settings...); err != nil {
 		return o, err
 	}
 	override(&o.mode.Connections, *connections)
@@ -157,9 +167,22 @@ type Ready struct {
 // checkLimit is how long the members may take after a load to catch up.
 const checkLimit = 30 * time.Second
 
+// offered offers a load, by the instance's own generator if it has one.
+func offered(ctx context.Context, i Instance, l kv.Load) (*kv.Result, error) {
+	if own, ok := i.(runner); ok {
+		return own.Run(ctx, l)
+	}
+	info := i.Info()
+	r, err := kv.Run(ctx, i, l, info.PIDs)
+	if err == nil {
+		r.Cost.Roles(info.Roles)
+	}
+	return r, err
+}
+
 // measured offers a load and then checks the members; a failed check voids the result.
 func measured(ctx context.Context, i Instance, l kv.Load) (*kv.Result, error) {
-	r, err := kv.Run(ctx, i, l, i.Info().PIDs)
+	r, err := offered(ctx, i, l)
 	if err != nil {
 		return nil, err
 	}
@@ -178,6 +201,7 @@ func with(ctx context.Context, p Peer, o options, use func(i Instance, ready Rea
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close()) }()
+	h.metronome, h.set = o.metronome, o.set
 	i, err := p.Start(ctx, h, o.load)
 	if err != nil {
 		return err

@@ -20,6 +20,8 @@ type Peer struct {
 	// Start brings the system up, empty, and returns once it takes writes. l is what it will be
 	// loaded with: some bounds follow from it. After an error nothing is left running.
 	Start func(ctx context.Context, h *Host, l kv.Load) (Instance, error) `json:"-"`
+
+	settings []string // what [Settings] it knows
 }
 
 // Mode is a named way to drive a peer: the shape of its concurrency.
@@ -55,9 +57,10 @@ var ErrNoKey = errors.New("no such key")
 
 // Info is what is known of an instance.
 type Info struct {
-	Version string `json:"version"`
-	PIDs    []int  `json:"pids"`              // of all its processes; the generator's own for a library
-	DataFS  string `json:"data_fs,omitempty"` // the kind of file system its files lie on
+	Version string   `json:"version"`
+	PIDs    []int    `json:"pids"`              // of all its processes; the generator's own for a library
+	Roles   []string `json:"roles,omitempty"`   // of the processes, if they differ: replica, proxy
+	DataFS  string   `json:"data_fs,omitempty"` // the kind of file system its files lie on
 }
 
 // All lists the peers.

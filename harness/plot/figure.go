@@ -64,6 +64,9 @@ func (f Figure) Save(dir string) ([]string, error) {
 // All returns every figure that r has data for, and an error that joins one [ErrNoData] for each
 // other figure. A run that was cut short has some of both.
 func All(r record.Results) ([]Figure, error) {
+	if r.Manifest.Kind == record.ExperimentStore {
+		return allStores(r)
+	}
 	v := newView(r)
 	var figures []Figure
 	var errs []error

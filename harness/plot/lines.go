@@ -13,6 +13,7 @@ type curve struct {
 	look   look
 	thick  bool
 	points []place
+	bare   bool // marks without a line
 }
 
 // place is a point of a curve: x, and y with its interval. A quiet one only bends the line.
@@ -27,11 +28,25 @@ type linePanel struct {
 	title  string
 	curves []curve
 	rule   curve // a line without marks under the curves; named too if it has a name
+
+	own *axes // nil: the figure's
+}
+
+// axes are a panel's own.
+type axes struct {
+	x, y           scale
+	xLabel, yLabel string
+	xTicks         []tick
+}
+
+// footed is a run that states its conditions under a figure.
+type footed interface {
+	footer(width vg.Length, extra []string) []string
 }
 
 // lineFigure has panels below each other that share their axes, with curves named at the right.
 type lineFigure struct {
-	view           *view
+	view           footed
 	panels         []linePanel
 	xLabel, yLabel string
 	x, y           scale
@@ -75,14 +90,18 @@ func (f lineFigure) nameRoom() vg.Length {
 }
 
 func (f lineFigure) drawPanel(p pen, l linePanel, top vg.Length) {
+	of := axes{f.x, f.y, f.xLabel, f.yLabel, f.xTicks}
+	if l.own != nil {
+		of = *l.own
+	}
 	a := panel{x0: margin + leftRoom, x1: columnWidth - margin - f.nameRoom(),
-		y0: top - f.panelHeight, y1: top, x: f.x, y: f.y}
-	ticks := f.xTicks
+		y0: top - f.panelHeight, y1: top, x: of.x, y: of.y}
+	ticks := of.xTicks
 	if ticks == nil {
 		ticks = a.x.ticks(a.x1-a.x0, 20)
 	}
-	a.xAxis(p, f.xLabel, ticks)
-	a.yAxis(p, f.yLabel, a.y.ticks(a.y1-a.y0, 14))
+	a.xAxis(p, of.xLabel, ticks)
+	a.yAxis(p, of.yLabel, a.y.ticks(a.y1-a.y0, 14))
 	p.text(a.x0, top+3.5, l.title, sizeText, left, black)
 	a.drawRule(p, l.rule)
 	for i, c := range l.curves {
@@ -116,7 +135,9 @@ func (a panel) drawCurve(p pen, c curve, shift vg.Length) {
 	if c.thick {
 		width *= 1.8
 	}
-	p.line(width, c.look.color, c.look.dashes, path...)
+	if !c.bare {
+		p.line(width, c.look.color, c.look.dashes, path...)
+	}
 	for i, d := range c.points {
 		if d.quiet {
 			continue

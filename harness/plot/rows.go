@@ -21,9 +21,17 @@ type column struct {
 	bars   func(p pen, a panel, arm string, y vg.Length) // drawn under the marks; may be nil
 }
 
+// listed is a run whose arms are the rows of a figure.
+type listed interface {
+	footed
+	names() []string
+	group(arm string) int   // rows of different groups are set apart
+	absent(arm string) bool // no usable trial
+}
+
 // rowFigure has a row an arm and one or more panels beside each other.
 type rowFigure struct {
-	view    *view
+	view    listed
 	columns []column
 	legend  []entry
 	extra   []string // lines of conditions that only this figure needs
@@ -71,16 +79,16 @@ func drawFooter(p pen, lines []string) {
 }
 
 func (f rowFigure) bodyHeight() vg.Length {
-	return -f.rowY(0, len(f.view.arms)) + rowHeight/2
+	return -f.rowY(0, len(f.view.names())) + rowHeight/2
 }
 
 // rowY returns the middle of row i, counted down from top; groups are set apart.
 func (f rowFigure) rowY(top vg.Length, i int) vg.Length {
 	y := top - rowHeight/2
 	for j := 1; j <= i; j++ {
-		if j < len(f.view.arms) {
+		if arms := f.view.names(); j < len(arms) {
 			y -= rowHeight
-			if groupOf(f.view.arms[j]) != groupOf(f.view.arms[j-1]) {
+			if f.view.group(arms[j]) != f.view.group(arms[j-1]) {
 				y -= groupGap
 			}
 		}
@@ -90,7 +98,7 @@ func (f rowFigure) rowY(top vg.Length, i int) vg.Length {
 
 func (f rowFigure) drawBody(p pen, bottom, top vg.Length) {
 	names := vg.Length(0)
-	for _, arm := range f.view.arms {
+	for _, arm := range f.view.names() {
 		names = max(names, textWidth(clip(arm, sizeText, mostName), sizeText))
 	}
 	x0 := margin + names + 4
@@ -103,7 +111,7 @@ func (f rowFigure) drawBody(p pen, bottom, top vg.Length) {
 		f.drawRows(p, a, c)
 		a.frame(p)
 	}
-	for i, arm := range f.view.arms {
+	for i, arm := range f.view.names() {
 		ink, y := color.Color(black), f.rowY(top, i)
 		if f.view.absent(arm) {
 			ink = quietGray
@@ -114,7 +122,7 @@ func (f rowFigure) drawBody(p pen, bottom, top vg.Length) {
 }
 
 func (f rowFigure) drawRows(p pen, a panel, c column) {
-	for i, arm := range f.view.arms {
+	for i, arm := range f.view.names() {
 		y := f.rowY(a.y1, i)
 		p.line(widthGrid, gridGray, nil, vg.Point{X: a.x0, Y: y}, vg.Point{X: a.x1, Y: y})
 		if c.bars != nil {

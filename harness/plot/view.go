@@ -21,6 +21,10 @@ type view struct {
 	rows    map[check.Ref]map[string]record.Summary
 }
 
+func (v *view) names() []string { return v.arms }
+
+func (v *view) group(arm string) int { return groupOf(arm) }
+
 func newView(r record.Results) *view {
 	v := &view{Results: r, index: check.NewIndex(r.Trials)}
 	if len(v.Summaries) == 0 {
@@ -177,13 +181,18 @@ func (v *view) conditions(extra ...string) []string {
 	}
 	lines := []string{path + "; " + v.primaryWords() + "; " + v.blocksWords() + "."}
 	lines = append(append(lines, extra...), v.absences()...)
+	return append(lines, hostWords(m))
+}
+
+// hostWords names machine and run.
+func hostWords(m record.Manifest) string {
 	host := "host unknown"
 	if len(m.Hosts) > 0 {
 		f := m.Hosts[0].Facts
 		host = fmt.Sprintf("%s, %s cores, Linux %s", known(f["cpu_model"]), known(f["cores_online"]),
 			known(f["kernel"]))
 	}
-	return append(lines, host+"; run "+cmp.Or(m.RunID, record.Unknown))
+	return host + "; run " + cmp.Or(m.RunID, record.Unknown)
 }
 
 func partial(t record.Trial) bool { return t.Status == record.StatusPartial }

@@ -26,6 +26,9 @@ type Manifest struct {
 	Status        string `json:"status"`     // running, ok, partial
 	Conditions    string `json:"conditions"` // printed on every figure: "software path, no NIC"
 
+	Kind    string   `json:"kind,omitempty"`    // of the experiment: [ExperimentStore], or empty
+	Figures []string `json:"figures,omitempty"` // of an experiment on stores: which to draw
+
 	Commit   string `json:"commit"` // full hash
 	Dirty    bool   `json:"dirty"`  // the working tree differed from the commit
 	DiffHash string `json:"diff_hash"`

@@ -16,6 +16,11 @@ func Readme() string {
 	for _, m := range Metrics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
 	}
+	section(&b, StoreTrials())
+	b.WriteString(bindingText + "\nMetrics of experiments on stores:\n\n| metric | unit | meaning |\n|---|---|---|\n")
+	for _, m := range StoreMetrics() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
+	}
 	section(&b, Claims())
 	section(&b, Offloads())
 	b.WriteString(readmeManifest)
@@ -53,6 +58,13 @@ An interval is formed by order statistics: of n values, one a block, its ends ar
 and the d-th largest, with the largest d that still covers the median with 95 % probability (n = 6:
 smallest and largest, 96.9 %; n = 10: second and ninth, 97.9 %). Below six blocks there is no
 interval.
+`
+
+const bindingText = `
+What bound the throughput is the first of these that holds. offered: an open loop, and 95 % of it was
+answered. ingesting: the proxy's frames a second are at 85 % of their bound. processing: the CPU time
+wasted on items is 70 % of a core. storing: the proxy had no room for what is not agreed on yet. rounds:
+at most two items a round, so that each waits for the one before. cores: the machine is busy to 85 %.
 `
 
 const readmeManifest = `

@@ -87,6 +87,7 @@ func (r *Run) PointLatest() error {
 type Results struct {
 	Manifest  Manifest
 	Trials    []Trial
+	Stores    []StoreTrial // the trials of an experiment on stores, which has no others
 	Summaries []Summary
 	Claims    []Claim
 	Offloads  []Offload
@@ -100,7 +101,12 @@ func ReadRun(dir string) (Results, error) {
 	if r.Manifest, err = ReadManifest(filepath.Join(dir, "manifest.json")); err != nil {
 		return r, fmt.Errorf("%s is not a run: %w", dir, err)
 	}
-	if r.Trials, err = ReadFile(filepath.Join(dir, Trials().File), Trials()); err != nil {
+	if r.Manifest.Kind == ExperimentStore {
+		r.Stores, err = ReadFile(filepath.Join(dir, StoreTrials().File), StoreTrials())
+	} else {
+		r.Trials, err = ReadFile(filepath.Join(dir, Trials().File), Trials())
+	}
+	if err != nil {
 		return r, err
 	}
 	return r, errors.Join(

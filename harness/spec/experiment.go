@@ -5,8 +5,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -117,14 +117,11 @@ func (p Profile) SearchTrial() time.Duration { return time.Duration(p.SearchMS) 
 // Load reads experiments/<name>/experiment.yaml under root. An unknown name's error lists what
 // there is.
 func Load(root, name string) (*Experiment, error) {
-	path := filepath.Join(root, name, File)
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, unknownName("experiment", name, List(root))
-	}
+	b, err := read(root, name)
 	if err != nil {
-		return nil, fmt.Errorf("read the experiment: %w", err)
+		return nil, err
 	}
+	path := filepath.Join(root, name, File)
 	e, err := Parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -149,7 +146,7 @@ func List(root string) (names []string) {
 func Parse(b []byte) (*Experiment, error) {
 	var e Experiment
 	if err := yaml.UnmarshalWithOptions(b, &e, yaml.Strict()); err != nil {
-		return nil, explain(err, b)
+		return nil, explain(err, b, reflect.TypeFor[Experiment]())
 	}
 	sum := sha256.Sum256(b)
 	e.hash = hex.EncodeToString(sum[:])

@@ -47,7 +47,7 @@ var unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
 
 // explain turns the YAML library's error into one line: where, what, and the nearest key that
 // exists.
-func explain(err error, source []byte) error {
+func explain(err error, source []byte, declaration reflect.Type) error {
 	var se yaml.Error
 	if !errors.As(err, &se) || se.GetToken() == nil {
 		return err
@@ -56,7 +56,7 @@ func explain(err error, source []byte) error {
 	msg, _, _ := strings.Cut(se.GetMessage(), "\n")
 	if m := unknownField.FindStringSubmatch(msg); m != nil {
 		msg = fmt.Sprintf("unknown key %q", m[1])
-		if near := Nearest(m[1], keys(reflect.TypeFor[Experiment](), nil)); near != "" {
+		if near := Nearest(m[1], keys(declaration, nil)); near != "" {
 			msg += fmt.Sprintf(": did you mean %s?", near)
 		}
 	}

@@ -170,7 +170,9 @@ func (r *Replica) checkpoint(position uint64) {
 // compact forgets log and frames up to the newest checkpoint that every member has, or further if a
 // lane runs out of room: whoever is further behind needs a snapshot (R17).
 func (r *Replica) compact() {
-	if r.pressed(r.checkpoints) && !r.working && len(r.queue) == 0 {
+	last := len(r.checkpoints) - 1
+	if r.pressed(r.checkpoints) && !r.working && len(r.queue) == 0 &&
+		(last < 0 || r.checkpoints[last].position < r.applied) {
 		r.checkpoint(r.applied) // they lie too far apart: without a newer one nothing more would be taken
 	}
 	n := 0

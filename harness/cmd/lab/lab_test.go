@@ -263,6 +263,47 @@ func TestFullDisk(t *testing.T) {
 	nothingLeft(t)
 }
 
+// An experiment on stores runs from its declaration to its verdicts, and can be shown and drawn again.
+func TestStoreExperiment(t *testing.T) {
+	dir := workplace(t)
+	r := lab(t, dir, "run", "throughput-latency", "--profile=smoke", "--arms=etcd-raft,etcd")
+	if r.status != 0 || !strings.Contains(r.out, "unavailable: etcd: ") || !strings.Contains(r.out, "not judged") {
+		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errors)
+	}
+	res, err := record.ReadRun(filepath.Join(dir, resultsDir, "throughput-latency", "latest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Manifest.Kind != record.ExperimentStore || len(res.Stores) != 4 || len(res.Summaries) == 0 {
+		t.Errorf("%d rows, %d summaries", len(res.Stores), len(res.Summaries))
+	}
+	if r := lab(t, dir, "show", "throughput-latency"); r.status != 0 || !strings.Contains(r.out, "etcd-raft") {
+		t.Errorf("show: status %d\n%s", r.status, r.errors)
+	}
+	if r := lab(t, dir, "figures"); r.status != 0 || !strings.Contains(r.out, "saturation.svg") {
+		t.Errorf("figures: status %d\n%s", r.status, r.out+r.errors)
+	}
+	if r := lab(t, dir, "run", "limits", "--dry-run"); r.status != 0 || !strings.Contains(r.out, "127.0.0.1") {
+		t.Errorf("dry run: status %d\n%s", r.status, r.errors)
+	}
+	if r := lab(t, dir, "run", "limits", "--arms=metronmoe"); r.status == 0 ||
+		!strings.Contains(r.errors, "did you mean metronome?") {
+		t.Errorf("unknown arm: status %d\n%s", r.status, r.errors)
+	}
+	nothingLeft(t)
+}
+
+// lab peers hands over to package peer, its statuses included.
+func TestPeersCommand(t *testing.T) {
+	dir := workplace(t)
+	if r := lab(t, dir, "peers", "list"); r.status != 0 || !strings.Contains(r.out, `"name":"metronome"`) {
+		t.Errorf("list: status %d\n%s", r.status, r.out)
+	}
+	if r := lab(t, dir, "peers", "run", "etcd"); r.status != 3 || !strings.Contains(r.out, "make peers") {
+		t.Errorf("what is missing: status %d\n%s", r.status, r.out)
+	}
+}
+
 // The dictionary of columns that is committed is the one the code would write.
 func TestResultsReadmeIsCurrent(t *testing.T) {
 	got, err := os.ReadFile("../../../results/README.md")

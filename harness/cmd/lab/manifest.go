@@ -13,22 +13,18 @@ import (
 	"time"
 
 	"metronome/harness/record"
-	"metronome/harness/spec"
 	"metronome/harness/testbed"
 	"metronome/internal/version"
 	"metronome/system/packet/dpdk"
 )
 
-// manifest collects everything that is known before the first trial.
-func manifest(p *spec.Plan, runID string, start time.Time) (record.Manifest, error) {
-	e := p.Experiment
-	m := record.Manifest{Experiment: e.Name, RunID: runID, Profile: p.ProfileAs, Conditions: e.Conditions,
-		Commit: version.Hash(), Dirty: version.Dirty(), DiffHash: diffHash(), SpecHash: e.Hash(), Seed: p.Seed,
-		Blocks: p.Profile.Blocks, Argv: os.Args, Environment: environment(), Versions: versions(),
-		Start: start.Format(time.RFC3339)}
-	var err error
+// describe completes the manifest by everything that is known before the first trial.
+func (f *runFiles) describe(m record.Manifest) (err error) {
+	m.RunID, m.Start = f.dir.ID, f.start.Format(time.RFC3339)
+	m.Commit, m.Dirty, m.DiffHash = version.Hash(), version.Dirty(), diffHash()
+	m.Argv, m.Environment, m.Versions = os.Args, environment(), versions()
 	if m.Binaries, err = binaries(); err != nil {
-		return m, err
+		return err
 	}
 	name, err := os.Hostname()
 	if err != nil {
@@ -41,10 +37,11 @@ func manifest(p *spec.Plan, runID string, start time.Time) (record.Manifest, err
 	if n := runtime.NumCPU(); n < 3 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%d cores: the harness shares the generator's core", n))
 	}
-	return m, nil
+	f.res.Manifest = m
+	return nil
 }
 
-func (m *measurement) writeManifest(status string) error {
+func (m *runFiles) writeManifest(status string) error {
 	mf := &m.res.Manifest
 	mf.Status = status
 	mf.End = time.Now().UTC().Format(time.RFC3339)

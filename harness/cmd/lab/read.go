@@ -49,7 +49,7 @@ func listCommand() *cobra.Command {
 					fmt.Println(name)
 					continue
 				}
-				e, err := spec.Load(experimentsDir, name)
+				e, err := spec.ReadOutline(experimentsDir, name)
 				if err != nil {
 					return err
 				}
@@ -61,7 +61,7 @@ func listCommand() *cobra.Command {
 	return cmd
 }
 
-func printExperiment(e *spec.Experiment) {
+func printExperiment(e spec.Outline) {
 	fmt.Printf("%s\n  %s\n", e.Name, e.Question)
 	for _, c := range e.Claims {
 		if c.Quote != "" {
@@ -69,8 +69,8 @@ func printExperiment(e *spec.Experiment) {
 		}
 	}
 	for _, name := range []string{"smoke", "quick", "full"} {
-		if p, err := e.Profile(name); err == nil {
-			fmt.Printf("  %-8s %4.1f min  %s\n", name, p.Minutes, p.Explanation)
+		if p, ok := e.Profiles[name]; ok {
+			fmt.Printf("  %-8s %4.1f min  %s\n", name, p.Minutes, p.What)
 		}
 	}
 	fmt.Printf("  make experiment NAME=%s\n", e.Name)
@@ -87,6 +87,9 @@ func showCommand() *cobra.Command {
 			}
 			if asJSON {
 				return printJSON(res)
+			}
+			if res.Manifest.Kind == record.ExperimentStore {
+				return report.Store(os.Stdout, res)
 			}
 			e, err := spec.Load(experimentsDir, res.Manifest.Experiment)
 			if err != nil {

@@ -60,15 +60,18 @@ func runExperiment(ctx context.Context, name string, o runOptions) error {
 		return fmt.Errorf("inventory %s: experiments run on this machine only, so far; next: leave INVENTORY out",
 			o.inventory)
 	}
+	kind, err := spec.KindOf(experimentsDir, name)
+	if err != nil {
+		return err
+	}
+	if kind == spec.KindStore {
+		return runStore(ctx, name, o)
+	}
 	e, err := spec.Load(experimentsDir, name)
 	if err != nil {
 		return err
 	}
-	if o.Seed == 0 {
-		h := fnv.New64a()
-		h.Write([]byte(e.Hash()))
-		o.Seed = h.Sum64()
-	}
+	o.seedFrom(e.Hash())
 	plan, err := e.Plan(o.Selection)
 	if err != nil {
 		return err
@@ -83,6 +86,15 @@ func runExperiment(ctx context.Context, name string, o runOptions) error {
 		return err
 	}
 	return m.measure(ctx)
+}
+
+// seedFrom gives the order of trials the declaration's seed, unless one was asked for.
+func (o *runOptions) seedFrom(hash string) {
+	if o.Seed == 0 {
+		h := fnv.New64a()
+		h.Write([]byte(hash))
+		o.Seed = h.Sum64()
+	}
 }
 
 func printPlan(p *spec.Plan) {
@@ -105,26 +117,39 @@ func printHostChanges() {
 
 // measurement is a run in progress.
 type measurement struct {
+	runFiles
 	plan   *spec.Plan
-	dir    *record.Run
 	writer *record.Writer[record.Trial]
-	res    record.Results
-	begun  testbed.Counters
-	start  time.Time
+}
+
+// runFiles is a run's folder and what is known of the run, of whatever kind.
+type runFiles struct {
+	dir   *record.Run
+	res   record.Results
+	begun testbed.Counters
+	start time.Time
+}
+
+// newRun makes a run's folder.
+func newRun(experiment, specHash string) (f runFiles, err error) {
+	f.start, f.begun = time.Now().UTC(), testbed.ReadCounters()
+	f.dir, err = record.CreateRun(resultsDir, experiment, f.start, version.Commit, specHash)
+	return f, err
 }
 
 func begin(p *spec.Plan) (*measurement, error) {
 	e := p.Experiment
-	start := time.Now().UTC()
-	dir, err := record.CreateRun(resultsDir, e.Name, start, version.Commit, e.Hash())
+	files, err := newRun(e.Name, e.Hash())
 	if err != nil {
 		return nil, err
 	}
-	m := &measurement{plan: p, dir: dir, start: start, begun: testbed.ReadCounters()}
-	if m.res.Manifest, err = manifest(p, dir.ID, start); err != nil {
+	m := &measurement{runFiles: files, plan: p}
+	about := record.Manifest{Experiment: e.Name, Profile: p.ProfileAs, Conditions: e.Conditions,
+		SpecHash: e.Hash(), Seed: p.Seed, Blocks: p.Profile.Blocks}
+	if err = m.describe(about); err != nil {
 		return nil, err
 	}
-	if m.writer, err = record.OpenWriter(dir.Path("trials.csv"), record.Trials()); err != nil {
+	if m.writer, err = record.OpenWriter(m.dir.Path("trials.csv"), record.Trials()); err != nil {
 		return nil, err
 	}
 	return m, m.writeManifest("running")
@@ -136,11 +161,16 @@ func (m *measurement) measure(ctx context.Context) error {
 	if err := m.writer.Close(); err != nil {
 		return err
 	}
+	return m.ended(runErr, m.finish)
+}
+
+// ended finishes a run that its plan's end or an error ended.
+func (m *runFiles) ended(runErr error, finish func(status string) error) error {
 	status := "ok"
 	if runErr != nil {
 		status = "partial"
 	}
-	if err := m.finish(status); err != nil {
+	if err := finish(status); err != nil {
 		return errors.Join(runErr, err)
 	}
 	if errors.Is(runErr, context.Canceled) {
@@ -205,8 +235,13 @@ func (m *measurement) finish(status string) error {
 		m.dir.PointLatest()); err != nil {
 		return err
 	}
+	return m.tell(func() error { return report.Run(os.Stdout, m.res, primaryRung(e)) })
+}
+
+// tell draws the figures, prints the run and says where everything is.
+func (m *runFiles) tell(print func() error) error {
 	drawn, missing := drawInto(m.dir.Path("figures"), m.res)
-	if err := report.Run(os.Stdout, m.res, primaryRung(e)); err != nil {
+	if err := print(); err != nil {
 		return err
 	}
 	fmt.Printf("\nrows     %s\nclaims   %s\n", m.dir.Path("trials.csv"), m.dir.Path("claims.csv"))

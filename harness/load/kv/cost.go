@@ -24,26 +24,89 @@ type Cost struct {
 	GeneratorBytes  uint64  `json:"generator_resident_bytes"`
 	StealRatio      float64 `json:"steal_ratio"` // of all cores' time
 	Gone            []int   `json:"gone,omitempty"`
+
+	Processes []ProcessCost      `json:"processes,omitempty"` // of the target, in the order given
+	Counters  map[string]float64 `json:"counters,omitempty"`  // growth, of a target that is an [Observer]
+	Gauges    map[string]float64 `json:"gauges,omitempty"`    // mean of both readings
+	// CountersNS is the time between the two readings of the counters.
+	CountersNS int64 `json:"counters_ns,omitempty"`
 }
 
-// measure reads the processes at both ends of the window, and sleeps in between.
-func measure(ctx context.Context, now func() int64, from, to int64, pids []int) (Cost, error) {
+// ProcessCost is one process of the target.
+type ProcessCost struct {
+	Role      string `json:"role,omitempty"`
+	CPUNS     uint64 `json:"cpu_ns"`
+	PeakBytes uint64 `json:"peak_bytes"`
+}
+
+// Roles names the processes, in the order in which they were given.
+func (c *Cost) Roles(roles []string) {
+	for i := range min(len(roles), len(c.Processes)) {
+		c.Processes[i].Role = roles[i]
+	}
+}
+
+// Observation is what a target counts.
+type Observation struct {
+	Counters map[string]float64 // only ever grow
+	Gauges   map[string]float64
+}
+
+// Observer is a target that counts what its inside does. It is read at both ends of the window.
+type Observer interface {
+	Observe(ctx context.Context) (Observation, error)
+}
+
+// Measure reads the processes, and what o counts unless it is nil, at both ends of a window, and sleeps in
+// between. Times are those of now.
+func Measure(ctx context.Context, now func() int64, from, to int64, pids []int, o Observer) (Cost, error) {
 	self := os.Getpid()
 	target := probe.Target{Processes: append(slices.Clone(pids), self)}
 	if slices.Contains(pids, self) {
 		target.Processes = pids
 	}
 	sleep(ctx, from-now())
-	before, err := probe.Read(target)
+	before, first, err := readings(ctx, now, target, o)
 	if err != nil {
 		return Cost{}, err
 	}
 	sleep(ctx, to-now())
-	after, err := probe.Read(target)
+	after, last, err := readings(ctx, now, target, o)
 	if err != nil {
 		return Cost{}, err
 	}
-	return cost(before, after, pids, self), nil
+	c := cost(before, after, pids, self)
+	c.CountersNS = last.at - first.at
+	c.Counters = combine(last.Counters, first.Counters, func(b, a float64) float64 { return b - a })
+	c.Gauges = combine(last.Gauges, first.Gauges, func(b, a float64) float64 { return (a + b) / 2 })
+	return c, nil
+}
+
+type reading struct {
+	Observation
+	at int64
+}
+
+// readings reads the processes first: reading the counters costs them something.
+func readings(ctx context.Context, now func() int64, t probe.Target, o Observer) (s probe.Snapshot, r reading,
+	err error) {
+	if s, err = probe.Read(t); err != nil || o == nil {
+		return s, r, err
+	}
+	r.at = now()
+	r.Observation, err = o.Observe(ctx)
+	return s, r, err
+}
+
+func combine(last, first map[string]float64, f func(last, first float64) float64) map[string]float64 {
+	if last == nil {
+		return nil
+	}
+	all := make(map[string]float64, len(last))
+	for name, v := range last {
+		all[name] = f(v, first[name])
+	}
+	return all
 }
 
 func cost(before, after probe.Snapshot, pids []int, self int) Cost {
@@ -54,6 +117,7 @@ func cost(before, after probe.Snapshot, pids []int, self int) Cost {
 			c.Gone = append(c.Gone, pid)
 		}
 		c.TargetCPUNS += d.Clock[pid]
+		c.Processes = append(c.Processes, ProcessCost{CPUNS: d.Clock[pid], PeakBytes: d.Memory[pid].Peak})
 		c.TargetPeakBytes += d.Memory[pid].Peak
 		c.TargetBytes += d.Memory[pid].Resident
 	}
@@ -63,9 +127,9 @@ func cost(before, after probe.Snapshot, pids []int, self int) Cost {
 	return c
 }
 
-// per divides by the operations completed, a second by a second: on a busy machine the readings are
+// Per divides by the operations completed, a second by a second: on a busy machine the readings are
 // not quite as far apart as the window is long.
-func (c Cost) per(opsPerSecond float64) Cost {
+func (c Cost) Per(opsPerSecond float64) Cost {
 	if ops := opsPerSecond * float64(c.WallNS) / 1e9; ops > 0 {
 		c.TargetCPUPerOp = float64(c.TargetCPUNS) / ops / 1e3
 		c.CPUPerOp = float64(c.TargetCPUNS+c.GeneratorCPUNS) / ops / 1e3

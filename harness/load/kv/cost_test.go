@@ -17,7 +17,7 @@ func TestCostSeparatesTargetAndGenerator(t *testing.T) {
 		self: process(5, 0)}}
 	after := probe.Snapshot{AtNS: 1e9, Processes: map[int]probe.Process{1: process(4e9+100, 10),
 		self: process(1e9+5, 80)}}
-	c := cost(before, after, []int{1, 2}, self).per(1e6)
+	c := cost(before, after, []int{1, 2}, self).Per(1e6)
 	if c.TargetCPUPerOp != 4 || c.CPUPerOp != 5 {
 		t.Errorf("%g and %g µs an operation", c.TargetCPUPerOp, c.CPUPerOp)
 	}

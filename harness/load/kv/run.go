@@ -13,9 +13,9 @@ import (
 // lead lets every worker be ready when the load begins.
 const lead = 10 * time.Millisecond
 
-// clock returns a function that reads CLOCK_MONOTONIC, as all processes of the lab do, by way of
+// Clock returns a function that reads CLOCK_MONOTONIC, as all processes of the lab do, by way of
 // Go's own clock, which needs no system call.
-func clock() (func() int64, error) {
+func Clock() (func() int64, error) {
 	var ts unix.Timespec
 	base := time.Now()
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
@@ -32,7 +32,7 @@ func Run(ctx context.Context, t Target, l Load, pids []int) (_ *Result, err erro
 	if err := l.Check(); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	now, err := clock()
+	now, err := Clock()
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,8 @@ func Run(ctx context.Context, t Target, l Load, pids []int) (_ *Result, err erro
 	start := now() + int64(lead)
 	s := newSeries(start, l.IntervalNS, int(l.intervals()))
 	begun := begin(workers, start, s)
-	cost, err := measure(ctx, now, start+l.WarmupNS, start+l.WarmupNS+l.WindowNS, pids)
+	observer, _ := t.(Observer)
+	cost, err := Measure(ctx, now, start+l.WarmupNS, start+l.WarmupNS+l.WindowNS, pids, observer)
 	begun.Wait()
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
@@ -58,7 +59,7 @@ func Run(ctx context.Context, t Target, l Load, pids []int) (_ *Result, err erro
 	if err != nil {
 		return nil, err
 	}
-	r.Cost = cost.per(r.AchievedOPS)
+	r.Cost = cost.Per(r.AchievedOPS)
 	return r, nil
 }
 
