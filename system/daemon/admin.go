@@ -21,8 +21,8 @@ import (
 	"metronome/system/wire"
 )
 
-// Operators talk to a replica on its own machine, through a Unix socket that only its user may open: one
-// request a connection, JSON both ways.
+// Operators talk to a replica on its own machine, through a Unix socket that only its user may
+// open: one request a connection, JSON both ways.
 
 // AdminRequest is what an operator asks.
 type AdminRequest struct {
@@ -161,7 +161,8 @@ func (r *Replica) status() *ClusterStatus {
 	return s
 }
 
-// margin is how many voters may be lost before the cluster halts, as far as this replica's connections tell.
+// margin is how many voters may be lost before the cluster halts, as far as this replica's
+// connections tell.
 func (r *Replica) margin(m order.Members) int {
 	up := 0
 	for _, id := range m.Voters {

@@ -9,8 +9,8 @@ import (
 	"metronome/system/store"
 )
 
-// applier runs batches on threads of their own, one a CPU, while the loop goes on with the next round. The
-// first thread prepares and finishes; all of them execute their part of the keys.
+// applier runs batches on threads of their own, one a CPU, while the loop goes on with the next
+// round. The first thread prepares and finishes; all of them execute their part of the keys.
 type applier struct {
 	wake  func()
 	batch chan *replica.Work

@@ -8,8 +8,8 @@ import (
 	"metronome/system/wire"
 )
 
-// desk takes operations from connections, whatever goroutine they run on, to the loop that owns the core, and
-// answers back. It is a resp.Backend.
+// desk takes operations from connections, whatever goroutine they run on, to the loop that owns the
+// core, and answers back. It is a resp.Backend.
 type desk struct {
 	lanes int
 	limit int // bytes that may wait
@@ -167,7 +167,8 @@ func (d *desk) settle() {
 	d.last = nil
 }
 
-// close ends everything that has not been answered: whether it is executed is not known here any more.
+// close ends everything that has not been answered: whether it is executed is not known here any
+// more.
 func (d *desk) close() {
 	d.mu.Lock()
 	d.closed = true

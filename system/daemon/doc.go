@@ -1,15 +1,16 @@
-// Package daemon makes processes of the cores: a replica or a proxy with its threads, ports, streams and
-// metrics.
+// Package daemon makes processes of the cores: a replica or a proxy with its threads, ports,
+// streams and metrics.
 //
 //	cluster.yaml --cluster.Load--> Config --Replica, Proxy--> process
 //
-// Each process is a poll loop on one goroutine, pinned to a CPU if the file says so, that owns its core:
+// Each process is a poll loop on one goroutine, pinned to a CPU if the file says so, that owns its
+// core:
 //
 //	port, control socket, stream inbox, clients' operations --> core --> Output --> the same
 //
-// With nothing to do it sleeps until a descriptor is readable, somebody wakes it, or the next tick is
-// due, so that an idle cluster costs next to nothing; with apply cores configured, batches run on threads of
-// their own while the loop goes on with the next round.
+// With nothing to do it sleeps until a descriptor is readable, somebody wakes it, or the next tick
+// is due, so that an idle cluster costs next to nothing; with apply cores configured, batches run
+// on threads of their own while the loop goes on with the next round.
 //
 // The package does not decide anything about the protocol; replica and proxy do.
 package daemon

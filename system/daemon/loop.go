@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waiter lets a poll loop sleep until a descriptor becomes readable, somebody wakes it, or time is up. An idle
-// process must cost next to nothing, and a busy one no system call it does not need.
+// waiter lets a poll loop sleep until a descriptor becomes readable, somebody wakes it, or time is
+// up. An idle process must cost next to nothing, and a busy one no system call it does not need.
 //
-// It waits the Go way, through the runtime's poller, because what wakes a loop is mostly a goroutine that has
-// just read a stream: handing over to the loop is then a switch of goroutines on the same thread, where a
-// system call of the loop's own would have to be ended from another thread (a fifth of an unloaded put, for each hop).
+// It waits the Go way, through the runtime's poller, because what wakes a loop is mostly a
+// goroutine that has just read a stream: handing over to the loop is then a switch of goroutines on
+// the same thread, where a system call of the loop's own would have to be ended from another thread
+// (a fifth of an unloaded put, for each hop).
 type waiter struct {
 	woken    chan struct{}
 	watches  []*watch

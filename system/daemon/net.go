@@ -16,8 +16,8 @@ import (
 	"metronome/system/wire"
 )
 
-// control is the unicast datagram socket of a process: NACKs and repairs. They are rare, so one datagram a
-// system call will do.
+// control is the unicast datagram socket of a process: NACKs and repairs. They are rare, so one
+// datagram a system call will do.
 type control struct {
 	fd    int
 	peers map[wire.Peer]*unix.SockaddrInet4
@@ -109,7 +109,8 @@ func receivePort(c *cluster.Config, r *cluster.Replica, log *slog.Logger) (packe
 // leastBuffer is what any Linux grants an ordinary user.
 const leastBuffer = 128 << 10
 
-// fan is how a proxy reaches all replicas: one multicast, or a copy to each where multicast is not routed.
+// fan is how a proxy reaches all replicas: one multicast, or a copy to each where multicast is not
+// routed.
 type fan struct {
 	ports []packet.Port
 	full  uint64 // frames the kernel did not take: lost, and repaired on request
@@ -139,8 +140,8 @@ func openFan(c *cluster.Config) (f *fan, err error) {
 	return f, nil
 }
 
-// send transmits frames to everyone. What the kernel does not take at once it is asked to take again a few
-// times; the rest is lost, which receivers notice.
+// send transmits frames to everyone. What the kernel does not take at once it is asked to take
+// again a few times; the rest is lost, which receivers notice.
 func (f *fan) send(frames [][]byte) error {
 	for _, p := range f.ports {
 		rest := frames

@@ -24,10 +24,11 @@ type ProxyConfig struct {
 	Cluster *cluster.Config
 	Self    wire.Peer
 	Log     *slog.Logger
-	// Drive, if set, is called in every turn of the loop, to submit operations from within the process;
-	// it returns how many, and when it wants to be called next. Load generators use it.
+	// Drive, if set, is called in every turn of the loop, to submit operations from within the
+	// process; it returns how many, and when it wants to be called next. Load generators use it.
 	Drive func(now int64, p *proxy.Proxy) (n int, next int64)
-	// Complete is told how operations that Drive submitted ended; their tokens have the highest bit set.
+	// Complete is told how operations that Drive submitted ended; their tokens have the highest bit
+	// set.
 	Complete func(token uint64, r *wire.Result)
 }
 

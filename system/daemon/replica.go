@@ -116,7 +116,8 @@ func (r *Replica) open(id *cluster.Identity) (err error) {
 // inboxBytes bounds the messages that wait for the loop.
 const inboxBytes = 64 << 20
 
-// maxMessage holds the largest answer of the store (store.Config.MaxReplyBytes), and others beside it.
+// maxMessage holds the largest answer of the store (store.Config.MaxReplyBytes), and others beside
+// it.
 const maxMessage = 8 << 20
 
 func openStreams(c *cluster.Config, self wire.Peer, id *cluster.Identity, listen string, inbox *stream.Inbox,
@@ -127,7 +128,8 @@ func openStreams(c *cluster.Config, self wire.Peer, id *cluster.Identity, listen
 		MaxMessage: maxMessage, QueueBytes: int(c.Limits.StreamQueueBytes), Timeout: c.Timing.PeerTimeout})
 }
 
-// protocol is the version of everything that peers say to each other. Peers of another one are refused.
+// protocol is the version of everything that peers say to each other. Peers of another one are
+// refused.
 const protocol = 1
 
 func hello(c *cluster.Config) []byte {
@@ -266,8 +268,8 @@ func (r *Replica) Run(ctx context.Context) error {
 	return nil
 }
 
-// The limits of a pause: a core wants to be called at least so often, and a port without a descriptor has to
-// be looked at; the longer nothing came, the less often.
+// The limits of a pause: a core wants to be called at least so often, and a port without a
+// descriptor has to be looked at; the longer nothing came, the less often.
 const (
 	longestPause = 50 * time.Millisecond
 	pollPause    = 50 * time.Microsecond
@@ -323,8 +325,8 @@ func (r *Replica) turn() (busy bool, err error) {
 // maxBursts bounds the bursts of one turn, so that a flood of frames cannot keep messages waiting.
 const maxBursts = 16
 
-// ingest takes the frames that are there, all of them if it can: a message that refers to frames must not
-// overtake them, or they would be asked for although they wait in the port.
+// ingest takes the frames that are there, all of them if it can: a message that refers to frames
+// must not overtake them, or they would be asked for although they wait in the port.
 func (r *Replica) ingest(now int64) (total int, err error) {
 	for range maxBursts {
 		n, err := r.port.Recv(r.frames)

@@ -220,14 +220,15 @@ func (r *Replica) propose() {
 
 // A voter that is slow and alive is waited for, a little: the window of proxies follows what is
 // committed, so waiting here holds proxies back. Otherwise the faster half of an overloaded cluster
-// would run away from the slower, which would then need a snapshot, which would slow it down further.
-// One that stands still holds nobody up for longer than slowPatience.
+// would run away from the slower, which would then need a snapshot, which would slow it down
+// further. One that stands still holds nobody up for longer than slowPatience.
 const (
 	slowPatience = 100_000_000 // ns without progress after which a voter is left behind
 	leadShare    = 8           // how far ahead: this part of a lane's window
 )
 
-// tooFarAhead reports whether some voter that still moves lacks more than it should of what was proposed.
+// tooFarAhead reports whether some voter that still moves lacks more than it should of what was
+// proposed.
 func (r *Replica) tooFarAhead() (wait bool) {
 	for _, id := range r.members.Voters {
 		p := &r.peers[SeatOf(id)]
@@ -242,8 +243,8 @@ func (r *Replica) tooFarAhead() (wait bool) {
 	return wait
 }
 
-// lacks reports whether a voter lacks so many frames of some open lane that it is to be waited for. One
-// that lacks yet more was left behind before, and catches up by itself.
+// lacks reports whether a voter lacks so many frames of some open lane that it is to be waited for.
+// One that lacks yet more was left behind before, and catches up by itself.
 func (r *Replica) lacks(p *peerState) bool {
 	told := p.holdings.Lanes()
 	for _, m := range r.round.base {
@@ -485,8 +486,8 @@ func (p *peerState) absorb(report *order.Report) uint64 {
 	return p.frames()
 }
 
-// frames is how many frames a peer knows of in all lanes: while it waits for a repair its marks stand
-// still, and it is alive all the same.
+// frames is how many frames a peer knows of in all lanes: while it waits for a repair its marks
+// stand still, and it is alive all the same.
 func (p *peerState) frames() (sum uint64) {
 	for _, h := range p.holdings.Lanes() {
 		sum += h.High

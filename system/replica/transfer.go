@@ -298,8 +298,8 @@ func (r *Replica) install() error {
 	return nil
 }
 
-// resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold cuts
-// that were accepted on the strength of it.
+// resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold
+// cuts that were accepted on the strength of it.
 func (r *Replica) resume(row *laneRow, old []*laneState) error {
 	i, ok := slices.BinarySearchFunc(old, row.id, byID)
 	if !ok || !old[i].open || old[i].recv.Mark().Frames < row.cut.Frames {

@@ -125,7 +125,8 @@ func eventually(t *testing.T, what string, try func() error) {
 	}
 }
 
-// freePort is an address that nobody listens on, below what the kernel gives to outgoing connections.
+// freePort is an address that nobody listens on, below what the kernel gives to outgoing
+// connections.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 200 {

@@ -77,8 +77,8 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	if err != nil {
 		return err
 	}
-	// A child is told to die with the thread that started it: this goroutine keeps its thread for life, so a
-	// killed parent leaves nothing behind.
+	// A child is told to die with the thread that started it: this goroutine keeps its thread for
+	// life, so a killed parent leaves nothing behind.
 	runtime.LockOSThread()
 	d := &devProcesses{dir: o.dir, exits: make(chan devExit, len(c.Peers()))}
 	defer d.stop()
@@ -93,7 +93,8 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	return err
 }
 
-// up starts everything but the proxies in reserve, and returns when the cluster executes operations.
+// up starts everything but the proxies in reserve, and returns when the cluster executes
+// operations.
 func (d *devProcesses) up(ctx context.Context, cmd *cobra.Command, c *cluster.Config, reserve int) error {
 	peers := c.Peers()
 	for _, p := range peers[:len(peers)-reserve] {
@@ -129,7 +130,8 @@ func (d *devProcesses) watch(ctx context.Context, out io.Writer) error {
 	return errors.New("every process of the cluster has ended")
 }
 
-// devCluster writes a cluster file, or uses the one that is there if it describes what is asked for.
+// devCluster writes a cluster file, or uses the one that is there if it describes what is asked
+// for.
 func devCluster(o *devOptions) (*cluster.Config, error) {
 	if err := os.MkdirAll(o.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("folder of the cluster: %w", err)

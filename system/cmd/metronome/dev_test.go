@@ -65,7 +65,8 @@ func TestDevFromStartToCtrlC(t *testing.T) {
 	}
 }
 
-// A folder is used again, with the same ports and keys, and begins empty; kill -9 leaves nothing behind.
+// A folder is used again, with the same ports and keys, and begins empty; kill -9 leaves nothing
+// behind.
 func TestDevAgainAndKilled(t *testing.T) {
 	dir, addr := t.TempDir(), freePort(t)
 	var file []byte

@@ -1,5 +1,5 @@
-// Command metronome is the store's one binary: replica, proxy, a whole cluster for development, what operators
-// need, and the parts that experiments measure.
+// Command metronome is the store's one binary: replica, proxy, a whole cluster for development,
+// what operators need, and the parts that experiments measure.
 package main
 
 import (
