@@ -67,7 +67,22 @@ func startRedis(ctx context.Context, h *Host, replicas, wait int) (_ Instance, e
 		r.closeClients()
 		return nil, fmt.Errorf("redis: %w", err)
 	}
+	if err := r.firstWait(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("redis: %w", err), r.Stop())
+	}
 	return r, nil
+}
+
+// firstWait passes the second in which fresh replicas have not acknowledged anything yet, for which WAIT
+// waits whatever was written: loads should not begin with it.
+func (r *redisInstance) firstWait(ctx context.Context) error {
+	if r.Wait == 0 {
+		return nil
+	}
+	c := r.nodes[0].Conn()
+	defer c.Close()
+	return errors.Join(c.Set(ctx, "first", "1", 0).Err(), c.Wait(ctx, r.Wait, waitLimit).Err(),
+		c.Del(ctx, "first").Err(), c.Wait(ctx, r.Wait, waitLimit).Err())
 }
 
 func (r *redisInstance) startNode(h *Host, g *group, binary string, i, port, primary int) error {

@@ -17,7 +17,8 @@ func Readme() string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
 	}
 	section(&b, StoreTrials())
-	b.WriteString(bindingText + "\nMetrics of experiments on stores:\n\n| metric | unit | meaning |\n|---|---|---|\n")
+	b.WriteString(bindingText)
+	b.WriteString("\nMetrics of experiments on stores:\n\n| metric | unit | meaning |\n|---|---|---|\n")
 	for _, m := range StoreMetrics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
 	}

@@ -271,7 +271,7 @@ func (r *Replica) Run(ctx context.Context) error {
 // The limits of a pause: a core wants to be called at least so often, and a port without a
 // descriptor has to be looked at; the longer nothing came, the less often.
 const (
-	longestPause = 50 * time.Millisecond
+	longestPause = 100 * time.Millisecond
 	pollPause    = 50 * time.Microsecond
 )
 

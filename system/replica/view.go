@@ -78,7 +78,11 @@ func (r *Replica) Next() int64 {
 		return r.joins.next
 	}
 	// Two ticks are made up for, so that an idle replica wakes up for every other one only.
-	next := min(r.nextTick+r.cfg.Tick, r.soon)
+	slack := r.cfg.Tick
+	if !r.status.Leading {
+		slack += r.cfg.Tick / 4 // the leader's heartbeat comes first, and takes both along
+	}
+	next := min(r.nextTick+slack, r.soon)
 	var lanes [maxGapped]*lane.Receiver
 	for _, recv := range r.ingest.Gapped(lanes[:0]) {
 		next = min(next, recv.Nacker().Next())

@@ -267,7 +267,8 @@ func TestFullDisk(t *testing.T) {
 func TestStoreExperiment(t *testing.T) {
 	dir := workplace(t)
 	r := lab(t, dir, "run", "throughput-latency", "--profile=smoke", "--arms=etcd-raft,etcd")
-	if r.status != 0 || !strings.Contains(r.out, "unavailable: etcd: ") || !strings.Contains(r.out, "not judged") {
+	if r.status != 0 || !strings.Contains(r.out, "unavailable: etcd: ") ||
+		!strings.Contains(r.out, "not judged") {
 		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errors)
 	}
 	res, err := record.ReadRun(filepath.Join(dir, resultsDir, "throughput-latency", "latest"))

@@ -19,8 +19,8 @@ import (
 )
 
 // describe completes the manifest by everything that is known before the first trial.
-func (f *runFiles) describe(m record.Manifest) (err error) {
-	m.RunID, m.Start = f.dir.ID, f.start.Format(time.RFC3339)
+func (r *runFiles) describe(m record.Manifest) (err error) {
+	m.RunID, m.Start = r.dir.ID, r.start.Format(time.RFC3339)
 	m.Commit, m.Dirty, m.DiffHash = version.Hash(), version.Dirty(), diffHash()
 	m.Argv, m.Environment, m.Versions = os.Args, environment(), versions()
 	if m.Binaries, err = binaries(); err != nil {
@@ -37,16 +37,16 @@ func (f *runFiles) describe(m record.Manifest) (err error) {
 	if n := runtime.NumCPU(); n < 3 {
 		m.Warnings = append(m.Warnings, fmt.Sprintf("%d cores: the harness shares the generator's core", n))
 	}
-	f.res.Manifest = m
+	r.res.Manifest = m
 	return nil
 }
 
-func (m *runFiles) writeManifest(status string) error {
-	mf := &m.res.Manifest
+func (r *runFiles) writeManifest(status string) error {
+	mf := &r.res.Manifest
 	mf.Status = status
 	mf.End = time.Now().UTC().Format(time.RFC3339)
-	mf.MeasuredNS = time.Since(m.start).Nanoseconds()
-	before, err := record.Flatten(m.begun)
+	mf.MeasuredNS = time.Since(r.start).Nanoseconds()
+	before, err := record.Flatten(r.begun)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (m *runFiles) writeManifest(status string) error {
 		return err
 	}
 	mf.Hosts[0].Before, mf.Hosts[0].After = before, after
-	return record.WriteManifest(m.dir.Path("manifest.json"), *mf)
+	return record.WriteManifest(r.dir.Path("manifest.json"), *mf)
 }
 
 // environment is what in the environment changes how Go programs behave.

@@ -165,7 +165,7 @@ func (m *measurement) measure(ctx context.Context) error {
 }
 
 // ended finishes a run that its plan's end or an error ended.
-func (m *runFiles) ended(runErr error, finish func(status string) error) error {
+func (r *runFiles) ended(runErr error, finish func(status string) error) error {
 	status := "ok"
 	if runErr != nil {
 		status = "partial"
@@ -174,7 +174,7 @@ func (m *runFiles) ended(runErr error, finish func(status string) error) error {
 		return errors.Join(runErr, err)
 	}
 	if errors.Is(runErr, context.Canceled) {
-		fmt.Fprintf(os.Stderr, "interrupted: what was measured is in %s, marked partial\n", m.dir.Dir)
+		fmt.Fprintf(os.Stderr, "interrupted: what was measured is in %s, marked partial\n", r.dir.Dir)
 		return exitStatus(130)
 	}
 	return runErr
@@ -239,12 +239,12 @@ func (m *measurement) finish(status string) error {
 }
 
 // tell draws the figures, prints the run and says where everything is.
-func (m *runFiles) tell(print func() error) error {
-	drawn, missing := drawInto(m.dir.Path("figures"), m.res)
-	if err := print(); err != nil {
+func (r *runFiles) tell(report func() error) error {
+	drawn, missing := drawInto(r.dir.Path("figures"), r.res)
+	if err := report(); err != nil {
 		return err
 	}
-	fmt.Printf("\nrows     %s\nclaims   %s\n", m.dir.Path("trials.csv"), m.dir.Path("claims.csv"))
+	fmt.Printf("\nrows     %s\nclaims   %s\n", r.dir.Path("trials.csv"), r.dir.Path("claims.csv"))
 	for _, f := range drawn {
 		if strings.HasSuffix(f, ".png") {
 			fmt.Println("figure  ", f)
@@ -253,7 +253,7 @@ func (m *runFiles) tell(print func() error) error {
 	for _, why := range missing {
 		fmt.Println("no figure:", why)
 	}
-	mf := m.res.Manifest
+	mf := r.res.Manifest
 	fmt.Printf("took %.1f minutes, %.1f s of it setting up (and the build before)\n",
 		time.Duration(mf.MeasuredNS).Minutes(), time.Duration(mf.SetupNS).Seconds())
 	fmt.Println("how to read them: docs/reading-results.md")

@@ -1,0 +1,105 @@
+package check
+
+import (
+	"strings"
+	"testing"
+
+	"metronome/harness/record"
+)
+
+// storeRun is six blocks: ours does 100 k, 110 k, … ops/s, a tenth of which theirs does; other is missing in
+// the last block.
+func storeRun() (all []record.StoreTrial) {
+	row := func(block int, arm, load string, ops float64) record.StoreTrial {
+		t := record.NewStoreTrial()
+		t.Block, t.Arm, t.Setup, t.Load, t.AchievedOPS = block, arm, "default", load, ops
+		t.Role, t.Repeat, t.Attempt, t.Status = record.RoleClosed, 1, 1, record.StatusOK
+		t.PeerItemBytes, t.LatencyP50 = 0, float64(100+block)
+		return t
+	}
+	for b := 1; b <= 6; b++ {
+		ops := 100e3 + 10e3*float64(b)
+		all = append(all, row(b, "ours", "most", ops), row(b, "theirs", "most", ops/10))
+		if b < 6 {
+			all = append(all, row(b, "other", "most", ops/5))
+		}
+		again := row(b, "ours", "most", ops*1.01)
+		again.Role, again.Repeat = record.RoleAA, 2
+		stolen := row(b, "ours", "most", 1)
+		stolen.Attempt = 0
+		all = append(all, again, stolen)
+	}
+	missing := row(1, "absent", "most", 0)
+	missing.Status, missing.Reason = record.StatusUnavailable, "it is not built"
+	return append(all, missing)
+}
+
+func TestJudgeStores(t *testing.T) {
+	x := NewStores(storeRun())
+	ref := Ref{"ours", "default", "most"}
+	at := Ref{Placement: "default", Cell: "most"}
+	for _, tc := range []struct {
+		name    string
+		c       StoreClaim
+		verdict string
+		says    string
+	}{
+		{"a rate", StoreClaim{Metric: record.StoreOPS, Bound: 100e3}, record.Reproduced, "135 k ops/s"},
+		{"a rate not reached", StoreClaim{Metric: record.StoreOPS, Bound: 1e6}, record.NotReproduced, "by ours"},
+		{"at most", StoreClaim{Metric: record.StoreP50, Bound: 200, AtMost: true}, record.Reproduced, "n = 6"},
+		{"more than at most", StoreClaim{Metric: record.StoreP50, Bound: 99, AtMost: true},
+			record.NotReproduced, ""},
+		{"within", StoreClaim{Metric: record.StoreP50, Bound: 103, AtMost: true}, record.Inconclusive, "contains"},
+		{"nothing at all", StoreClaim{Metric: record.StorePeerItemBytes, AtMost: true}, record.Reproduced, "0"},
+		{"a ratio", StoreClaim{Metric: record.StoreOPS, Bound: 9, Rungs: []string{"theirs"}}, record.Reproduced,
+			"vs theirs: 10×"},
+		{"the best of two, one of them not in all blocks",
+			StoreClaim{Metric: record.StoreOPS, Bound: 4, Rungs: []string{"theirs", "other"}}, record.Inconclusive,
+			"vs theirs or other: 5.0×, n = 5"},
+		{"an absent rung", StoreClaim{Metric: record.StoreOPS, Bound: 1, Rungs: []string{"absent"}},
+			record.Inconclusive, "absent unavailable: it is not built"},
+	} {
+		tc.c.Name, tc.c.Words, tc.c.Ref, tc.c.RungRef = tc.name, tc.name, ref, at
+		rows, err := x.Judge(tc.c, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := rows[0]; !r.Primary || r.Verdict != tc.verdict || !strings.Contains(r.Sentence, tc.says) {
+			t.Errorf("%s: %s: %q, want %s and %q", tc.name, r.Verdict, r.Sentence, tc.verdict, tc.says)
+		}
+		for _, r := range rows[1:] {
+			if r.Primary {
+				t.Errorf("%s: more than one primary row", tc.name)
+			}
+		}
+	}
+	for _, bad := range []StoreClaim{{Metric: "speed", Bound: 1}, {Metric: record.StoreOPS},
+		{Metric: record.StoreOPS, Bound: -1, AtMost: true}} {
+		if _, err := x.Judge(bad, Options{}); err == nil {
+			t.Errorf("%+v was judged", bad)
+		}
+	}
+	smoke := StoreClaim{Metric: record.StoreOPS, Bound: 1, Ref: ref}
+	if rows, _ := x.Judge(smoke, Options{NotJudged: true}); rows[0].Verdict != record.NotJudged {
+		t.Errorf("judged: %+v", rows)
+	}
+}
+
+func TestSummariseStores(t *testing.T) {
+	rows := NewStores(storeRun()).Summarise()
+	found := map[string]float64{}
+	for _, r := range rows {
+		if r.Arm == "ours" {
+			found[r.Metric] = r.Median
+		}
+	}
+	if found[record.StoreOPS] != 135e3 || found[record.StoreP50] != 103.5 {
+		t.Errorf("summaries %v", found)
+	}
+	if n := found[record.StoreNoise]; n < 1.009 || n > 1.011 {
+		t.Errorf("noise floor %v", n)
+	}
+	if _, ok := found[record.StoreRounds]; ok {
+		t.Error("a metric that nobody measured is summarised")
+	}
+}

@@ -1,0 +1,260 @@
+package nemesis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"metronome/system/cluster"
+	"metronome/system/daemon"
+	"metronome/system/wire"
+)
+
+// Options say what to run.
+type Options struct {
+	Binary  string // the metronome program
+	Dir     string // for the cluster file, keys and logs; empty or used by a cluster before
+	Cluster cluster.DevOptions
+	Reserve int      // proxies, the last ones, that are not started
+	Network *Network // nil: everything on this namespace's loopback interface
+}
+
+// Cluster is a running cluster.
+type Cluster struct {
+	Config *cluster.Config
+
+	o     Options
+	start chan func() // runs on the thread that all children belong to
+
+	mu        sync.Mutex
+	processes map[wire.Peer]*process
+}
+
+// process is the latest process of a peer.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error // once done
+}
+
+// Start writes the cluster file, starts everything, founds the cluster and waits until it has a leader.
+func Start(ctx context.Context, o Options) (*Cluster, error) {
+	if o.Network != nil {
+		change := o.Cluster.Change
+		o.Cluster.Change = func(c *cluster.Config) {
+			o.Network.address(c)
+			if change != nil {
+				change(c)
+			}
+		}
+	}
+	cfg, err := cluster.Dev(o.Dir, o.Cluster)
+	if errors.Is(err, os.ErrExist) {
+		cfg, err = cluster.Load(filepath.Join(o.Dir, cluster.FileName))
+	}
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Config: cfg, o: o, start: make(chan func()), processes: map[wire.Peer]*process{}}
+	go c.parent()
+	peers := cfg.Peers()
+	for _, p := range peers[:len(peers)-o.Reserve] {
+		if err := c.Run(p); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
+	if err := c.found(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// parent starts processes: they are told to die with the thread that started them, and this goroutine keeps
+// its thread to the end.
+func (c *Cluster) parent() {
+	runtime.LockOSThread()
+	for f := range c.start {
+		f()
+	}
+}
+
+// found founds the cluster.
+func (c *Cluster) found(ctx context.Context) error {
+	first := c.Config.Replicas[0].Peer()
+	asked := false
+	return Poll(ctx, "a leader", func(ctx context.Context) error {
+		if !asked {
+			if _, err := daemon.Ask(ctx, c.Config, first, daemon.AdminRequest{Cmd: "init"}); err != nil {
+				return err
+			}
+			asked = true
+		}
+		s, err := c.Status(ctx, first)
+		if err == nil && s.Leader == "" {
+			err = errors.New(s.NotReady)
+		}
+		return err
+	})
+}
+
+// LogPath is where a peer's processes write their logs, one after another.
+func (c *Cluster) LogPath(p wire.Peer) string {
+	return filepath.Join(c.o.Dir, "logs", p.String()+".log")
+}
+
+// File is the cluster file.
+func (c *Cluster) File() string { return filepath.Join(c.o.Dir, cluster.FileName) }
+
+// Run starts a peer, which must not be running.
+func (c *Cluster) Run(p wire.Peer) error {
+	role := "replica"
+	if p.IsProxy() {
+		role = "proxy"
+	}
+	if old := c.process(p); old != nil && !old.ended() {
+		return fmt.Errorf("nemesis: %v is running", p)
+	}
+	proc, err := c.Spawn(p, role, "--config", c.File(), "--name", p.String())
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.processes[p] = proc
+	c.mu.Unlock()
+	return nil
+}
+
+// Spawn starts the program with any arguments in a peer's network, its output added to the peer's log. The
+// cluster does not know it: the caller ends it, or it ends with this program.
+func (c *Cluster) Spawn(p wire.Peer, args ...string) (*process, error) {
+	if err := os.MkdirAll(filepath.Dir(c.LogPath(p)), 0o700); err != nil {
+		return nil, fmt.Errorf("nemesis: folder of logs: %w", err)
+	}
+	log, err := os.OpenFile(c.LogPath(p), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("nemesis: log: %w", err)
+	}
+	defer log.Close()
+	return c.spawn(p, log, args)
+}
+
+func (c *Cluster) spawn(p wire.Peer, log io.Writer, args []string) (*process, error) {
+	name := c.o.Binary
+	if c.o.Network != nil {
+		name, args = "ip", append([]string{"netns", "exec", c.o.Network.name(p), c.o.Binary}, args...)
+	}
+	proc := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
+	proc.cmd.Stdout, proc.cmd.Stderr = log, log
+	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	started := make(chan error)
+	c.start <- func() { started <- proc.cmd.Start() }
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("nemesis: start %v: %w", p, err)
+	}
+	go func() {
+		proc.err = proc.cmd.Wait()
+		close(proc.done)
+	}()
+	return proc, nil
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *Cluster) process(p wire.Peer) *process {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.processes[p]
+}
+
+// Signal sends a signal to a peer's process.
+func (c *Cluster) Signal(p wire.Peer, s os.Signal) error {
+	proc := c.process(p)
+	if proc == nil || proc.ended() {
+		return fmt.Errorf("nemesis: %v is not running", p)
+	}
+	return proc.cmd.Process.Signal(s)
+}
+
+// Wait waits for the end of a peer's process, and returns its exit code; -1 if a signal ended it.
+func (c *Cluster) Wait(ctx context.Context, p wire.Peer) (int, error) {
+	proc := c.process(p)
+	if proc == nil {
+		return 0, fmt.Errorf("nemesis: %v was never started", p)
+	}
+	select {
+	case <-proc.done:
+		return proc.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("nemesis: %v does not end: %w", p, ctx.Err())
+	}
+}
+
+// PID is the process id of a peer's latest process.
+func (c *Cluster) PID(p wire.Peer) int { return c.process(p).cmd.Process.Pid }
+
+// Addresses are where the proxies that were started serve clients.
+func (c *Cluster) Addresses() (all []string) {
+	for i := range c.Config.Proxies[:len(c.Config.Proxies)-c.o.Reserve] {
+		all = append(all, c.Config.Proxies[i].Resp)
+	}
+	return all
+}
+
+// Close kills every process and waits for their ends.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.processes {
+		_ = p.cmd.Process.Kill()
+	}
+	for _, p := range c.processes {
+		<-p.done
+	}
+	close(c.start)
+	return nil
+}
+
+// Poll tries until it succeeds or ctx ends.
+func Poll(ctx context.Context, what string, try func(context.Context) error) error {
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited in vain for %s: %w", what, err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Listening waits until every started proxy takes connections.
+func (c *Cluster) Listening(ctx context.Context) error {
+	return Poll(ctx, "proxies", func(ctx context.Context) error {
+		for _, a := range c.Addresses() {
+			conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", a)
+			if err != nil {
+				return err
+			}
+			_ = conn.Close()
+		}
+		return nil
+	})
+}

@@ -1,0 +1,36 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+
+	"metronome/system/wire"
+)
+
+// Fault is something that goes wrong, and how it is put right again.
+type Fault struct {
+	Name  string
+	Apply func(ctx context.Context) error
+	Heal  func(ctx context.Context) error
+}
+
+// Pause stops a process where it is, and lets it go on.
+func (c *Cluster) Pause(p wire.Peer) Fault {
+	return Fault{Name: fmt.Sprintf("pause %v", p),
+		Apply: func(context.Context) error { return c.Signal(p, syscall.SIGSTOP) },
+		Heal:  func(context.Context) error { return c.Signal(p, syscall.SIGCONT) }}
+}
+
+// Crash kills a process and starts it again: a replica comes back as a new life, a proxy as a new incarnation.
+func (c *Cluster) Crash(p wire.Peer) Fault {
+	return Fault{Name: fmt.Sprintf("crash %v", p),
+		Apply: func(ctx context.Context) error {
+			if err := c.Signal(p, syscall.SIGKILL); err != nil {
+				return err
+			}
+			_, err := c.Wait(ctx, p)
+			return err
+		},
+		Heal: func(context.Context) error { return c.Run(p) }}
+}

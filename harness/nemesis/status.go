@@ -1,0 +1,74 @@
+package nemesis
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"metronome/system/daemon"
+	"metronome/system/wire"
+)
+
+// Status is the cluster as one replica sees it. A process that is stopped does not answer.
+func (c *Cluster) Status(ctx context.Context, p wire.Peer) (*daemon.ClusterStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	a, err := daemon.Ask(ctx, c.Config, p, daemon.AdminRequest{Cmd: "status"})
+	return a.Status, err
+}
+
+// Leader is the seat that leads, as far as a majority of those who answer says.
+func (c *Cluster) Leader(ctx context.Context) (leader wire.Peer, err error) {
+	err = Poll(ctx, "a leader", func(ctx context.Context) error {
+		votes := map[string]int{}
+		for i := range c.Config.Replicas {
+			s, err := c.Status(ctx, c.Config.Replicas[i].Peer())
+			if err != nil || s.Leader == "" {
+				continue
+			}
+			name, _, _ := strings.Cut(s.Leader, "/")
+			if votes[name]++; votes[name] > len(c.Config.Replicas)/2 {
+				leader, err = wire.ParsePeer(name)
+				return err
+			}
+		}
+		return fmt.Errorf("no majority for any: %v", votes)
+	})
+	return leader, err
+}
+
+// Followers are the seats that do not lead.
+func (c *Cluster) Followers(leader wire.Peer) (all []wire.Peer) {
+	for i := range c.Config.Replicas {
+		if p := c.Config.Replicas[i].Peer(); p != leader {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Settled waits until every seat votes, nobody else is a member, and all have applied the same items to
+// the same state. It ends only if nobody writes.
+func (c *Cluster) Settled(ctx context.Context) error {
+	return Poll(ctx, "replicas with one state", func(ctx context.Context) error {
+		var first *daemon.ClusterStatus
+		for i := range c.Config.Replicas {
+			s, err := c.Status(ctx, c.Config.Replicas[i].Peer())
+			if err != nil {
+				return err
+			}
+			if s.NotReady != "" || len(s.Voters) != len(c.Config.Replicas) || len(s.Learners) > 0 {
+				return fmt.Errorf("%s: voters %v, learners %v, %s", s.Replica, s.Voters, s.Learners, s.NotReady)
+			}
+			if first == nil {
+				first = s
+			}
+			if s.StateHash != first.StateHash || s.Index != first.Index || s.Keys != first.Keys {
+				return fmt.Errorf("%s has %d items, %d keys, hash %s; %s has %d, %d, %s", s.Replica, s.Index, s.Keys,
+					s.StateHash, first.Replica, first.Index, first.Keys, first.StateHash)
+			}
+		}
+		return nil
+	})
+}
