@@ -18,12 +18,14 @@ RUN_FLAGS = $(if $(PROFILE),--profile=$(PROFILE)) $(if $(ARMS),--arms=$(ARMS)) \
 GOLANGCI_VERSION = v2.15.0
 GOLANGCI         = bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME        ?= 10s
+SEEDS           ?= 1000
+LIMIT           ?= 170s
 TESTFLAGS       ?=
 SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup ensure restore-host doctor build peers experiment experiments figures figures-diff \
+.PHONY: help setup ensure restore-host doctor build peers sim sim-mutations experiment experiments figures figures-diff \
 	test test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
@@ -44,6 +46,12 @@ build: ensure ## build bin/metronome and bin/lab, with DPDK if this machine has 
 	go build $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./system/cmd/metronome ./harness/cmd/lab
 
 # The servers that the store is compared with: unmodified, pinned, in a module of their own.
+sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s; a violation prints how to replay it
+	bin/lab sim --seeds $(SEEDS) --profile all --limit $(LIMIT)
+
+sim-mutations: ensure ## break the protocol on purpose, rule by rule: the simulator must notice each time
+	go test -tags mutation -count=1 -run Mutation -v ./harness/sim
+
 peers: bin/peers/etcd bin/peers/nats-server ## build etcd and nats-server for the side-by-side experiments (1 minute)
 
 bin/peers/etcd: PACKAGE = go.etcd.io/etcd/server/v3

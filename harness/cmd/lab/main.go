@@ -1,4 +1,4 @@
-// Command lab runs experiments: list | show | run | check | diff | figures | peers | doctor.
+// Command lab runs experiments: list | show | run | check | diff | figures | peers | sim | doctor.
 package main
 
 import (
@@ -39,7 +39,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(listCommand(), runCommand(), showCommand(), checkCommand(), diffCommand(),
-		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand())
+		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(), simCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := root.ExecuteContext(ctx)
 	stop()
