@@ -99,12 +99,15 @@ type Timing struct {
 	PeerTimeout    time.Duration `yaml:"peer_timeout"`   // silence after which a connection is dead
 }
 
-// Experiment has the knobs that experiments turn and nobody else should: each slows one part of a process down,
-// to see what then limits the whole.
+// Experiment has the knobs that experiments turn and nobody else should: each slows one part of a
+// process down, to see what then limits the whole.
 type Experiment struct {
-	ForceRoundInterval bool          `yaml:"force_round_interval,omitempty"` // rounds keep to round_interval even when idle
-	ApplyPerItem       time.Duration `yaml:"apply_per_item,omitempty"`       // a replica's CPU time spent on nothing, per item
-	FramesPerSecond    int64         `yaml:"frames_per_second,omitempty"`    // of new frames of one proxy; 0 = no bound
+	// ForceRoundInterval: rounds keep to round_interval even when idle.
+	ForceRoundInterval bool `yaml:"force_round_interval,omitempty"`
+	// ApplyPerItem is CPU time that a replica wastes for each item it applies.
+	ApplyPerItem time.Duration `yaml:"apply_per_item,omitempty"`
+	// FramesPerSecond bounds the new frames of one proxy; 0 = no bound.
+	FramesPerSecond int64 `yaml:"frames_per_second,omitempty"`
 }
 
 // Secrets says where they lie, relative to the file.

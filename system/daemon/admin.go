@@ -137,8 +137,9 @@ func (r *Replica) administer(ctx context.Context, q *AdminRequest, a *AdminAnswe
 
 func (r *Replica) status() *ClusterStatus {
 	v := r.View()
-	s := &ClusterStatus{Replica: r.cfg.Self.String(), Term: v.Status.Status.Term, Position: v.Status.Status.Position,
-		Index: v.Status.Index, Keys: v.Status.Keys, StoreBytes: v.Status.StoreBytes, Lanes: len(v.Status.Lanes),
+	s := &ClusterStatus{Replica: r.cfg.Self.String(), Term: v.Status.Status.Term,
+		Position: v.Status.Status.Position, Index: v.Status.Index, Keys: v.Status.Keys,
+		StoreBytes: v.Status.StoreBytes, Lanes: len(v.Status.Lanes),
 		StateHash: fmt.Sprintf("%016x", v.Status.Hash), Durability: r.cfg.Cluster.Durability,
 		Voters: names(v.Status.Members.Voters), Learners: names(v.Status.Members.Learners),
 		QuorumMargin: r.margin(v.Status.Members)}

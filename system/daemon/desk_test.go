@@ -36,7 +36,9 @@ func TestDeskRefuses(t *testing.T) {
 	d.Submit(1, []resp.Op{put(6, 8)}, got)
 	d.close()
 	d.Submit(1, []resp.Op{put(7, 8)}, got)
-	for tag, want := range map[uint64]wire.Status{1: wire.StatusUnknown, 6: wire.StatusUnavailable, 7: wire.StatusUnavailable} {
+	for tag, want := range map[uint64]wire.Status{
+		1: wire.StatusUnknown, 6: wire.StatusUnavailable, 7: wire.StatusUnavailable,
+	} {
 		if s, ok := got[tag]; !ok || s != want {
 			t.Errorf("operation %d (token %d) ended with %v, %v: want %v", tag, token, s, ok, want)
 		}

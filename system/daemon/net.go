@@ -38,12 +38,14 @@ func openControl(addr string, peers map[wire.Peer]string) (*control, error) {
 		}
 		c.peers[p] = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
 	}
-	if c.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+	const kind = unix.SOCK_DGRAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	if c.fd, err = unix.Socket(unix.AF_INET, kind, 0); err != nil {
 		return nil, fmt.Errorf("daemon: open a UDP socket: %w", err)
 	}
 	if err := unix.Bind(c.fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())}); err != nil {
 		_ = unix.Close(c.fd)
-		return nil, fmt.Errorf("daemon: bind to %s: %w: is another process of this cluster running here?", addr, err)
+		return nil, fmt.Errorf("daemon: bind to %s: %w: is another process of this cluster running here?",
+			addr, err)
 	}
 	return c, nil
 }

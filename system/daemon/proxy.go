@@ -230,9 +230,11 @@ func (p *Proxy) AppendInfo(dst []byte, section string) []byte {
 		return fmt.Appendf(dst, "role:master\r\nleader_seat:%d\r\nvoting_seats:%d\r\n", v.Core.Leader,
 			bits.OnesCount16(v.Core.Seats))
 	case "metronome":
-		return fmt.Appendf(dst, "proxy:%s\r\nopen:%t\r\nincarnation:%d\r\ndurability:%s\r\ntaken_ops:%d\r\nbusy_ops:%d\r\n"+
-			"hedges:%d\r\nsent_frames:%d\r\n", p.cfg.Self, v.Core.Open, v.Core.Incarnation, p.cfg.Cluster.Durability,
-			v.Core.Counters.Taken, v.Core.Counters.Busy, v.Core.Counters.Hedges, v.Sent.TxFrames)
+		dst = fmt.Appendf(dst, "proxy:%s\r\nopen:%t\r\nincarnation:%d\r\ndurability:%s\r\n", p.cfg.Self,
+			v.Core.Open, v.Core.Incarnation, p.cfg.Cluster.Durability)
+		n := &v.Core.Counters
+		return fmt.Appendf(dst, "taken_ops:%d\r\nbusy_ops:%d\r\nhedges:%d\r\nsent_frames:%d\r\n", n.Taken, n.Busy,
+			n.Hedges, v.Sent.TxFrames)
 	}
 	return dst
 }

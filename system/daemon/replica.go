@@ -177,16 +177,20 @@ func checkHello(c *cluster.Config, log *slog.Logger) func(wire.Peer, []byte) err
 	}
 }
 
-func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digester, me *cluster.Replica) replica.Config {
+func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digester,
+	me *cluster.Replica,
+) replica.Config {
 	parts := 1
 	if me.Cores != nil && len(me.Cores.Apply) > 0 {
 		parts = len(me.Cores.Apply)
 	}
 	tick := c.Timing.Tick.Nanoseconds()
-	return replica.Config{Cluster: tag, Seat: self.Seat(), Seats: len(c.Replicas), Nonce: nonce(), Seed: nonce(), Digest: d,
+	ttl := uint64(c.Limits.SessionTTL.Nanoseconds() / tick)
+	return replica.Config{Cluster: tag, Seat: self.Seat(), Seats: len(c.Replicas), Nonce: nonce(), Seed: nonce(),
+		Digest:  d,
 		MaxItem: int(c.Limits.Value),
 		Lane:    lane.Config{Window: c.Limits.LaneWindowFrames, Arena: int(c.Limits.LaneArenaBytes)},
-		Store:   store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: uint64(c.Limits.SessionTTL.Nanoseconds() / tick), Parts: parts},
+		Store:   store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: ttl, Parts: parts},
 		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
 		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes)}

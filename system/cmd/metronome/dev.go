@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,6 +163,9 @@ func freeAddress(addr string) error {
 	return l.Close()
 }
 
+// errEnded is why a process ended that gave no reason.
+var errEnded = errors.New("exit status 0")
+
 // devProcesses are the children.
 type devProcesses struct {
 	dir      string
@@ -206,7 +210,7 @@ func (d *devProcesses) start(p wire.Peer) error {
 	d.children = append(d.children, child)
 	d.running.Go(func() {
 		err := child.Wait()
-		d.exits <- devExit{p, fmt.Errorf("%v ended (%v): its log is %s:\n%s", p, err, d.log(p), lastLines(d.log(p)))}
+		d.exits <- devExit{p, fmt.Errorf("%v ended (%w): its log is %s:\n%s", p, cmp.Or(err, errEnded), d.log(p), lastLines(d.log(p)))}
 	})
 	return nil
 }
