@@ -36,14 +36,13 @@ type Cluster struct {
 	start chan func() // runs on the thread that all children belong to
 
 	mu        sync.Mutex
-	processes map[wire.Peer]*process
+	processes map[wire.Peer]*Process
 }
 
-// process is the latest process of a peer.
-type process struct {
+// Process is a program that was started.
+type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
-	err  error // once done
 }
 
 // Start writes the cluster file, starts everything, founds the cluster and waits until it has a leader.
@@ -64,7 +63,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Config: cfg, o: o, start: make(chan func()), processes: map[wire.Peer]*process{}}
+	c := &Cluster{Config: cfg, o: o, start: make(chan func()), processes: map[wire.Peer]*Process{}}
 	go c.parent()
 	peers := cfg.Peers()
 	for _, p := range peers[:len(peers)-o.Reserve] {
@@ -120,7 +119,7 @@ func (c *Cluster) Run(p wire.Peer) error {
 	if p.IsProxy() {
 		role = "proxy"
 	}
-	if old := c.process(p); old != nil && !old.ended() {
+	if old := c.process(p); old != nil && !old.Ended() {
 		return fmt.Errorf("nemesis: %v is running", p)
 	}
 	proc, err := c.Spawn(p, role, "--config", c.File(), "--name", p.String())
@@ -135,7 +134,7 @@ func (c *Cluster) Run(p wire.Peer) error {
 
 // Spawn starts the program with any arguments in a peer's network, its output added to the peer's log. The
 // cluster does not know it: the caller ends it, or it ends with this program.
-func (c *Cluster) Spawn(p wire.Peer, args ...string) (*process, error) {
+func (c *Cluster) Spawn(p wire.Peer, args ...string) (*Process, error) {
 	if err := os.MkdirAll(filepath.Dir(c.LogPath(p)), 0o700); err != nil {
 		return nil, fmt.Errorf("nemesis: folder of logs: %w", err)
 	}
@@ -147,12 +146,12 @@ func (c *Cluster) Spawn(p wire.Peer, args ...string) (*process, error) {
 	return c.spawn(p, log, args)
 }
 
-func (c *Cluster) spawn(p wire.Peer, log io.Writer, args []string) (*process, error) {
+func (c *Cluster) spawn(p wire.Peer, log io.Writer, args []string) (*Process, error) {
 	name := c.o.Binary
 	if c.o.Network != nil {
 		name, args = "ip", append([]string{"netns", "exec", c.o.Network.name(p), c.o.Binary}, args...)
 	}
-	proc := &process{cmd: exec.Command(name, args...), done: make(chan struct{})}
+	proc := &Process{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	proc.cmd.Stdout, proc.cmd.Stderr = log, log
 	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error)
@@ -161,13 +160,14 @@ func (c *Cluster) spawn(p wire.Peer, log io.Writer, args []string) (*process, er
 		return nil, fmt.Errorf("nemesis: start %v: %w", p, err)
 	}
 	go func() {
-		proc.err = proc.cmd.Wait()
+		_ = proc.cmd.Wait() // ProcessState tells
 		close(proc.done)
 	}()
 	return proc, nil
 }
 
-func (p *process) ended() bool {
+// Ended reports whether it has ended.
+func (p *Process) Ended() bool {
 	select {
 	case <-p.done:
 		return true
@@ -176,7 +176,20 @@ func (p *process) ended() bool {
 	}
 }
 
-func (c *Cluster) process(p wire.Peer) *process {
+// Kill ends it at once.
+func (p *Process) Kill() { _ = p.cmd.Process.Kill() }
+
+// Wait waits for the end, and returns the exit code; -1 if a signal ended it.
+func (p *Process) Wait(ctx context.Context) (int, error) {
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("nemesis: %v does not end: %w", p.cmd.Args, ctx.Err())
+	}
+}
+
+func (c *Cluster) process(p wire.Peer) *Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.processes[p]
@@ -185,7 +198,7 @@ func (c *Cluster) process(p wire.Peer) *process {
 // Signal sends a signal to a peer's process.
 func (c *Cluster) Signal(p wire.Peer, s os.Signal) error {
 	proc := c.process(p)
-	if proc == nil || proc.ended() {
+	if proc == nil || proc.Ended() {
 		return fmt.Errorf("nemesis: %v is not running", p)
 	}
 	return proc.cmd.Process.Signal(s)
@@ -197,12 +210,7 @@ func (c *Cluster) Wait(ctx context.Context, p wire.Peer) (int, error) {
 	if proc == nil {
 		return 0, fmt.Errorf("nemesis: %v was never started", p)
 	}
-	select {
-	case <-proc.done:
-		return proc.cmd.ProcessState.ExitCode(), nil
-	case <-ctx.Done():
-		return 0, fmt.Errorf("nemesis: %v does not end: %w", p, ctx.Err())
-	}
+	return proc.Wait(ctx)
 }
 
 // PID is the process id of a peer's latest process.

@@ -22,7 +22,8 @@ func (c *Cluster) Pause(p wire.Peer) Fault {
 		Heal:  func(context.Context) error { return c.Signal(p, syscall.SIGCONT) }}
 }
 
-// Crash kills a process and starts it again: a replica comes back as a new life, a proxy as a new incarnation.
+// Crash kills a process and starts it again: a replica comes back as a new life, a proxy as a new
+// incarnation.
 func (c *Cluster) Crash(p wire.Peer) Fault {
 	return Fault{Name: fmt.Sprintf("crash %v", p),
 		Apply: func(ctx context.Context) error {

@@ -48,7 +48,8 @@ func TestGarbage(t *testing.T) {
 			_, _ = conn.Write(frame) // a port may refuse it
 		}
 	}
-	for _, addr := range []string{p.Stream, c.Config.Replicas[0].Stream, p.Ops, c.Config.Replicas[1].Ops, p.Resp} {
+	r := c.Config.Replicas
+	for _, addr := range []string{p.Stream, r[0].Stream, p.Ops, r[1].Ops, p.Resp} {
 		conn, err := net.Dial("tcp", addr)
 		must(t, err)
 		_, _ = conn.Write(noise)
@@ -92,9 +93,9 @@ func TestCrowd(t *testing.T) {
 	var limit unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	crowd := 10_000
-	if max := int(limit.Cur) - 500; crowd > max {
+	if room := int(limit.Cur) - 500; crowd > room {
 		t.Logf("this process may have %d files: a smaller crowd", limit.Cur)
-		crowd = max
+		crowd = room
 	}
 	c := begin(t, Options{Cluster: proxies(1)})
 	addr := c.Addresses()[0]
@@ -112,7 +113,10 @@ func TestCrowd(t *testing.T) {
 		must(t, err)
 		conns = append(conns, conn)
 	}
-	for i, first := range []string{"PING\r\n", "*2\r\n$3\r\nGET\r\n$1", "GET k\r\n", "*1\r\n$-5\r\n", "*99999999\r\n", "SET " + strings.Repeat("k", 2000) + " v\r\n"} {
+	for i, first := range []string{
+		"PING\r\n", "*2\r\n$3\r\nGET\r\n$1", "GET k\r\n", "*1\r\n$-5\r\n", "*99999999\r\n",
+		"SET " + strings.Repeat("k", 2000) + " v\r\n",
+	} {
 		_, err := conns[i].Write([]byte(first))
 		must(t, err)
 	}
@@ -130,7 +134,8 @@ func TestCrowd(t *testing.T) {
 	t.Logf("slow reader: %v", err)
 	progress(t, w, 100)
 	after := resident(t, c.PID(wire.ProxyPeer(1)))
-	t.Logf("proxy: %d MiB before, %d MiB with %d connections: %d bytes each", before>>20, after>>20, crowd, (after-before)/crowd)
+	t.Logf("proxy: %d MiB before, %d MiB with %d connections: %d bytes each", before>>20, after>>20, crowd,
+		(after-before)/crowd)
 	if after > before+512<<20 {
 		t.Errorf("the proxy has grown from %d to %d bytes", before, after)
 	}

@@ -32,15 +32,11 @@ func variant(t *testing.T, c *Cluster, name, old, now string) string {
 }
 
 // ends waits for the end of a process, and returns its exit code.
-func ends(t *testing.T, p *process) int {
+func ends(t *testing.T, p *Process) int {
 	t.Helper()
-	select {
-	case <-p.done:
-		return p.cmd.ProcessState.ExitCode()
-	case <-testContext(t).Done():
-		t.Fatal("the process does not end")
-		return 0
-	}
+	code, err := p.Wait(testContext(t))
+	must(t, err)
+	return code
 }
 
 // spareFile is the cluster file with proxy-1 at the addresses of a proxy that is not started.
@@ -49,7 +45,9 @@ func spareFile(t *testing.T, c *Cluster) string {
 	b, err := os.ReadFile(c.File())
 	must(t, err)
 	from, to := &c.Config.Proxies[0], &c.Config.Proxies[1]
-	for _, a := range [][2]string{{from.Stream, to.Stream}, {from.Datagram, to.Datagram}, {from.Resp, to.Resp}, {from.Ops, to.Ops}} {
+	for _, a := range [][2]string{
+		{from.Stream, to.Stream}, {from.Datagram, to.Datagram}, {from.Resp, to.Resp}, {from.Ops, to.Ops},
+	} {
 		b = bytes.ReplaceAll(b, []byte(a[0]), []byte("@"))
 		b = bytes.ReplaceAll(b, []byte(a[1]), []byte(a[0]))
 		b = bytes.ReplaceAll(b, []byte("@"), []byte(a[1]))
@@ -76,10 +74,10 @@ func TestTwoProxiesWithOneIdentity(t *testing.T) {
 	logged(t, c, p, "another instance with this number was opened and has fenced this one")
 	w2 := load(t, c, &Workload{Addresses: []string{c.Config.Proxies[1].Resp}})
 	progress(t, w2, 100)
-	if young.ended() {
+	if young.Ended() {
 		t.Error("the younger ended, too")
 	}
-	_ = young.cmd.Process.Kill()
+	young.Kill()
 	h, err := w.Stop()
 	must(t, err)
 	must(t, Judge(h))
@@ -90,7 +88,7 @@ func TestTwoProxiesWithOneIdentity(t *testing.T) {
 	}
 }
 
-// What does not belong to the cluster is refused with a reason that names the remedy, is counted, and harms nobody.
+// What does not belong to the cluster is refused with a reason that names the remedy, and harms nobody.
 func TestStrangers(t *testing.T) {
 	c := begin(t, Options{Cluster: proxies(2), Reserve: 1})
 	w := load(t, c, &Workload{})
@@ -104,7 +102,7 @@ func TestStrangers(t *testing.T) {
 		must(t, err)
 		logged(t, c, p2, "give all processes the same file")
 		logged(t, c, wire.ReplicaPeer(0), "give all processes the same file")
-		_ = other.cmd.Process.Kill()
+		other.Kill()
 		ends(t, other)
 	})
 	t.Run("certificate of another peer", func(t *testing.T) {
@@ -135,7 +133,7 @@ func TestStrangers(t *testing.T) {
 		must(t, err)
 		logged(t, c, p2, "certificate")
 		logged(t, c, wire.ReplicaPeer(0), "certificate")
-		_ = other.cmd.Process.Kill()
+		other.Kill()
 		ends(t, other)
 	})
 	t.Run("another cluster key", func(t *testing.T) {
@@ -148,7 +146,7 @@ func TestStrangers(t *testing.T) {
 		other, err := c.Spawn(p2, "proxy", "--config", file, "--name", "proxy-2")
 		must(t, err)
 		logged(t, c, p2, "cluster key")
-		_ = other.cmd.Process.Kill()
+		other.Kill()
 		ends(t, other)
 	})
 	t.Run("the same ports", func(t *testing.T) {

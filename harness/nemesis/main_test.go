@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,7 +39,8 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "metronome")
-	if out, err := exec.Command("go", "build", "-o", binary, "metronome/system/cmd/metronome").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", binary, "metronome/system/cmd/metronome")
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build metronome: %v\n%s", err, out)
 		return 1
 	}
@@ -94,6 +96,16 @@ func needNetwork(t *testing.T) {
 	}
 }
 
+// network is a network that ends with the test, after the cluster in it.
+func network(t *testing.T, replicas, proxies int) *Network {
+	t.Helper()
+	needNetwork(t)
+	n, err := NewNetwork(testContext(t), replicas, proxies)
+	must(t, err)
+	t.Cleanup(func() { _ = n.Close(context.Background()) })
+	return n
+}
+
 // load starts clients that end with the test if it does not stop them.
 func load(t *testing.T, c *Cluster, w *Workload) *Workload {
 	t.Helper()
@@ -136,7 +148,7 @@ func votes(t *testing.T, c *Cluster, p wire.Peer, life int) {
 	name := fmt.Sprintf("%v/%d", p, life)
 	must(t, Poll(testContext(t), name+" to vote", func(ctx context.Context) error {
 		s, err := c.Status(ctx, p)
-		if err == nil && (s.Life != name || !strings.Contains(strings.Join(s.Voters, " "), name) || len(s.Learners) > 0) {
+		if err == nil && (s.Life != name || !slices.Contains(s.Voters, name) || len(s.Learners) > 0) {
 			err = fmt.Errorf("life %s, voters %v, learners %v: %s", s.Life, s.Voters, s.Learners, s.NotReady)
 		}
 		return err

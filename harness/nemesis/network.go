@@ -38,12 +38,22 @@ func NewNetwork(ctx context.Context, replicas, proxies int) (*Network, error) {
 		return nil, err
 	}
 	for _, p := range n.peers {
-		script := fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\nlink set eth0 up\nroute add 224.0.0.0/4 dev eth0\n", n.Host(p))
+		script := fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\nlink set eth0 up\n"+
+			"route add 224.0.0.0/4 dev eth0\n", n.Host(p))
 		if err := shell(ctx, script, "ip", "-netns", n.name(p), "-batch", "-"); err != nil {
 			return nil, err
 		}
 	}
 	return n, nil
+}
+
+// Close takes the namespaces away. Processes in them must have ended.
+func (n *Network) Close(ctx context.Context) error {
+	script := "link del br0\n"
+	for _, p := range n.peers {
+		script += "netns del " + n.name(p) + "\n"
+	}
+	return shell(ctx, script, "ip", "-batch", "-")
 }
 
 // name is a peer's namespace, and its port of the bridge.
@@ -100,7 +110,9 @@ func (n *Network) Twice(share float64) Fault {
 		}
 		return shell(ctx, script+"}\n", "nft", "-f", "-")
 	}
-	f.Heal = func(ctx context.Context) error { return shell(ctx, "delete table netdev twice\n", "nft", "-f", "-") }
+	f.Heal = func(ctx context.Context) error {
+		return shell(ctx, "delete table netdev twice\n", "nft", "-f", "-")
+	}
 	return f
 }
 

@@ -9,9 +9,7 @@ import (
 
 // Everything a network does to a cluster, one after another, while clients write and read.
 func TestNetwork(t *testing.T) {
-	needNetwork(t)
-	n, err := NewNetwork(testContext(t), 3, 2)
-	must(t, err)
+	n := network(t, 3, 2)
 	c := begin(t, Options{Cluster: proxies(2), Network: n})
 	w := load(t, c, &Workload{})
 	progress(t, w, 100)

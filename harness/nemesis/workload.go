@@ -79,7 +79,7 @@ func (w *Workload) client(ctx context.Context, place int) {
 	n := place % len(w.Addresses)
 	addresses := append(slices.Clone(w.Addresses[n:]), w.Addresses[:n]...)
 	rng := rand.New(rand.NewPCG(w.Seed, uint64(place)))
-	seen := map[string]uint64{} // revisions
+	seen := revisions{}
 	for serial := 0; ctx.Err() == nil; {
 		c, err := client.Dial(ctx, client.Config{Addresses: addresses, BarrierReads: w.Barrier})
 		if err != nil {
@@ -105,9 +105,12 @@ func (w *Workload) client(ctx context.Context, place int) {
 	}
 }
 
+// revisions are what a client has last seen, by key.
+type revisions map[string]uint64
+
 // operate does one operation and says what came of it.
 func (w *Workload) operate(ctx context.Context, c *client.Client, rng *rand.Rand, key, value string,
-	seen map[string]uint64,
+	seen revisions,
 ) history.Operation {
 	// Stopping must not cut operations off: most would be unknown for no reason.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.Patience)
@@ -127,7 +130,7 @@ func (w *Workload) operate(ctx context.Context, c *client.Client, rng *rand.Rand
 		err = w.cas(ctx, c, &op, seen)
 	default:
 		op.Call.Op = wire.OpDelete
-		err = w.remove(ctx, c, &op, seen)
+		err = w.del(ctx, c, &op, seen)
 	}
 	w.judge(&op, err)
 	return op
@@ -141,7 +144,8 @@ func (w *Workload) judge(op *history.Operation, err error) {
 		op.Returned = int64(time.Since(w.start)) + 1
 	case client.MayHaveHappened(err):
 		op.Outcome = history.Unknown
-	case errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrUnavailable),
+		errors.Is(err, context.DeadlineExceeded):
 		op.Outcome = history.Refused
 		op.Returned = int64(time.Since(w.start)) + 1
 	default:
@@ -152,7 +156,7 @@ func (w *Workload) judge(op *history.Operation, err error) {
 	}
 }
 
-func (w *Workload) get(ctx context.Context, c *client.Client, op *history.Operation, seen map[string]uint64) error {
+func (w *Workload) get(ctx context.Context, c *client.Client, op *history.Operation, seen revisions) error {
 	op.Barrier, op.Retried = w.Barrier, true // a client may repeat a read by itself
 	e, err := c.Get(ctx, op.Call.Key)
 	if errors.Is(err, client.ErrNotFound) {
@@ -167,7 +171,7 @@ func (w *Workload) get(ctx context.Context, c *client.Client, op *history.Operat
 	return err
 }
 
-func (w *Workload) cas(ctx context.Context, c *client.Client, op *history.Operation, seen map[string]uint64) error {
+func (w *Workload) cas(ctx context.Context, c *client.Client, op *history.Operation, seen revisions) error {
 	revision, err := c.CAS(ctx, op.Call.Key, op.Call.Expect, []byte(op.Call.Value))
 	op.Answer = history.Answer{Revision: revision, Existed: op.Call.Expect != 0}
 	var m *client.Mismatch
@@ -181,7 +185,7 @@ func (w *Workload) cas(ctx context.Context, c *client.Client, op *history.Operat
 	return err
 }
 
-func (w *Workload) remove(ctx context.Context, c *client.Client, op *history.Operation, seen map[string]uint64) error {
+func (w *Workload) del(ctx context.Context, c *client.Client, op *history.Operation, seen revisions) error {
 	n, err := c.Delete(ctx, op.Call.Key)
 	op.Answer.Existed = n == 1
 	if n == 0 {

@@ -164,6 +164,9 @@ func (a panel) drawNames(p pen, curves []curve) {
 	}
 	for k, y := range apart(wanted, sizeSmall+1.2, a.y0, a.y1) {
 		c := curves[order[k]]
+		if c.name == "" {
+			continue
+		}
 		x := a.x1 + 8
 		p.line(widthGrid, c.look.color, []vg.Length{1, 1.5}, ends[order[k]], vg.Point{X: x - 3, Y: y})
 		p.mark(vg.Point{X: x, Y: y}, c.look)

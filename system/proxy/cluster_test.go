@@ -21,6 +21,7 @@ type cluster struct {
 	proxy    *proxy.Proxy
 	results  map[uint64]wire.Result
 	drop     func(to wire.Peer) bool
+	lose     func(from wire.Peer, b []byte) bool // a stream message; nil: none
 }
 
 func digester(t *testing.T) *wire.Digester {
@@ -117,7 +118,7 @@ func (c *cluster) route(from wire.Peer, out *node.Output) bool {
 }
 
 func (c *cluster) deliver(from, to wire.Peer, b []byte, datagram bool) {
-	if c.drop(to) || c.drop(from) {
+	if c.drop(to) || c.drop(from) || !datagram && c.lose != nil && c.lose(from, b) {
 		return
 	}
 	var n node.Core = c.proxy

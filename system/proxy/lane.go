@@ -181,7 +181,7 @@ const maxReissue = 256
 func (l *laneOut) reissue(p *Proxy) {
 	budget := maxReissue
 	w := l.sender.Window()
-	for f := w.From; f < w.To && budget > 0; f++ {
+	for f := l.sender.Tail(); f < w.To && budget > 0; f++ { // below are those kept for repair
 		frame := l.sender.Frame(f)
 		if frame == nil {
 			return
