@@ -121,7 +121,7 @@ type Secrets struct {
 func Default() Config {
 	return Config{
 		Multicast:  Multicast{Mode: "multicast", TTL: 1, Loop: true},
-		Port:       Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 16 << 20, GSO: true},
+		Port:       Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 64 << 20, GSO: true},
 		Integrity:  "xxh3",
 		Durability: "memory",
 		Limits: Limits{

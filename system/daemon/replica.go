@@ -347,16 +347,22 @@ func (r *Replica) ingest(now int64) (total int, err error) {
 	return total, nil
 }
 
+// maxWork bounds the batches of one turn: while they are applied here, frames wait in the port.
+const maxWork = 4
+
 // work applies what is agreed, here or on cores of its own.
 func (r *Replica) work() (n int) {
 	if r.apply != nil {
 		return r.apply.pump(r.core, r.send)
 	}
-	for w := r.core.Work(); w != nil; w = r.core.Work() {
+	for ; n < maxWork; n++ {
+		w := r.core.Work()
+		if w == nil {
+			break
+		}
 		w.Run()
 		waste(w.Items(), r.cfg.Cluster.Experiment.ApplyPerItem)
 		r.core.Done(w)
-		n++
 	}
 	if n > 0 {
 		r.send()

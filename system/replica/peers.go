@@ -41,8 +41,8 @@ func (r *Replica) onOrder(seat int, b []byte) bool {
 
 // fetchBytes bounds one answer to a peer that lacks frames, and servedFrames the frames in it.
 const (
-	fetchBytes   = 64 << 10
-	servedFrames = 128
+	fetchBytes   = 2 << 20
+	servedFrames = 2048
 )
 
 // maxGapped bounds the lanes looked at for repairs in one step.
