@@ -291,6 +291,9 @@ func (r *Replica) startCores() error {
 	if r.me.Cores == nil {
 		return nil
 	}
+	if len(r.me.Cores.Ingest) > 0 {
+		r.cfg.Log.Warn("cores.ingest is not used yet: the ordering thread receives frames")
+	}
 	if err := pin(r.me.Cores.Ordering); err != nil {
 		return err
 	}
