@@ -67,11 +67,15 @@ test-race: ensure ## run the tests under the race detector
 	go build -race $(TAGS) ./...
 	go test -race $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) ./...
 
+# Go's fuzzer may end with "context deadline exceeded" when its time is up: no input failed then.
 fuzz: ensure ## fuzz every target for FUZZTIME=10s
+	@mkdir -p bin
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' system harness internal | sort | \
 	while IFS=: read -r file func; do \
 		set -- go test $(TAGS) -run='^$$' -fuzz="^$${func#func }\$$" -fuzztime=$(FUZZTIME) "./$${file%/*}"; \
-		echo "$$@"; "$$@" || exit 1; \
+		echo "$$@"; "$$@" >bin/fuzz.log 2>&1; status=$$?; cat bin/fuzz.log; \
+		if [ $$status != 0 ] && ! { grep -q 'context deadline exceeded' bin/fuzz.log && \
+			! grep -q 'Failing input' bin/fuzz.log; }; then exit 1; fi; \
 	done
 
 bench: ensure ## run the Go benchmarks
