@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"metronome/internal/strictyaml"
 )
 
 // File is the declaration's name in an experiment's folder.
@@ -258,7 +260,7 @@ func (e *Experiment) checkProfile(p Profile) error {
 
 // unknownName is the error for a name that is none of known, with the nearest that is.
 func unknownName(what, name string, known []string) error {
-	if near := Nearest(name, known); near != "" {
+	if near := strictyaml.Nearest(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q: did you mean %s? (there is: %s)", what, name, near,
 			strings.Join(known, ", "))
 	}

@@ -16,7 +16,7 @@ import (
 // It waits the Go way, through the runtime's poller, because what wakes a loop is mostly a
 // goroutine that has just read a stream: handing over to the loop is then a switch of goroutines on
 // the same thread, where a system call of the loop's own would have to be ended from another thread
-// (a fifth of an unloaded put, for each hop).
+//.
 type waiter struct {
 	woken    chan struct{}
 	watches  []*watch

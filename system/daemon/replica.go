@@ -27,7 +27,6 @@ type ReplicaConfig struct {
 	Cluster *cluster.Config
 	Self    wire.Peer
 	Log     *slog.Logger
-	Profile bool // serve pprof on the ops address
 }
 
 // Replica is a replica as a process.

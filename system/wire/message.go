@@ -27,14 +27,12 @@ const (
 	KindWant      Kind = 16 // proxy → replica: results that have not come from elsewhere, please (hedge)
 	KindRead      Kind = 17 // proxy → replica: reads at a barrier (R26)
 	KindReadReply Kind = 18 // the answer
-	KindInit      Kind = 19 // operator → replica: found the cluster
-	KindAdmin     Kind = 20 // operator → replica: a request of `metronome cluster`
-	KindAdminDone Kind = 21 // the answer
+	KindInit      Kind = 19 // replica → replica: founding a cluster, step by step
 )
 
 var kindNames = [...]string{"none", "order", "holdings", "fetch", "frames", "gone", "offer", "pull", "chunk",
 	"join", "joined", "open", "opened", "fenced", "report", "reply", "want", "read", "read_reply", "init",
-	"admin", "admin_done"}
+}
 
 // String is the kind's name in metrics and logs.
 func (k Kind) String() string {
@@ -128,9 +126,6 @@ func (r *Reader) Rest() []byte { return r.take(len(r.b)) }
 
 // Left is how many bytes are left.
 func (r *Reader) Left() int { return len(r.b) }
-
-// Fail marks the message as malformed.
-func (r *Reader) Fail() { r.bad, r.b = true, nil }
 
 // OK reports whether every field was there.
 func (r *Reader) OK() bool { return !r.bad }

@@ -17,6 +17,7 @@ import (
 	"metronome/harness/report"
 	"metronome/harness/spec"
 	"metronome/harness/testbed"
+	"metronome/internal/strictyaml"
 )
 
 // findRun reads a run by its folder, by EXPERIMENT (its newest run, or else the committed
@@ -32,7 +33,7 @@ func findRun(what string) (record.Results, error) {
 	for i, k := range known {
 		known[i] = filepath.Dir(strings.TrimPrefix(k, resultsDir+"/"))
 	}
-	if near := spec.Nearest(what, append(known, spec.List(experimentsDir)...)); near != "" {
+	if near := strictyaml.Nearest(what, append(known, spec.List(experimentsDir)...)); near != "" {
 		return record.Results{}, fmt.Errorf("no run %q: did you mean %s?", what, near)
 	}
 	return record.Results{}, fmt.Errorf("no run %q under %s; next: make experiment NAME=%s", what,
