@@ -15,8 +15,8 @@ import (
 //
 // It waits the Go way, through the runtime's poller, because what wakes a loop is mostly a
 // goroutine that has just read a stream: handing over to the loop is then a switch of goroutines on
-// the same thread, where a system call of the loop's own would have to be ended from another thread
-//.
+// the same thread, where a system call of the loop's own would have to be ended from another
+// thread.
 type waiter struct {
 	woken    chan struct{}
 	watches  []*watch
