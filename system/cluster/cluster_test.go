@@ -206,7 +206,7 @@ secrets: {cluster_key_file: "", ca: "", certs: ""}
 		{"no group", edit(t, "  group: 239.77.0.1:7700", "  mode: multicast")},
 		{"unknown mode", edit(t, "group:", "mode: broadcast\n  group:")},
 		{"datagram on the group's port", edit(t, "10.0.0.2:7702", "10.0.0.2:7700")},
-		{"fsync", edit(t, "", "durability: fsync")},
+		{"storage", edit(t, "", "durability: fsync\nstorage:\n  journal: 1KiB\n  transfer_rate: 3B")},
 		{"integrity none", edit(t, "", "integrity: none")},
 		{"window below the largest item (R6)",
 			edit(t, "", "limits: {lane_window_frames: 512, lane_arena_bytes: 1MiB}")},

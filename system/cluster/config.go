@@ -20,7 +20,8 @@ type Config struct {
 	Multicast  Multicast `yaml:"multicast"`
 	Port       Port      `yaml:"port"`
 	Integrity  string    `yaml:"integrity"`  // of datagrams: xxh3, crc32c, mac
-	Durability string    `yaml:"durability"` // memory
+	Durability string    `yaml:"durability"` // fsync, memory
+	Storage    Storage   `yaml:"storage"`
 	Limits     Limits    `yaml:"limits"`
 	Timing     Timing    `yaml:"timing"`
 	Secrets    Secrets   `yaml:"secrets"`
@@ -37,6 +38,7 @@ type Replica struct {
 	Stream   string `yaml:"stream"`          // host:port, TLS over TCP: ordering, repair, state transfer
 	Datagram string `yaml:"datagram"`        // IPv4:port, UDP: unicast repairs, frames in mode unicast
 	Ops      string `yaml:"ops"`             // host:port, HTTP: metrics and health; empty: none
+	Data     string `yaml:"data"`            // its directory, relative to the file; default data/<name>
 	Cores    *Cores `yaml:"cores,omitempty"` // nil: wherever the kernel likes
 }
 
@@ -76,6 +78,13 @@ type Port struct {
 	GSO           bool   `yaml:"gso"`            // socket: the kernel cuts runs of frames apart (UDP_SEGMENT)
 }
 
+// Storage is how a replica with durability fsync keeps what it must not forget.
+type Storage struct {
+	Journal      Bytes `yaml:"journal"`       // what a restart repeats, about: then a snapshot is saved
+	Floor        Bytes `yaml:"floor"`         // free space below which no new writes are taken
+	TransferRate Bytes `yaml:"transfer_rate"` // a second, of a snapshot sent to another replica; 0: no bound
+}
+
 // Limits bound memory and requests (I6). They are part of the replicated state (R23).
 type Limits struct {
 	Key              Bytes         `yaml:"key"`
@@ -108,6 +117,10 @@ type Experiment struct {
 	ApplyPerItem time.Duration `yaml:"apply_per_item,omitempty"`
 	// FramesPerSecond bounds the new frames of one proxy; 0 = no bound.
 	FramesPerSecond int64 `yaml:"frames_per_second,omitempty"`
+	// FeatureLevel makes a replica behave as a version that knows no higher level; 0 = the build's.
+	FeatureLevel uint32 `yaml:"feature_level,omitempty"`
+	// FsyncEachFrame makes a replica write and sync frame by frame instead of once a round.
+	FsyncEachFrame bool `yaml:"fsync_each_frame,omitempty"`
 }
 
 // Secrets says where they lie, relative to the file.
@@ -123,7 +136,8 @@ func Default() Config {
 		Multicast:  Multicast{Mode: "multicast", TTL: 1, Loop: true},
 		Port:       Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 64 << 20, GSO: true},
 		Integrity:  "xxh3",
-		Durability: "memory",
+		Durability: "fsync",
+		Storage:    Storage{Journal: 256 << 20, Floor: 512 << 20, TransferRate: 256 << 20},
 		Limits: Limits{
 			Key: wire.MaxKey, Value: wire.MaxValue,
 			LaneWindowFrames: 32768, LaneArenaBytes: 64 << 20, RetainBytes: 512 << 20, StoreBytes: 4 << 30,
@@ -173,6 +187,9 @@ func (c *Config) complete() {
 		if c.Replicas[i].Name == "" {
 			c.Replicas[i].Name = wire.ReplicaPeer(i).String()
 		}
+		if c.Replicas[i].Data == "" {
+			c.Replicas[i].Data = filepath.Join("data", c.Replicas[i].Name)
+		}
 	}
 	for i := range c.Proxies {
 		p := &c.Proxies[i]
@@ -184,6 +201,12 @@ func (c *Config) complete() {
 		}
 	}
 }
+
+// Durable reports whether replicas keep what they hold across restarts.
+func (c *Config) Durable() bool { return c.Durability == "fsync" }
+
+// DataDir is a replica's data directory.
+func (c *Config) DataDir(r *Replica) string { return c.Path(r.Data) }
 
 // Peer is who the replica is; 0 if its name is not valid.
 func (r *Replica) Peer() wire.Peer {

@@ -88,7 +88,7 @@ func TestDev(t *testing.T) {
 // TestDevErrors: what cannot be is refused before anything is written.
 func TestDevErrors(t *testing.T) {
 	for want, o := range map[string]DevOptions{
-		"fsync":            {Change: func(c *Config) { c.Durability = "fsync" }},
+		"journal":          {Change: func(c *Config) { c.Storage.Journal = 1 }},
 		"use at most 15":   {Replicas: 16},
 		`resp "nowhere"`:   {Resp: "nowhere"},
 		"lanes: 65":        {Lanes: 65},

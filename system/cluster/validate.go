@@ -26,6 +26,7 @@ func (c *Config) Validate() (warnings []Problem, err error) {
 	k.multicast()
 	k.port()
 	k.words()
+	k.storage()
 	k.limits()
 	k.window()
 	k.timing()
@@ -134,13 +135,23 @@ func (k *check) words() {
 	} else {
 		k.oneOf("integrity", k.c.Integrity, "xxh3", "crc32c", "mac")
 	}
-	switch k.c.Durability {
-	case "memory":
-	case "fsync":
-		k.wrong("durability", `"fsync" needs the journal, which this version does not have: `+
-			`use memory, where a cluster survives the loss of a minority and not of all`)
-	default:
-		k.wrong("durability", "%q: use memory", k.c.Durability)
+	k.oneOf("durability", k.c.Durability, "fsync", "memory")
+}
+
+func (k *check) storage() {
+	s := &k.c.Storage
+	k.sized("storage.journal", s.Journal, 1<<20, 1<<40)
+	k.sized("storage.floor", s.Floor, 0, 1<<50)
+	if s.TransferRate != 0 {
+		k.sized("storage.transfer_rate", s.TransferRate, 1<<20, 1<<40)
+	}
+	used := map[string]int{}
+	for i := range k.c.Replicas {
+		dir := k.c.DataDir(&k.c.Replicas[i])
+		if first, ok := used[dir]; ok && k.c.Durable() {
+			k.wrong(fmt.Sprintf("replicas[%d].data", i), "%s is replica %d's: give each its own directory", dir, first)
+		}
+		used[dir] = i
 	}
 }
 

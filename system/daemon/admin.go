@@ -26,7 +26,8 @@ import (
 
 // AdminRequest is what an operator asks.
 type AdminRequest struct {
-	Cmd string `json:"cmd"` // init, status
+	Cmd  string `json:"cmd"`            // init, status, add, remove, finalize
+	Seat int    `json:"seat,omitempty"` // add, remove
 }
 
 // AdminAnswer is what a replica says.
@@ -51,9 +52,20 @@ type ClusterStatus struct {
 	StateHash    string   `json:"state_hash"`
 	Durability   string   `json:"durability"`
 	Lanes        int      `json:"lanes"`
+	Feature      uint32   `json:"feature"`             // the cluster's feature level
+	Supported    uint32   `json:"supported,omitempty"` // what all members know, at the leader
+	Admitted     []string `json:"admitted"`            // seats that may join
+	SnapshotAt   uint64   `json:"snapshot_at"`         // position of the newest durable snapshot
+	JournalBytes int64    `json:"journal_bytes"`       // on the disk
+	Behind       uint64   `json:"behind"`              // rounds agreed and not applied here
+	// Holds tells, at the leader, up to which round each member has logged what was agreed.
+	Holds map[string]uint64 `json:"holds,omitempty"`
 	NotReady     string   `json:"not_ready,omitempty"`
 	Awaited      []string `json:"awaited,omitempty"` // seats that have not answered `cluster init`
 }
+
+// Feature is the highest feature level that this build knows.
+const Feature = replica.Feature
 
 // AdminSocket is where a replica's operators find it.
 func AdminSocket(c *cluster.Config, self wire.Peer) string {
@@ -131,8 +143,52 @@ func (r *Replica) administer(ctx context.Context, q *AdminRequest, a *AdminAnswe
 	case "status":
 		a.Status = r.status()
 		return nil
+	case "add", "remove", "finalize":
+		return r.operate(ctx, q)
 	}
-	return fmt.Errorf("unknown command %q: use init or status", q.Cmd)
+	return fmt.Errorf("unknown command %q: use init, status, add, remove or finalize", q.Cmd)
+}
+
+// operate passes a change of membership or of the feature level on to the leader. The status shows
+// what came of it.
+func (r *Replica) operate(ctx context.Context, q *AdminRequest) error {
+	if q.Seat < 0 || q.Seat >= wire.MaxSeats {
+		return fmt.Errorf("there is no seat %d: use 0 to %d", q.Seat, wire.MaxSeats-1)
+	}
+	v := r.View()
+	c := order.Command{Kind: order.AdmitSeat, Seat: uint8(q.Seat)}
+	switch q.Cmd {
+	case "remove":
+		if err := r.removable(v.Status.Members, q.Seat); err != nil {
+			return err
+		}
+		c.Kind = order.RetireSeat
+	case "finalize":
+		c = order.Command{Kind: order.SetFeature, Level: replica.Feature}
+	}
+	return r.do(ctx, func(core *replica.Replica) error { return core.Request(c) })
+}
+
+// removable refuses a removal after which fewer than a majority of the voters would be there (R2).
+func (r *Replica) removable(m order.Members, seat int) error {
+	left, up := 0, 0
+	for _, id := range m.Voters {
+		if replica.SeatOf(id) == seat {
+			continue
+		}
+		left++
+		if p := wire.ReplicaPeer(replica.SeatOf(id)); p == r.cfg.Self || r.net.Up(p) {
+			up++
+		}
+	}
+	switch {
+	case left == 0:
+		return fmt.Errorf("%v is the only voter: add another replica first", wire.ReplicaPeer(seat))
+	case up < left/2+1:
+		return fmt.Errorf("without %v there would be %d voters, %d of them connected here: the cluster would halt. Next: start "+
+			"or replace the others first", wire.ReplicaPeer(seat), left, up)
+	}
+	return nil
 }
 
 func (r *Replica) status() *ClusterStatus {
@@ -143,6 +199,19 @@ func (r *Replica) status() *ClusterStatus {
 		StateHash: fmt.Sprintf("%016x", v.Status.Hash), Durability: r.cfg.Cluster.Durability,
 		Voters: names(v.Status.Members.Voters), Learners: names(v.Status.Members.Learners),
 		QuorumMargin: r.margin(v.Status.Members)}
+	s.Feature, s.Supported, s.SnapshotAt = v.Status.Feature, v.Status.Supported, v.Status.Journal.Saved
+	s.JournalBytes, s.Behind = v.Journal.Disk, uint64(v.Status.Waiting)
+	for seat := range wire.MaxSeats {
+		if v.Status.Admitted>>seat&1 == 1 {
+			s.Admitted = append(s.Admitted, wire.ReplicaPeer(seat).String())
+		}
+	}
+	for id, position := range v.Status.Status.Match {
+		if s.Holds == nil {
+			s.Holds = map[string]uint64{}
+		}
+		s.Holds[life(id)] = position
+	}
 	if v.Status.ID != 0 {
 		s.Life = life(v.Status.ID)
 	}

@@ -40,13 +40,15 @@ type Replica struct {
 	port   packet.Port
 	unic   *control
 	core   *replica.Replica
+	keep   *keeper // nil: memory
 	apply  *applier
 	out    node.Output
+	broken error // why the journal takes nothing any more
 	frames [][]byte
 
 	view     ReplicaView // the loop's own
 	nextView int64
-	found    chan chan error
+	calls    chan call // from other goroutines, for the loop
 
 	mu    sync.Mutex // guards what other goroutines look at
 	shown ReplicaView
@@ -63,6 +65,7 @@ type ReplicaView struct {
 	Failed   error
 	FoundErr error // why founding the cluster was given up
 	Awaited  []int // seats that have not answered the attempt to found it
+	Journal  JournalView
 }
 
 // NewReplica opens everything a replica needs. Run runs it.
@@ -80,12 +83,12 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := replica.New(replicaConfig(c, cfg.Self, id.Tag(), digest, me))
+	keep, core, err := recoverReplica(c, me, replicaConfig(c, cfg.Self, id.Tag(), digest, me), cfg.Log)
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, frames: make([][]byte, c.Port.Burst),
-		found: make(chan chan error, 1)}
+	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, keep: keep, frames: make([][]byte, c.Port.Burst),
+		calls: make(chan call, 1)}
 	if err := r.open(id); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -105,6 +108,9 @@ func (r *Replica) open(id *cluster.Identity) (err error) {
 		return err
 	}
 	if r.wait, err = newWaiter(descriptor(r.port), r.unic.fd); err != nil {
+		return err
+	}
+	if err = r.keep.start(c, r.wait.wake); err != nil {
 		return err
 	}
 	r.inbox = stream.NewInbox(inboxBytes, r.wait.wake)
@@ -129,7 +135,7 @@ func openStreams(c *cluster.Config, self wire.Peer, id *cluster.Identity, listen
 
 // protocol is the version of everything that peers say to each other. Peers of another one are
 // refused.
-const protocol = 1
+const protocol = 2
 
 func hello(c *cluster.Config) []byte {
 	var w wire.Writer
@@ -192,7 +198,8 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		Store:   store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: ttl, Parts: parts},
 		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
-		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes)}
+		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes),
+		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal)}
 }
 
 // nonce is a random number that is not 0.
@@ -223,15 +230,27 @@ func descriptor(p packet.Port) int {
 
 // Initiate begins to found the cluster; see replica.Replica.Initiate. View tells how it goes.
 func (r *Replica) Initiate(ctx context.Context) error {
-	answer := make(chan error, 1)
+	return r.do(ctx, (*replica.Replica).Initiate)
+}
+
+// call is something to be done by the loop, to which the core belongs.
+type call struct {
+	do     func(core *replica.Replica) error
+	answer chan error
+}
+
+// do has the loop do something, and returns what it answers. Whoever looks at View then sees what
+// came of it at once.
+func (r *Replica) do(ctx context.Context, what func(core *replica.Replica) error) error {
+	c := call{what, make(chan error, 1)}
 	select {
-	case r.found <- answer:
+	case r.calls <- c:
 		r.wait.wake()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	select {
-	case err := <-answer:
+	case err := <-c.answer:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -262,7 +281,7 @@ func (r *Replica) Run(ctx context.Context) error {
 			continue
 		}
 		r.wait.prepare()
-		if !r.inbox.Empty() || r.apply.ready() {
+		if !r.inbox.Empty() || r.apply.ready() || r.keep.ready() {
 			continue
 		}
 		r.wait.sleep(pause(r.core.Next()-now, now-last, polled))
@@ -307,25 +326,32 @@ func (r *Replica) startCores() error {
 func (r *Replica) turn() (busy bool, err error) {
 	now := r.clock.now()
 	select {
-	case answer := <-r.found:
-		err := r.core.Initiate()
-		r.nextView = now // whoever looks after the answer sees what came of it
+	case c := <-r.calls:
+		err := c.do(r.core)
+		r.nextView = now
 		r.publish(now)
-		answer <- err
+		c.answer <- err
 	default:
 	}
-	n, err := r.ingest(now)
-	if err != nil {
-		return false, err
+	n := 0
+	if !r.keep.behind() {
+		if n, err = r.ingest(now); err != nil {
+			return false, err
+		}
 	}
 	n += r.unic.receive(func(b []byte) { r.core.Datagram(now, b) })
 	n += r.inbox.Drain(func(from wire.Peer, msg []byte) { r.core.Message(now, from, msg) })
+	told, err := r.keep.tell(now, r.core)
+	if err != nil {
+		return false, err
+	}
+	n += told
 	r.core.Tick(now)
 	r.send()
 	n += r.work()
 	r.view.Loops++
 	r.publish(now)
-	return n > 0, r.core.Err()
+	return n > 0, errors.Join(r.core.Err(), r.broken)
 }
 
 // maxBursts bounds the bursts of one turn, so that a flood of frames cannot keep messages waiting.
@@ -383,6 +409,10 @@ func waste(items int, each time.Duration) {
 func (r *Replica) send() {
 	r.out.Reset()
 	r.core.Output(&r.out)
+	if err := r.keep.take(&r.out); err != nil {
+		r.broken = err // and nothing of this goes out: it may rest on what was not written
+		return
+	}
 	r.unic.send(r.out.Unicast)
 	sendMessages(r.net, r.out.Messages)
 }
@@ -415,6 +445,7 @@ func (r *Replica) publish(now int64) {
 	r.shown.Port, r.shown.Lost = r.port.Stats(), r.unic.lost
 	r.shown.NotReady, r.shown.Failed = r.core.Ready(), r.core.Err()
 	r.shown.Status = r.core.View()
+	r.shown.Journal = r.keep.view()
 	r.shown.FoundErr, r.shown.Awaited = r.core.FoundErr(), r.core.Awaited()
 }
 
@@ -448,5 +479,6 @@ func (r *Replica) close() error {
 		r.wait.close()
 	}
 	r.apply.close()
+	errs = append(errs, r.keep.close())
 	return errors.Join(errs...)
 }

@@ -23,6 +23,11 @@ type Output struct {
 	Multicast [][]byte   // frames to every replica at once
 	Unicast   []Datagram // repairs and NACKs
 	Messages  []Message  // on the stream to a peer; lost if it is not connected
+
+	// Records are to be appended to the journal, in order, each under the next number. None without
+	// durability. Sync asks that everything appended so far be made durable soon: something waits.
+	Records [][]byte
+	Sync    bool
 }
 
 // Datagram is bytes for one peer by the unreliable path.
@@ -42,5 +47,7 @@ func (o *Output) Reset() {
 	clear(o.Multicast)
 	clear(o.Unicast)
 	clear(o.Messages)
+	clear(o.Records)
 	o.Multicast, o.Unicast, o.Messages = o.Multicast[:0], o.Unicast[:0], o.Messages[:0]
+	o.Records, o.Sync = o.Records[:0], false
 }

@@ -37,6 +37,10 @@ const (
 	// MintLife asks for a new life id for Seat (R1). The replicated state machine issues the number;
 	// Nonce tells the asker which answer is its own.
 	MintLife CommandKind = 6
+	// AdmitSeat lets Seat have lives again, RetireSeat ends its present one and lets it have no other.
+	// Both need feature level 2.
+	AdmitSeat  CommandKind = 7
+	RetireSeat CommandKind = 8
 )
 
 // Command is one change of replicated state that is not an item. Fields that its Kind does not name
@@ -49,7 +53,7 @@ type Command struct {
 	Incarnation uint32 // CloseProxy
 	Before      uint64 // ExpireSessions: log time
 	Level       uint32 // SetFeature
-	Seat        uint8  // MintLife: below MaxSeats
+	Seat        uint8  // MintLife, AdmitSeat, RetireSeat: below MaxSeats
 	Limits      []byte // SetLimits: at most MaxLimits bytes
 }
 
@@ -68,6 +72,8 @@ const decisionFormat = 1
 //	SetLimits:       v length · bytes
 //	SetFeature:      v level
 //	MintLife:        u8 seat · u64 nonce
+//	AdmitSeat:       u8 seat
+//	RetireSeat:      u8 seat
 //
 // What is out of bounds is encoded all the same and refused by [DecodeDecision], which
 // [Orderer.Propose] calls.
@@ -118,6 +124,8 @@ func (c *Command) append(dst []byte) []byte {
 		dst = appendUvarint(dst, uint64(c.Level))
 	case MintLife:
 		dst = appendU64(append(dst, c.Seat), c.Nonce)
+	case AdmitSeat, RetireSeat:
+		dst = append(dst, c.Seat)
 	}
 	return dst
 }
@@ -138,6 +146,9 @@ func (r *reader) command() (c Command) {
 		c.Level = r.u32()
 	case MintLife:
 		c.Seat, c.Nonce = r.u8(), r.u64()
+		r.want(c.Seat < MaxSeats)
+	case AdmitSeat, RetireSeat:
+		c.Seat = r.u8()
 		r.want(c.Seat < MaxSeats)
 	default:
 		r.fail()

@@ -113,6 +113,9 @@ type Orderer interface {
 	Compact(position uint64)
 	// Snapshot offers state captured at an applied position to followers that need one.
 	Snapshot(position uint64)
+	// Place says where state captured at an applied position stands: what a restart from it needs to
+	// know. It fails once the log was compacted beyond it.
+	Place(position uint64) (SnapshotMeta, bool)
 	// Restore installs a snapshot: the state at position is in place, and durable, here already.
 	// What Ready.Committed handed out and was not applied is to be discarded: the next position
 	// handed out is the one after the snapshot, again if need be.
@@ -147,9 +150,9 @@ type Message struct {
 type Persist struct {
 	Seq     uint64
 	Records [][]byte // opaque; replayed in order by a restart; none with volatile durability
-	// Fresh: the first record repeats all that counts of the records before it, which may be
-	// deleted once this one and a snapshot at or after the compacted position are durable.
-	Fresh bool
+	// Fresh, if not 0, is a position: these records repeat all that counts of the records before them,
+	// which may be deleted once these and a snapshot at or after that position are durable.
+	Fresh uint64
 }
 
 // Committed is one position of the agreed sequence.

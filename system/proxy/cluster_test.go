@@ -22,6 +22,7 @@ type cluster struct {
 	results  map[uint64]wire.Result
 	drop     func(to wire.Peer) bool
 	lose     func(from wire.Peer, b []byte) bool // a stream message; nil: none
+	shelves  []*shelf                            // of durable replicas, by seat
 }
 
 func digester(t *testing.T) *wire.Digester {
@@ -89,6 +90,10 @@ func (c *cluster) step() {
 			r.Tick(c.now)
 			r.Settle()
 			r.Output(&out)
+			if c.shelves != nil {
+				c.shelves[i].take(&out)
+				busy = c.shelves[i].serve(c.now, r) || busy
+			}
 			busy = c.route(wire.ReplicaPeer(i), &out) || busy
 			if r.Err() != nil {
 				c.t.Fatal(r.Err())

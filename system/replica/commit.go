@@ -162,17 +162,33 @@ func (r *Replica) execute(c *order.Command) error {
 	case order.SetLimits:
 		return r.setLimits(c.Limits)
 	case order.SetFeature:
-		if c.Level > maxFeature {
+		if c.Level > r.cfg.Feature {
 			return fmt.Errorf("replica: feature level %d is agreed, this build knows %d: install a newer one",
-				c.Level, maxFeature)
+				c.Level, r.cfg.Feature)
 		}
-		r.state.feature = max(r.state.feature, c.Level)
+		r.state.raise(c.Level)
+	case order.AdmitSeat, order.RetireSeat:
+		return r.seat(c)
 	}
 	return nil
 }
 
-// maxFeature is the highest feature level this build can follow.
-const maxFeature = 1
+// seat admits or retires a seat.
+func (r *Replica) seat(c *order.Command) error {
+	if r.cfg.Feature < featureSeats {
+		return fmt.Errorf("replica: a command of kind %d is agreed, which this build does not know: install a "+
+			"newer one", c.Kind)
+	}
+	if r.state.feature < featureSeats {
+		return nil // proposed before the level was known to be there: void, everywhere
+	}
+	if c.Kind == order.AdmitSeat {
+		r.state.lives[c.Seat].admitted = true
+	} else {
+		r.state.retire(int(c.Seat))
+	}
+	return nil
+}
 
 // Work returns the next batch to apply, or nil if there is none or one is out.
 func (r *Replica) Work() *Work {
@@ -314,7 +330,7 @@ func (r *Replica) answer(src *source, frame uint64, a *store.Answer) {
 	if l.open {
 		l.results.add(a.Number, frame, r.scratch, r.cfg.ResultBytes)
 	}
-	if src.answer {
+	if src.answer && !r.replays {
 		r.reply(l, r.scratch)
 	}
 }

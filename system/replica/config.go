@@ -36,6 +36,17 @@ type Config struct {
 	StoreBytes     int   // bound on keys, values and what they need; 0 = none
 	ResultBytes    int   // bytes of results a lane keeps until its proxy has them
 
+	// Feature is the highest feature level this replica follows; 0 = the build's. A lower one makes it
+	// behave as the version before (R23).
+	Feature uint32
+
+	// Durable makes a replica ask for what must not be forgotten to be written down (node.Output), and
+	// wait for it. Without, it lives as long as its process (R1).
+	Durable bool
+	// JournalBytes is how much journal a restart may have to repeat, about: beyond it, and beyond half
+	// the size of the store, a snapshot is saved and what it covers trimmed.
+	JournalBytes int
+
 	Observer Observer // nil outside simulations and tests
 }
 
@@ -68,6 +79,12 @@ func (c *Config) Defaults() {
 	}
 	if c.MaxItem == 0 {
 		c.MaxItem = wire.MaxValue
+	}
+	if c.Feature == 0 {
+		c.Feature = Feature
+	}
+	if c.JournalBytes == 0 {
+		c.JournalBytes = 256 << 20
 	}
 	if c.ResultBytes == 0 {
 		c.ResultBytes = 16 << 20

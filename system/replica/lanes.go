@@ -15,6 +15,7 @@ import (
 type laneState struct {
 	*laneRow
 	open    bool
+	early   bool // read from the journal, and not opened yet by what is known to be agreed
 	recv    *lane.Receiver
 	applied order.Mark // the effective cut as far as it was handed to the store
 	heard   int64      // when a frame or heartbeat last came
@@ -22,6 +23,9 @@ type laneState struct {
 	reply   []byte // answers on their way to the proxy
 	stoodAt uint64 // the mark's frames when leadership was last looked at
 	dirty   bool   // committed or applied since the last report
+
+	journaled uint64 // frames below are in the journal, or in the snapshot that it continues
+	notes     []note // where
 }
 
 func byID(l *laneState, id order.LaneID) int { return compare(l.id, id) }
@@ -37,13 +41,18 @@ func (r *Replica) find(id order.LaneID) *laneState {
 
 // admit begins to take a lane's frames, from its cut on.
 func (r *Replica) admit(row *laneRow) error {
+	if l := r.find(row.id); l != nil && l.early {
+		l.laneRow, l.open, l.early, l.heard = row, true, false, r.now
+		return nil
+	}
 	at := lane.Mark{Items: row.cut.Items, Frames: row.cut.Frames, Chain: row.cut.Chain}
 	name := lane.Name{Proxy: row.proxy, Incarnation: row.incarnation, Lane: row.index, ID: uint32(row.id)}
 	recv, err := r.ingest.Reopen(name, at)
 	if err != nil {
 		return err
 	}
-	r.insert(&laneState{laneRow: row, open: true, recv: recv, applied: row.cut, heard: r.now})
+	r.insert(&laneState{laneRow: row, open: true, recv: recv, applied: row.cut, heard: r.now,
+		journaled: row.cut.Frames})
 	return nil
 }
 
@@ -54,9 +63,9 @@ func (r *Replica) insert(l *laneState) {
 
 // shut stops taking frames of a proxy's lanes; what they hold below their cut stays.
 func (r *Replica) shut(proxy uint32) {
-	r.ingest.Close(proxy)
 	for _, l := range r.lanes {
 		if l.proxy == proxy && l.open {
+			r.ingest.CloseLife(proxy, l.incarnation)
 			l.open = false
 			l.results.reset()
 		}
@@ -91,8 +100,8 @@ func (l *laneState) whole(n uint64) (order.Mark, bool) {
 	return l.cut, true
 }
 
-// Holds judges a cut by what is held here: the gate (R11). Memory is what durable means in memory
-// mode; a journal would move the receivers' marks here only when it has synced.
+// Holds judges a cut by what is held here: the gate (R11). What is held is durable before anybody
+// hears of an acceptance: in memory mode by definition, else because both lie in one journal.
 func (r *Replica) Holds(c order.Cut) order.Verdict {
 	if mutate.On(mutate.SkipGate) || mutate.On(mutate.CommitMinority) && r.cfg.Seat == r.cfg.Seats-1 {
 		return order.Held
@@ -110,11 +119,11 @@ func (r *Replica) Holds(c order.Cut) order.Verdict {
 }
 
 func (r *Replica) holds(m *order.Mark) order.Verdict {
-	if m.Lane >= r.state.nextLane {
+	l := r.find(m.Lane)
+	if m.Lane >= r.state.nextLane && (l == nil || !l.early) {
 		return order.Missing // not opened here yet
 	}
-	l := r.find(m.Lane)
-	if l == nil || !l.open || m.Items <= l.cut.Items {
+	if l == nil || !l.open && !l.early || m.Items <= l.cut.Items {
 		return order.Held // closed or covered: void when applied (R6)
 	}
 	if l.recv.Mark().Frames < m.Frames {
@@ -195,7 +204,7 @@ func (r *Replica) compact() {
 		}
 	}
 	r.lanes = slices.DeleteFunc(r.lanes, func(l *laneState) bool {
-		return !l.open && l.recv.Trimmed() >= l.applied.Frames
+		return !l.open && !l.early && l.recv.Trimmed() >= l.applied.Frames
 	})
 	r.orderer.Compact(c.position)
 	r.checkpoints = slices.Delete(r.checkpoints, 0, n)

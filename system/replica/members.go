@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"metronome/system/order"
@@ -41,7 +43,7 @@ func (r *Replica) onJoin(seat int, b []byte) bool {
 	case r.orderer == nil:
 	case r.state.lives[seat].nonce == nonce:
 		r.tellJoined(seat)
-	case r.status.Leading:
+	case r.status.Leading && r.state.admits(seat):
 		r.round.want(order.Command{Kind: order.MintLife, Seat: uint8(seat), Nonce: nonce})
 	}
 	return true
@@ -62,6 +64,10 @@ func (r *Replica) onJoined(b []byte) bool {
 	if !in.Done() || SeatOf(id) != r.cfg.Seat {
 		return false
 	}
+	if r.id > 0 && id > r.id || nonce == 0 && id == r.id {
+		r.fail(ErrReplaced)
+		return true
+	}
 	if r.id == 0 && nonce == r.cfg.Nonce {
 		if err := r.begin(id, nil); err != nil {
 			r.fail(err)
@@ -69,6 +75,94 @@ func (r *Replica) onJoined(b []byte) bool {
 	}
 	return true
 }
+
+// ErrReplaced is why a replica stops whose life was replaced by a later one on its seat, or ended by
+// an operator: an old copy of its state came back (R1).
+var ErrReplaced = errors.New("replica: this seat's life has ended: another one has taken its place, or an " +
+	"operator removed it. Next: empty the data directory to join as a new life, after \"metronome cluster add\" " +
+	"if it was removed")
+
+// Request asks, through the leader, for something that an operator wants. Nothing says that it was
+// heard: the state shows it, so look and ask again.
+func (r *Replica) Request(c order.Command) error {
+	if r.orderer == nil {
+		return errNoMember
+	}
+	if r.status.Leader == 0 {
+		return errors.New("replica: no leader is known: ask again once there is one")
+	}
+	if c.Kind != order.SetFeature && r.state.feature < featureSeats {
+		return fmt.Errorf("replica: the cluster is at feature level %d, this needs %d: when all replicas run a version "+
+			"that knows it, \"metronome cluster finalize\"", r.state.feature, featureSeats)
+	}
+	if r.status.Leading {
+		r.request(&c)
+		return nil
+	}
+	w := wire.NewWriter(nil, wire.KindAsk)
+	w.B = order.AppendDecision(w.B, &order.Decision{Commands: []order.Command{c}})
+	r.out.message(wire.ReplicaPeer(SeatOf(r.status.Leader)), w.B)
+	return nil
+}
+
+// onAsk takes an operator's request that another replica passes on.
+func (r *Replica) onAsk(b []byte) bool {
+	d, err := order.DecodeDecision(b)
+	if err != nil || len(d.Commands) != 1 || len(d.Cut) > 0 {
+		return false
+	}
+	if r.status.Leading {
+		r.request(&d.Commands[0])
+	}
+	return true
+}
+
+// request proposes what may be proposed now.
+func (r *Replica) request(c *order.Command) {
+	switch c.Kind {
+	case order.SetFeature:
+		if c.Level <= r.Supported() {
+			r.round.want(*c)
+		}
+	case order.RetireSeat:
+		if int(c.Seat) != r.cfg.Seat {
+			r.round.want(*c)
+		} else if to := r.successor(); to != 0 {
+			r.orderer.TransferLeader(to) // who leads then is asked again
+		}
+	case order.AdmitSeat:
+		r.round.want(*c)
+	}
+}
+
+// Supported is the highest feature level that every member knows, as far as the leader was told; 0
+// while it has not heard from them all.
+func (r *Replica) Supported() uint32 {
+	level := r.cfg.Feature
+	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
+		for _, id := range ids {
+			if p := &r.peers[SeatOf(id)]; id != r.id && p.life != id {
+				return 0
+			} else if id != r.id {
+				level = min(level, p.feature)
+			}
+		}
+	}
+	return level
+}
+
+// startFeatures gives a new cluster, in which nothing was written, every feature that all know.
+func (r *Replica) startFeatures() {
+	if r.committedItems > 0 || r.store.Index() > 0 || r.applied > newCluster {
+		return
+	}
+	if level := r.Supported(); level > r.state.feature {
+		r.round.want(order.Command{Kind: order.SetFeature, Level: level})
+	}
+}
+
+// newCluster is for how many positions a cluster counts as new.
+const newCluster = 1000
 
 // caughtUp is how many positions a learner may trail the leader and be promoted: what two rounds in
 // flight leave open, with some room.
@@ -83,6 +177,7 @@ func (r *Replica) steerMembers() {
 		return
 	}
 	r.leadSafe()
+	r.startFeatures()
 	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
 		for _, id := range ids {
 			if !r.state.registered(id) {
@@ -93,7 +188,7 @@ func (r *Replica) steerMembers() {
 	}
 	for seat, l := range r.state.lives {
 		id := LifeID(seat, l.life)
-		if l.life == 0 || slices.Contains(r.members.Voters, id) {
+		if l.life == 0 || l.ended || slices.Contains(r.members.Voters, id) {
 			continue
 		}
 		if !slices.Contains(r.members.Learners, id) {

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"metronome/system/lane"
 	"metronome/system/order"
 	"metronome/system/wire"
@@ -27,8 +29,9 @@ func (r *Replica) onOrder(seat int, b []byte) bool {
 	if r.orderer == nil || to != r.id {
 		return true // for another life on this seat
 	}
-	if r.state.superseded(from) {
+	if r.refuses(from) {
 		r.counts.Unregistered++
+		r.tellJoined(seat) // it does not know that it was replaced, or removed
 		return true
 	}
 	r.peers[seat].heard = r.now
@@ -37,6 +40,13 @@ func (r *Replica) onOrder(seat int, b []byte) bool {
 	}
 	r.drain()
 	return true
+}
+
+// refuses reports whether a life has no say: another one has its seat (R1), or an operator ended it
+// and it is no member any more. Until then its state counts, and agreeing on its end may need it.
+func (r *Replica) refuses(id uint64) bool {
+	return r.state.superseded(id) || r.state.ended(id) &&
+		!slices.Contains(r.members.Voters, id) && !slices.Contains(r.members.Learners, id)
 }
 
 // fetchBytes bounds one answer to a peer that lacks frames, and servedFrames the frames in it.

@@ -3,7 +3,6 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"metronome/system/lane"
 	"metronome/system/node"
@@ -43,6 +42,7 @@ type Replica struct {
 	joins    joinState
 	founding foundState
 	transfer transferState
+	journal  journalState
 	reads    readState
 	hashes   []hashAt
 
@@ -58,6 +58,9 @@ type Replica struct {
 	advanced []*lane.Receiver
 	replying []*laneState
 	dirty    bool // a lane has something to report
+	moved    bool // frames came that the gate has not looked at
+	diskFull bool
+	replays  bool // the journal is being read again: nobody waits for answers
 
 	wantCapture bool
 
@@ -98,7 +101,8 @@ func New(cfg Config) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
-	return &Replica{cfg: cfg, ingest: in, store: st, state: newState(), checkpointEvery: 1}, nil
+	return &Replica{cfg: cfg, ingest: in, store: st, state: newState(), checkpointEvery: 1,
+		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1}}, nil
 }
 
 // Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit
@@ -109,8 +113,7 @@ func (r *Replica) Found(seats []int) error {
 	}
 	var m order.Members
 	for _, s := range seats {
-		r.state.lives[s] = lifeRow{life: 1}
-		m.Voters = append(m.Voters, LifeID(s, 1))
+		m.Voters = append(m.Voters, r.foundSeat(s))
 	}
 	if !r.state.registered(LifeID(r.cfg.Seat, 1)) {
 		return fmt.Errorf("replica: seat %d is not among the founding seats %v", r.cfg.Seat, seats)
@@ -118,14 +121,27 @@ func (r *Replica) Found(seats []int) error {
 	return r.begin(LifeID(r.cfg.Seat, 1), &m)
 }
 
+// foundSeat mints the first life of a seat: in no log, for it is where the log begins.
+func (r *Replica) foundSeat(seat int) (id uint64) {
+	r.state.lives[seat] = lifeRow{life: 1, admitted: true}
+	return LifeID(seat, 1)
+}
+
 // begin starts ordering under an id: as a founding member, or empty.
 func (r *Replica) begin(id uint64, founding *order.Members) error {
-	o, err := raft.New(raft.Config{ID: id, ElectionTicks: r.cfg.ElectionTicks,
-		HeartbeatTicks: r.cfg.HeartbeatTicks, Gate: r, Bootstrap: founding, Volatile: true})
+	r.journalLife(id, founding)
+	return r.order(raft.Config{ID: id, Bootstrap: founding})
+}
+
+// order makes the orderer, which begins as c says.
+func (r *Replica) order(c raft.Config) error {
+	c.ElectionTicks, c.HeartbeatTicks = r.cfg.ElectionTicks, r.cfg.HeartbeatTicks
+	c.Gate, c.Volatile = r, !r.cfg.Durable
+	o, err := raft.New(c)
 	if err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
-	r.id, r.orderer = id, o
+	r.id, r.orderer = c.ID, o
 	r.status = o.Status()
 	r.setMembers(r.status.Members)
 	return nil
@@ -192,6 +208,8 @@ func (r *Replica) fromReplica(seat int, kind wire.Kind, b []byte) bool {
 		return r.onJoined(b)
 	case wire.KindInit:
 		return r.onInit(seat, b)
+	case wire.KindAsk:
+		return r.onAsk(b)
 	}
 	return false
 }
@@ -239,20 +257,16 @@ func (r *Replica) tickSlow() {
 	r.watchProxies()
 	r.watchLeadership()
 	r.steerMembers()
+	r.steerSnapshots()
 	r.tickTransfer()
 	r.compact()
 }
 
 // progress moves everything that can move: holdings to the gate, proposals, what is agreed.
 func (r *Replica) progress() {
-	r.advanced = r.ingest.Advanced(slices.Grow(r.advanced[:0], maxAdvanced))
-	for _, recv := range r.advanced {
-		if l := r.find(order.LaneID(recv.Name().ID)); l != nil {
-			l.heard = r.now
-			l.results.release(recv.Tail())
-		}
-	}
-	if len(r.advanced) > 0 {
+	r.gather()
+	if r.moved {
+		r.moved = false
 		r.orderer.Recheck()
 	}
 	r.propose()
@@ -264,14 +278,32 @@ func (r *Replica) progress() {
 	r.reportHoldings()
 }
 
-// maxAdvanced bounds the lanes looked at in one step; the others come next.
+// maxAdvanced is how many lanes are looked at together.
 const maxAdvanced = 256
+
+// gather takes note of the frames that came in.
+func (r *Replica) gather() {
+	for {
+		r.advanced = r.ingest.Advanced(r.advanced[:0])
+		for _, recv := range r.advanced {
+			if l := r.find(order.LaneID(recv.Name().ID)); l != nil {
+				l.heard = r.now
+				l.results.release(recv.Tail())
+				r.journalFrames(l)
+			}
+		}
+		r.moved = r.moved || len(r.advanced) > 0
+		if len(r.advanced) < maxAdvanced {
+			return
+		}
+	}
+}
 
 // drain takes one Ready of the orderer; false if there was nothing.
 func (r *Replica) drain() bool {
 	rd := r.orderer.Ready()
 	if rd.Persist != nil {
-		r.orderer.Persisted(rd.Persist.Seq) // memory mode: there is nothing to wait for
+		r.journalOrder(rd.Persist)
 	}
 	for i := range rd.Messages {
 		r.sendOrder(rd.Messages[i].To, rd.Messages[i].Data)
@@ -308,6 +340,7 @@ func (r *Replica) Output(out *node.Output) {
 	r.sendReports()
 	r.sendReplies()
 	r.out.take(out)
+	r.journal.take(out)
 }
 
 // Settle applies everything that is agreed, here and now: for drivers without apply cores.

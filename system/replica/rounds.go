@@ -164,6 +164,7 @@ type peerState struct {
 	expect   []expectation
 	hash     hashAt
 	odd      bool // its state hash was not ours
+	feature  uint32
 }
 
 // expectation is a lane of a peer: what it said it holds, and since when it lags behind the leader.
@@ -444,6 +445,7 @@ func (r *Replica) sendHoldings(to uint64, report *order.Report) {
 	h := r.latestHash()
 	w.U64(h.position)
 	w.U64(h.hash)
+	w.U32(r.cfg.Feature)
 	w.B = order.AppendReport(w.B, report)
 	r.out.message(wire.ReplicaPeer(SeatOf(to)), w.B)
 }
@@ -451,12 +453,12 @@ func (r *Replica) sendHoldings(to uint64, report *order.Report) {
 func (r *Replica) onHoldings(seat int, b []byte) bool {
 	in := wire.NewReader(b)
 	id, safe := in.U64(), in.U64()
-	hash := hashAt{in.U64(), in.U64()}
+	hash, feature := hashAt{in.U64(), in.U64()}, in.U32()
 	rest := in.Rest()
 	if !in.OK() || SeatOf(id) != seat {
 		return false
 	}
-	if r.state.superseded(id) {
+	if r.refuses(id) {
 		r.counts.Unregistered++
 		return true
 	}
@@ -469,7 +471,7 @@ func (r *Replica) onHoldings(seat int, b []byte) bool {
 		p.holdings.Forget()
 		p.expect, p.life = nil, id
 	}
-	p.heard = r.now
+	p.heard, p.feature = r.now, feature
 	if held := p.frames(); p.absorb(&report) > held {
 		p.moved = r.now
 	}

@@ -22,10 +22,13 @@ type state struct {
 	limits   []byte
 }
 
-// lifeRow is the latest life minted for a seat and the nonce of who asked for it.
+// lifeRow is the latest life minted for a seat and the nonce of who asked for it. From feature
+// level 2 on a seat has lives only while it is admitted, and its latest one may have ended.
 type lifeRow struct {
-	life  uint32
-	nonce uint64
+	life     uint32
+	nonce    uint64
+	admitted bool
+	ended    bool
 }
 
 // proxyRow is a proxy's present incarnation, and where its previous one ended.
@@ -132,16 +135,48 @@ func (s *state) open(number uint32, nonce uint64, lanes uint16) (p *proxyRow, ch
 
 // mint issues a seat's next life, once for each nonce (R1).
 func (s *state) mint(seat int, nonce uint64) {
-	if seat >= len(s.lives) || s.lives[seat].nonce == nonce {
+	if seat >= len(s.lives) || s.lives[seat].nonce == nonce || !s.admits(seat) {
 		return
 	}
-	s.lives[seat] = lifeRow{s.lives[seat].life + 1, nonce}
+	l := &s.lives[seat]
+	l.life, l.nonce, l.ended = l.life+1, nonce, false
 }
 
-// registered reports whether an id was minted and not superseded.
+// The feature levels, each with what may be agreed on from it on (R23).
+const (
+	featureSeats = 2 // seats are admitted and retired
+
+	// Feature is the highest level that this build can follow.
+	Feature = featureSeats
+)
+
+// admits reports whether a seat may have a new life.
+func (s *state) admits(seat int) bool { return s.feature < featureSeats || s.lives[seat].admitted }
+
+// raise raises the feature level. With the second, those seats are admitted that ever had a life.
+func (s *state) raise(level uint32) {
+	if s.feature < featureSeats && level >= featureSeats {
+		for i := range s.lives {
+			s.lives[i].admitted = s.lives[i].life > 0
+		}
+	}
+	s.feature = max(s.feature, level)
+}
+
+// retire ends the life of a seat, for good: its state does not come back (R1).
+func (s *state) retire(seat int) {
+	l := &s.lives[seat]
+	l.admitted, l.ended, l.nonce = false, true, 0
+}
+
+// registered reports whether an id was minted, and neither superseded nor ended.
 func (s *state) registered(id uint64) bool {
 	seat := SeatOf(id)
-	return seat < len(s.lives) && s.lives[seat].life > 0 && LifeID(seat, s.lives[seat].life) == id
+	if seat >= len(s.lives) {
+		return false
+	}
+	l := &s.lives[seat]
+	return l.life > 0 && !l.ended && LifeID(seat, l.life) == id
 }
 
 // superseded reports whether a later life than id was minted on its seat (R1). A life that is not
@@ -152,12 +187,27 @@ func (s *state) superseded(id uint64) bool {
 	return seat >= len(s.lives) || id < LifeID(seat, s.lives[seat].life)
 }
 
-const stateVersion = 1
+// ended reports whether an operator ended the life of this id.
+func (s *state) ended(id uint64) bool {
+	seat := SeatOf(id)
+	return seat < len(s.lives) && s.lives[seat].ended && id == LifeID(seat, s.lives[seat].life)
+}
+
+// The layouts of an encoded state. A cluster whose feature level is below 2 keeps to the first, so
+// that the version before can still read what it is sent.
+const (
+	stateFirst = 1
+	stateSeats = 2 // flags of seats
+)
 
 // append encodes the state for a snapshot.
 func (s *state) append(dst []byte) []byte {
 	w := wire.Writer{B: dst}
-	w.U8(stateVersion)
+	version := uint8(stateFirst)
+	if s.feature >= featureSeats {
+		version = stateSeats
+	}
+	w.U8(version)
 	w.U64(s.epoch)
 	w.U64(s.time)
 	w.U32(s.feature)
@@ -165,6 +215,9 @@ func (s *state) append(dst []byte) []byte {
 	for _, l := range s.lives {
 		w.U32(l.life)
 		w.U64(l.nonce)
+		if version >= stateSeats {
+			w.U8(bits(l.admitted, l.ended))
+		}
 	}
 	w.Bytes(s.limits)
 	w.U32(uint32(len(s.proxies)))
@@ -217,12 +270,17 @@ var errState = errors.New("replica: the snapshot's state is damaged")
 // decodeState reads what append wrote.
 func decodeState(b []byte) (s state, err error) {
 	r := wire.NewReader(b)
-	if r.U8() != stateVersion {
+	version := r.U8()
+	if version == 0 || version > stateSeats {
 		return s, errState
 	}
 	s.epoch, s.time, s.feature, s.nextLane = r.U64(), r.U64(), r.U32(), order.LaneID(r.U32())
 	for i := range s.lives {
-		s.lives[i] = lifeRow{r.U32(), r.U64()}
+		s.lives[i] = lifeRow{life: r.U32(), nonce: r.U64()}
+		if version >= stateSeats {
+			flags := r.U8()
+			s.lives[i].admitted, s.lives[i].ended = flags&1 != 0, flags&2 != 0
+		}
 	}
 	s.limits = slices.Clone(r.Bytes())
 	for n := r.U32(); n > 0 && r.OK(); n-- {

@@ -31,6 +31,8 @@ type transferState struct {
 	// sending
 	capturing *store.Snapshot
 	captured  uint64 // position
+	placed    order.SnapshotMeta
+	lowest    uint64 // first record of the journal that a restart from it needs for its frames
 	head      []byte // the state beside the store, at captured
 	ready     bool
 	offers    [wire.MaxSeats]offerState
@@ -42,6 +44,7 @@ type transferState struct {
 	stateAt int // bytes of head
 	pulled  int64
 	active  bool
+	saved   bool // what was received is durable
 }
 
 type offerState struct {
@@ -68,10 +71,14 @@ func (r *Replica) capture() {
 
 // tryCapture captures when the store has applied everything that was agreed up to the position.
 func (r *Replica) tryCapture() {
-	if !r.wantCapture || r.working || len(r.queue) > 0 || r.applied == 0 {
+	if !r.wantCapture || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil {
 		return
 	}
 	t := &r.transfer
+	placed, ok := r.orderer.Place(r.applied)
+	if !ok {
+		return
+	}
 	if t.capturing != nil {
 		t.capturing.Release()
 	}
@@ -80,8 +87,9 @@ func (r *Replica) tryCapture() {
 		return // the one before is still being copied
 	}
 	r.wantCapture = false
-	t.captured, t.ready = r.applied, false
+	t.captured, t.placed, t.ready = r.applied, placed, false
 	t.head = r.state.append(nil)
+	t.lowest, r.journal.captured = r.lowestRecord(), r.journal.bytes
 }
 
 // tickTransfer copies a little more, and repeats what was lost.
@@ -93,6 +101,7 @@ func (r *Replica) tickTransfer() {
 		if t.capturing.Step(captureBytes); t.capturing.Done() {
 			t.ready = true
 			r.orderer.Snapshot(t.captured)
+			r.saveCaptured()
 		}
 	}
 	for seat := range t.offers {
@@ -145,6 +154,7 @@ func (r *Replica) sendOffer(seat int) {
 	w.U32(uint32(len(t.head)))
 	w.U64(uint64(len(t.head)) + uint64(t.capturing.Size()))
 	w.Bytes(o.meta.Message)
+	appendMembers(&w, &o.meta.Members)
 	r.out.message(wire.ReplicaPeer(seat), w.B)
 }
 
@@ -158,6 +168,7 @@ func (r *Replica) onOffer(seat int, b []byte) bool {
 	meta := order.SnapshotMeta{To: in.U64(), Position: in.U64(), Term: in.U64()}
 	head, size := in.U32(), in.U64()
 	meta.Message = append([]byte(nil), in.Bytes()...)
+	meta.Members = readMembers(&in)
 	if !in.Done() || SeatOf(from) != seat || uint64(head) > size || size > maxSnapshot {
 		return false
 	}
@@ -171,8 +182,8 @@ func (r *Replica) onOffer(seat int, b []byte) bool {
 	if t.active && t.meta.Position >= meta.Position && t.from == seat {
 		return true
 	}
-	t.active, t.from, t.meta, t.size, t.stateAt = true, seat, meta, size, int(head)
-	t.got = t.got[:0]
+	t.active, t.from, t.meta, t.size, t.stateAt, t.saved = true, seat, meta, size, int(head), false
+	t.got = nil // what was there may be on its way to stable storage
 	r.pull()
 	return true
 }
@@ -249,6 +260,10 @@ func (r *Replica) tryInstall() {
 	if !t.active || uint64(len(t.got)) != t.size || r.working {
 		return
 	}
+	if r.cfg.Durable && !t.saved {
+		r.saveReceived()
+		return
+	}
 	t.active = false
 	if err := r.install(); err != nil {
 		r.fail(err)
@@ -258,15 +273,7 @@ func (r *Replica) tryInstall() {
 // install replaces everything this replica has by the snapshot that was received.
 func (r *Replica) install() error {
 	t := &r.transfer
-	s, err := decodeState(t.got[:t.stateAt])
-	if err != nil {
-		return err
-	}
-	limits, err := decodeLimits(s.limits, r.cfg.Store.Parts)
-	if err != nil {
-		return err
-	}
-	st, err := store.Restore(limits, [][]byte{t.got[t.stateAt:]})
+	s, st, err := r.decodeSnapshot(t.got[:t.stateAt], t.got[t.stateAt:])
 	if err != nil {
 		return fmt.Errorf("replica: snapshot at position %d: %w", t.meta.Position, err)
 	}
@@ -275,14 +282,41 @@ func (r *Replica) install() error {
 		t.got = nil
 		return nil //nolint:nilerr // refused, not failed
 	}
+	r.counts.SnapshotsTaken++
+	t.got = nil
+	if err := r.adopt(t.meta.Position, s, st); err != nil {
+		return err
+	}
+	r.status = r.orderer.Status()
+	r.setMembers(r.status.Members)
+	return nil
+}
+
+// decodeSnapshot makes state and store of what a snapshot holds.
+func (r *Replica) decodeSnapshot(head, stream []byte) (s state, st *store.Store, err error) {
+	if s, err = decodeState(head); err != nil {
+		return s, nil, err
+	}
+	limits, err := decodeLimits(s.limits, r.cfg.Store.Parts)
+	if err != nil {
+		return s, nil, err
+	}
+	if st, err = store.Restore(limits, [][]byte{stream}); err != nil {
+		return s, nil, err
+	}
 	if mutate.On(mutate.RestoreSameEpoch) {
 		st.Apply(&store.Batch{Time: st.Time(), ExpireBefore: 1<<64 - 1})
 	}
+	return s, st, nil
+}
+
+// adopt goes on from another state.
+func (r *Replica) adopt(position uint64, s state, st *store.Store) error {
 	old := r.lanes
 	r.lanes, r.queue, r.checkpoints, r.hashes = nil, nil, nil, nil
-	r.state, r.store = s, st
+	r.state, r.store, r.applied = s, st, position
 	for _, l := range old {
-		if l.open && r.state.lane(l.id) == nil {
+		if (l.open || l.early) && r.state.lane(l.id) == nil {
 			r.ingest.CloseLife(l.proxy, l.incarnation)
 		}
 	}
@@ -291,10 +325,6 @@ func (r *Replica) install() error {
 			return err
 		}
 	}
-	r.applied, t.got = t.meta.Position, nil
-	r.counts.SnapshotsTaken++
-	r.status = r.orderer.Status()
-	r.setMembers(r.status.Members)
 	return nil
 }
 
@@ -302,9 +332,11 @@ func (r *Replica) install() error {
 // cuts that were accepted on the strength of it.
 func (r *Replica) resume(row *laneRow, old []*laneState) error {
 	i, ok := slices.BinarySearchFunc(old, row.id, byID)
-	if !ok || !old[i].open || old[i].recv.Mark().Frames < row.cut.Frames {
+	if !ok || !old[i].open && !old[i].early || old[i].recv.Mark().Frames < row.cut.Frames {
 		return r.admit(row)
 	}
-	r.insert(&laneState{laneRow: row, open: true, recv: old[i].recv, applied: row.cut, heard: r.now})
+	l := &laneState{laneRow: row, open: true, recv: old[i].recv, applied: row.cut, heard: r.now,
+		journaled: max(old[i].journaled, row.cut.Frames), notes: old[i].notes}
+	r.insert(l)
 	return nil
 }

@@ -13,6 +13,9 @@ type View struct {
 
 	Index          uint64 // items applied
 	Epoch          uint64
+	Feature        uint32 // the cluster's level
+	Supported      uint32 // what all members know, at the leader; 0: not known
+	Admitted       uint16 // seats that may have lives
 	LogTime        uint64
 	Rounds         uint64 // positions agreed
 	CommittedItems uint64
@@ -28,6 +31,17 @@ type View struct {
 	Lanes    []LaneView
 	Counters Counters
 	Full     bool
+	Journal  JournalView
+}
+
+// JournalView is what a durable replica has written.
+type JournalView struct {
+	Next    uint64 // number of the next record
+	Synced  uint64 // records durable
+	Written uint64 // bytes in this process
+	Saved   uint64 // position of the newest durable snapshot
+	Saving  bool
+	Waiting int // writes of the orderer that are not durable yet
 }
 
 // LaneView is one lane.
@@ -53,9 +67,16 @@ func (r *Replica) View() View {
 	}
 	v := r.seen
 	v.ID, v.Status, v.Members = r.id, r.status, r.members
+	v.Feature, v.Admitted = r.state.feature, r.admitted()
+	if r.status.Leading {
+		v.Supported = r.Supported()
+	}
 	v.Epoch, v.LogTime, v.Rounds = r.state.epoch, r.state.time, r.rounds
 	v.CommittedItems, v.AppliedItems, v.Waiting = r.committedItems, r.appliedItems, len(r.queue)
 	v.Ingest, v.Counters, v.Full = r.ingest.Counters(), r.counts, r.full()
+	j := &r.journal
+	v.Journal = JournalView{Next: j.next, Synced: j.synced, Written: j.bytes, Saved: j.saved,
+		Saving: j.saving != nil, Waiting: len(j.pending)}
 	for _, l := range r.lanes {
 		v.Lanes = append(v.Lanes, LaneView{ID: l.id, Proxy: l.proxy, Incarnation: l.incarnation,
 			Index: l.index, Open: l.open, Mark: l.recv.Mark(), Cut: l.cut, Applied: l.applied,
@@ -65,9 +86,32 @@ func (r *Replica) View() View {
 	return v
 }
 
+func (r *Replica) admitted() (seats uint16) {
+	for i := range r.state.lives {
+		if l := &r.state.lives[i]; l.admitted || r.state.feature < featureSeats && l.life > 0 {
+			seats |= 1 << i
+		}
+	}
+	return seats
+}
+
 // full reports whether the store has reached its bound: proxies then take no new writes (I6). It is
 // looked at after every batch.
-func (r *Replica) full() bool { return r.cfg.StoreBytes > 0 && r.seen.StoreBytes > r.cfg.StoreBytes }
+func (r *Replica) full() bool {
+	return r.diskFull || r.cfg.StoreBytes > 0 && r.seen.StoreBytes > r.cfg.StoreBytes
+}
+
+// SetDiskFull says whether there is too little space left for the journal to take more for long.
+// Proxies then hear of it before anything fails.
+func (r *Replica) SetDiskFull(full bool) {
+	if r.diskFull == full {
+		return
+	}
+	r.diskFull = full
+	for _, l := range r.lanes {
+		l.dirty, r.dirty = l.dirty || l.open, true
+	}
+}
 
 // Next is when Tick wants to be called at the latest, if nothing arrives before.
 func (r *Replica) Next() int64 {

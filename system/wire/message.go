@@ -28,10 +28,11 @@ const (
 	KindRead      Kind = 17 // proxy → replica: reads at a barrier (R26)
 	KindReadReply Kind = 18 // the answer
 	KindInit      Kind = 19 // replica → replica: founding a cluster, step by step
+	KindAsk       Kind = 20 // replica → leader: what an operator wants
 )
 
 var kindNames = [...]string{"none", "order", "holdings", "fetch", "frames", "gone", "offer", "pull", "chunk",
-	"join", "joined", "open", "opened", "fenced", "report", "reply", "want", "read", "read_reply", "init",
+	"join", "joined", "open", "opened", "fenced", "report", "reply", "want", "read", "read_reply", "init", "ask",
 }
 
 // String is the kind's name in metrics and logs.
@@ -120,6 +121,9 @@ func (r *Reader) U64() uint64 {
 
 // Bytes reads what Writer.Bytes wrote: a slice of the message.
 func (r *Reader) Bytes() []byte { return r.take(int(r.U32())) }
+
+// Take reads n bytes: a slice of the message.
+func (r *Reader) Take(n int) []byte { return r.take(n) }
 
 // Rest takes everything that is left.
 func (r *Reader) Rest() []byte { return r.take(len(r.b)) }

@@ -36,8 +36,8 @@ func devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "A whole cluster on this machine, without root: replicas, a proxy, keys",
 		Long: `Start a cluster on this machine: replicas and proxies as processes of their own, multicast on the loopback
-interface, keys and logs in a folder. Ctrl-C stops everything. The cluster file of a folder that was used before is
-used again; state is in memory and begins empty.`,
+interface, keys, data and logs in a folder. Ctrl-C stops everything. A folder that was used before goes on with its
+cluster file and, with durability fsync, with its data.`,
 		Example: `  metronome dev
   metronome dev --replicas 5 --dir /tmp/five --resp 127.0.0.1:7000
   redis-cli -p 6379 set greeting hello`,
@@ -51,15 +51,15 @@ used again; state is in memory and begins empty.`,
 	cmd.Flags().IntVar(&o.proxies, "proxies", 1, "proxies; the first has --resp's port, the others the next ones")
 	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "lanes of each proxy")
 	cmd.Flags().IntVar(&o.reserve, "reserve", 0, "how many of the proxies, the last ones, are not started: for metronome bench load")
-	cmd.Flags().StringVar(&o.durability, "durability", "memory", "memory (fsync does not exist yet)")
+	cmd.Flags().StringVar(&o.durability, "durability", "fsync", "fsync: acknowledged is on the disks of a majority; memory: in their memory, gone when all end")
 	cmd.Flags().StringVar(&o.resp, "resp", "127.0.0.1:6379", "where the first proxy speaks the Redis protocol")
 	return cmd
 }
 
 func (o *devOptions) check() error {
 	switch {
-	case o.durability != "memory":
-		return fmt.Errorf("--durability %s: only memory exists so far: an acknowledged write is in the memory of a majority", o.durability)
+	case o.durability != "fsync" && o.durability != "memory":
+		return fmt.Errorf("--durability %s: use fsync or memory", o.durability)
 	case o.replicas < 1 || o.replicas%2 == 0 || o.replicas > wire.MaxSeats:
 		return fmt.Errorf("--replicas %d: use an odd number up to %d: an even one survives no more losses than the odd one below", o.replicas, wire.MaxSeats)
 	case o.proxies < 1 || o.reserve < 0 || o.reserve > o.proxies:
@@ -140,16 +140,19 @@ func devCluster(o *devOptions) (*cluster.Config, error) {
 	if err := freeAddress(o.resp); err != nil {
 		return nil, err
 	}
-	c, err := cluster.Dev(o.dir, cluster.DevOptions{Replicas: o.replicas, Proxies: o.proxies, Lanes: o.lanes, Resp: o.resp})
+	c, err := cluster.Dev(o.dir, cluster.DevOptions{Replicas: o.replicas, Proxies: o.proxies, Lanes: o.lanes, Resp: o.resp,
+		Change: func(c *cluster.Config) { c.Durability = o.durability }})
 	if !errors.Is(err, fs.ErrExist) {
 		return c, err
 	}
 	if c, err = cluster.Load(filepath.Join(o.dir, cluster.FileName)); err != nil {
 		return nil, err
 	}
-	if len(c.Replicas) != o.replicas || len(c.Proxies) != o.proxies || c.Proxies[0].Resp != o.resp || c.Proxies[0].Lanes != o.lanes {
-		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s. Next: ask for the same, "+
-			"name another folder with --dir, or remove it", o.dir, len(c.Replicas), len(c.Proxies), c.Proxies[0].Lanes, c.Proxies[0].Resp)
+	if len(c.Replicas) != o.replicas || len(c.Proxies) != o.proxies || c.Proxies[0].Resp != o.resp || c.Proxies[0].Lanes != o.lanes ||
+		c.Durability != o.durability {
+		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s, durability %s. Next: ask "+
+			"for the same, name another folder with --dir, or remove it", o.dir, len(c.Replicas), len(c.Proxies), c.Proxies[0].Lanes,
+			c.Proxies[0].Resp, c.Durability)
 	}
 	return c, nil
 }
@@ -246,13 +249,14 @@ const patience = 30 * time.Second
 func (d *devProcesses) found(ctx context.Context, c *cluster.Config) (leader string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for ask := "init"; ; {
-		a, err := daemon.Ask(ctx, c, c.Replicas[0].Peer(), daemon.AdminRequest{Cmd: ask})
+	for asked := false; ; {
+		a, err := daemon.Ask(ctx, c, c.Replicas[0].Peer(), daemon.AdminRequest{Cmd: "status"})
 		switch {
-		case err == nil && ask == "init":
-			ask = "status" // founding is under way, and must not be asked for again
 		case err == nil && a.Status.Leader != "":
 			return a.Status.Leader, nil
+		case err == nil && a.Status.Life == "" && !asked:
+			_, err = daemon.Ask(ctx, c, c.Replicas[0].Peer(), daemon.AdminRequest{Cmd: "init"})
+			asked = err == nil // founding is under way, and must not be asked for again
 		case err == nil:
 			err = errors.New(a.Status.NotReady)
 		}
@@ -319,6 +323,11 @@ func describe(cmd *cobra.Command, dir string, c *cluster.Config, leader string) 
 			addr = c.Proxy(p).Ops
 		}
 		fmt.Fprintf(out, "  %-13s  metrics http://%s/metrics   log %s\n", p, addr, filepath.Join(abs, "logs", p.String()+".log"))
+	}
+	if c.Durable() {
+		fmt.Fprintf(out, "\nDurability is fsync: an acknowledged write is on the disks of a majority of replicas, in %s. The same\n"+
+			"command goes on with it. Ctrl-C stops everything.\n", filepath.Join(abs, "data"))
+		return
 	}
 	fmt.Fprintf(out, "\nDurability is memory: a write is acknowledged when a majority of replicas holds it in memory, and is gone when\n"+
 		"this command ends. Ctrl-C stops everything.\n")

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -79,8 +81,8 @@ the CA; no process needs it, so keep it elsewhere when done.`,
 }
 
 func clusterCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cluster", Short: "Found a cluster, look at it"}
-	cmd.AddCommand(initCommand(), statusCommand())
+	cmd := &cobra.Command{Use: "cluster", Short: "Found a cluster, look at it, change its members"}
+	cmd.AddCommand(initCommand(), statusCommand(), addCommand(), removeCommand(), finalizeCommand())
 	return cmd
 }
 
@@ -198,15 +200,33 @@ func statusCommand() *cobra.Command {
 
 func printStatus(cmd *cobra.Command, all []*daemon.ClusterStatus) {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "REPLICA\tLIFE\tLEADER\tTERM\tROUNDS\tITEMS\tKEYS\tSTATE HASH\tVOTERS\tLEARNERS\tMARGIN\tNOT READY")
+	fmt.Fprintln(w, "REPLICA\tLIFE\tLEADER\tTERM\tROUNDS\tITEMS\tKEYS\tSTATE HASH\tVOTERS\tLEARNERS\tMARGIN\tSNAPSHOT AT\tJOURNAL\tLEVEL\tNOT READY")
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d\t%s\n", s.Replica, s.Life, s.Leader, s.Term, s.Position,
-			s.Index, s.Keys, s.StateHash, strings.Join(s.Voters, ","), strings.Join(s.Learners, ","), s.QuorumMargin, s.NotReady)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%d\t%d\t%v\t%d\t%s\n", s.Replica, s.Life, s.Leader, s.Term, s.Position,
+			s.Index, s.Keys, s.StateHash, strings.Join(s.Voters, ","), strings.Join(s.Learners, ","), s.QuorumMargin, s.SnapshotAt,
+			cluster.Bytes(s.JournalBytes), s.Feature, s.NotReady)
 	}
 	_ = w.Flush()
+	for _, s := range all {
+		if len(s.Holds) > 0 {
+			fmt.Fprintf(cmd.OutOrStdout(), "\nagreed up to round %d; each has logged, and holds everything under it, up to:%s\n", s.Position,
+				holds(s.Holds))
+		}
+		if s.Supported > s.Feature {
+			fmt.Fprintf(cmd.OutOrStdout(), "\nfeature level %d; all replicas know %d: \"metronome cluster finalize\" raises it, for good\n",
+				s.Feature, s.Supported)
+		}
+	}
 	if all[0].Durability == "memory" {
 		fmt.Fprintln(cmd.OutOrStdout(), "\ndurability memory: the state survives the loss of a minority of replicas, not of all at once")
 	}
+}
+
+func holds(m map[string]uint64) (s string) {
+	for _, life := range slices.Sorted(maps.Keys(m)) {
+		s += fmt.Sprintf(" %s %d", life, m[life])
+	}
+	return s
 }
 
 // self is this program, to start it again as another process.

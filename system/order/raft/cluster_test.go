@@ -176,7 +176,7 @@ func (c *cluster) ready(m *member) {
 // sync makes durable what was written.
 func (c *cluster) sync(m *member) {
 	for _, p := range m.writing {
-		if p.Fresh {
+		if p.Fresh > 0 {
 			m.records = nil
 		}
 		m.records = append(m.records, p.Records...)

@@ -104,6 +104,7 @@ func (r *Raft) answered(s raft.ReadState) {
 // deliver hands out what is committed, in order, up to the first hole (R4). Membership changes take
 // effect here, as they are handed out first. What a restored snapshot covers is passed over.
 func (r *Raft) deliver() {
+	r.fillHoles()
 	for r.handed < len(r.commits) && !r.isHole(r.commits[r.handed]) {
 		e := r.commits[r.handed]
 		r.handed++

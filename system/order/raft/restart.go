@@ -50,6 +50,11 @@ func (s *Restart) replay() (*log, error) {
 			return nil, fmt.Errorf("orderer record %d of %d: %w", i+1, len(s.Records), err)
 		}
 	}
+	if len(l.entries) > 0 && l.entries[0].GetTerm() < l.base.term {
+		// A snapshot came in and the write that drops what it contradicts did not last. Had the entries
+		// matched it, their terms could not be lower: the log is the snapshot alone (Raft, section 7).
+		l.entries, l.lastCC = nil, 0
+	}
 	if err := wholesome(l.base, l.entries); err != nil {
 		return nil, fmt.Errorf("%w: repair from peers", err)
 	}
@@ -133,31 +138,26 @@ func (r *Raft) findHoles() error {
 }
 
 // fillHoles forgets the holes that are held by now, were replaced by a leader, or are covered by a
-// snapshot.
+// snapshot, in order and up to the first that is not: what lies behind it cannot be applied anyway,
+// and a long log is looked through once.
 func (r *Raft) fillHoles() {
-	rest := r.holes[:0]
-	for _, h := range r.holes {
-		if h.index <= r.applied || !r.log.has(h.position) {
-			continue
+	for len(r.holes) > 0 {
+		h := &r.holes[0]
+		if h.index > r.applied && r.log.has(h.position) {
+			v := r.gate.Holds(h.cut)
+			if v == order.Mismatch && !h.reported {
+				h.reported = true
+				r.refuse(0, h.cut)
+			}
+			if v != order.Held {
+				return
+			}
 		}
-		v := r.gate.Holds(h.cut)
-		if v == order.Held {
-			continue
-		}
-		if v == order.Mismatch && !h.reported {
-			h.reported = true
-			r.refuse(0, h.cut)
-		}
-		rest = append(rest, h)
+		r.holes = r.holes[1:]
 	}
-	r.holes = rest
 }
 
+// isHole reports whether an entry waits for what it needs; those before the first hole do not.
 func (r *Raft) isHole(e *pb.Entry) bool {
-	for _, h := range r.holes {
-		if h.position == (position{e.GetIndex(), e.GetTerm()}) {
-			return true
-		}
-	}
-	return false
+	return len(r.holes) > 0 && e.GetIndex() >= r.holes[0].index
 }

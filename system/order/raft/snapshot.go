@@ -27,10 +27,25 @@ func (r *Raft) Compact(position uint64) {
 		return
 	}
 	p := r.persist()
-	p.Fresh, p.Records, r.lazy = true, nil, nil
+	p.Records = nil
+	r.repeat(p)
+}
+
+// repeat adds a record of everything that counts from here on.
+func (r *Raft) repeat(p *order.Persist) {
+	r.lazy, p.Fresh = nil, r.log.base.index
 	if b := r.recordAll(); b != nil {
-		p.Records = [][]byte{b}
+		p.Records = append(p.Records, b)
 	}
+}
+
+// Place implements [order.Orderer].
+func (r *Raft) Place(position uint64) (order.SnapshotMeta, bool) {
+	term := r.log.term(position)
+	if term == 0 || position > r.applied {
+		return order.SnapshotMeta{}, false
+	}
+	return order.SnapshotMeta{Position: position, Term: term, Members: members(r.log.confAt(position))}, true
 }
 
 // Snapshot implements [order.Orderer]. An offer older than the log, or than the last, is ignored.
@@ -74,9 +89,11 @@ func (r *Raft) Restore(s order.SnapshotMeta) error {
 	r.wait, r.applied = run{}, s.Position
 	r.handed, r.out.Committed = 0, nil // what lies after it is handed out again
 	r.drain()
-	r.fillHoles()
 	r.deliver()
 	r.drain()
+	if r.log.base.index == s.Position {
+		r.repeat(r.persist())
+	}
 	return nil
 }
 

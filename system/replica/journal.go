@@ -1,0 +1,306 @@
+package replica
+
+import (
+	"metronome/system/node"
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+// With durability, everything a replica must not forget goes into one journal, in the order in
+// which it came about: the frames of each lane without gaps, and what the orderer wants written. So
+// the frames that an acceptance rests on always lie before the acceptance itself, one fsync makes
+// both durable, and the orderer's answer leaves only then: a cut is accepted by whoever holds its
+// items durably (R8, R11). Frames alone are never waited for.
+//
+// A journal is read again from the newest durable snapshot on; what lies before it is trimmed.
+
+// The records of a journal: kind, and what follows.
+const (
+	recordLife   = 1 // who this is: cluster, life, the founding seats or none
+	recordFrames = 2 // of one lane: its id, then each frame after its length (2 bytes)
+	recordOrder  = 3 // order.Persist.Fresh or 0, and what the orderer wants repeated after a restart
+)
+
+// framesBytes is when a record of frames is closed.
+const framesBytes = 256 << 10
+
+// journalState is what a replica knows of its journal.
+type journalState struct {
+	next  uint64 // number of the next record
+	bytes uint64 // appended in this process
+	buf   []byte // records on their way to the driver, one after another
+	ends  []int  // where each ends
+	taken bool   // the driver has them
+	sync  bool   // something waits for them
+
+	pending  []writing   // the orderer's, not durable yet
+	fresh    []freshMark // ascending
+	synced   uint64
+	trim     uint64 // records below may go, once trimAt is durable
+	trimAt   uint64
+	saving   *Save
+	saved    uint64 // position of the newest durable snapshot
+	lowest   uint64 // first record that a restart from what is being saved needs for its frames
+	captured uint64 // bytes when a snapshot was last captured
+}
+
+// writing is a write of the orderer and the last record of it.
+type writing struct{ seq, record uint64 }
+
+// freshMark is a record from which on the orderer's records are complete, given a snapshot at the
+// position or later.
+type freshMark struct{ position, record, bytes uint64 }
+
+// note says in which record the frames of a lane from one on begin.
+type note struct{ frame, record uint64 }
+
+// A lane's notes: one every so many frames, at most so many; beyond, every other one is forgotten.
+const (
+	noteEvery = 256
+	maxNotes  = 1024
+)
+
+// begin starts a record; end closes it and returns its number.
+func (j *journalState) begin(kind uint8) wire.Writer {
+	if j.taken {
+		j.buf, j.ends, j.taken = j.buf[:0], j.ends[:0], false
+	}
+	w := wire.Writer{B: j.buf}
+	w.U8(kind)
+	return w
+}
+
+func (j *journalState) end(w *wire.Writer) uint64 {
+	j.bytes += uint64(len(w.B) - len(j.buf))
+	j.buf, j.ends = w.B, append(j.ends, len(w.B))
+	j.next++
+	return j.next - 1
+}
+
+// take hands out the records written since it was last called.
+func (j *journalState) take(out *node.Output) {
+	if j.taken {
+		return
+	}
+	at := 0
+	for _, end := range j.ends {
+		out.Records = append(out.Records, j.buf[at:end:end])
+		at = end
+	}
+	out.Sync, j.sync, j.taken = out.Sync || j.sync, false, true
+}
+
+// journalLife writes down who this is. It comes before everything the orderer wants written.
+func (r *Replica) journalLife(id uint64, founding *order.Members) {
+	if !r.cfg.Durable {
+		return
+	}
+	w := r.journal.begin(recordLife)
+	w.U32(r.cfg.Cluster)
+	w.U64(id)
+	seats := uint16(0)
+	if founding != nil {
+		for _, v := range founding.Voters {
+			seats |= 1 << SeatOf(v)
+		}
+	}
+	w.U16(seats)
+	r.journal.end(&w)
+}
+
+// journalFrames writes the frames of a lane that came since.
+func (r *Replica) journalFrames(l *laneState) {
+	if !r.cfg.Durable || !l.open && !l.early {
+		return
+	}
+	for mark := l.recv.Mark().Frames; l.journaled < mark; {
+		w := r.journal.begin(recordFrames)
+		w.U32(uint32(l.id))
+		l.note(r.journal.next)
+		for start := len(w.B); l.journaled < mark && len(w.B)-start < framesBytes; {
+			f := l.recv.Frame(l.journaled)
+			w.U16(uint16(len(f)))
+			w.B = append(w.B, f...)
+			l.journaled++
+		}
+		r.journal.end(&w)
+	}
+}
+
+func (l *laneState) note(record uint64) {
+	if n := len(l.notes); n > 0 && l.journaled-l.notes[n-1].frame < noteEvery {
+		return
+	}
+	if len(l.notes) == maxNotes {
+		kept := l.notes[:0]
+		for i := 0; i < maxNotes; i += 2 {
+			kept = append(kept, l.notes[i])
+		}
+		l.notes = kept
+	}
+	l.notes = append(l.notes, note{l.journaled, record})
+}
+
+// firstRecord is a record at or before that of the given frame.
+func (l *laneState) firstRecord(frame uint64) (record uint64) {
+	for _, n := range l.notes {
+		if n.frame <= frame {
+			record = n.record
+		}
+	}
+	return record
+}
+
+// journalOrder writes what the orderer wants, after everything that it may rest on.
+func (r *Replica) journalOrder(p *order.Persist) {
+	if !r.cfg.Durable {
+		r.orderer.Persisted(p.Seq) // memory: there is nothing to wait for
+		return
+	}
+	r.gather()
+	j := &r.journal
+	if p.Fresh > 0 {
+		j.fresh = append(j.fresh, freshMark{p.Fresh, j.next, j.bytes})
+	}
+	for i, b := range p.Records {
+		w := j.begin(recordOrder)
+		if i == 0 {
+			w.U64(p.Fresh)
+		} else {
+			w.U64(0)
+		}
+		w.B = append(w.B, b...)
+		j.end(&w)
+	}
+	j.pending = append(j.pending, writing{p.Seq, j.next - 1})
+	j.sync = true
+}
+
+// Synced says that every record up to and including this number is durable.
+func (r *Replica) Synced(now int64, record uint64) {
+	r.now = now
+	j := &r.journal
+	j.synced = max(j.synced, record)
+	n := 0
+	for n < len(j.pending) && j.pending[n].record <= record {
+		n++
+	}
+	if n == 0 || r.orderer == nil {
+		return
+	}
+	r.orderer.Persisted(j.pending[n-1].seq)
+	j.pending = append(j.pending[:0], j.pending[n:]...)
+}
+
+// Trimmable is the number below which records are of no use to a restart any more.
+func (r *Replica) Trimmable() uint64 {
+	if j := &r.journal; j.synced >= j.trimAt {
+		return j.trim
+	}
+	return 0
+}
+
+// Save is a snapshot on its way to stable storage: a file of Header and then Size bytes of state. It
+// replaces the one before once it is durable, file name included; Saved then says so.
+type Save struct {
+	Position uint64
+	Header   []byte
+	Size     int
+	head     []byte
+	rest     func(offset, limit int) []byte
+}
+
+// Read returns some bytes of the state from offset, at most limit; none at its end. It is safe
+// beside everything else that the replica does.
+func (s *Save) Read(offset, limit int) []byte {
+	if n := len(s.head); offset < n {
+		return s.head[offset:min(n, offset+limit)]
+	}
+	return s.rest(offset-len(s.head), limit)
+}
+
+// Save is the snapshot to be saved, or nil; the same one until Saved.
+func (r *Replica) Save() *Save { return r.journal.saving }
+
+// Saved says that the snapshot is durable: a restart begins with it.
+func (r *Replica) Saved(now int64, position uint64) {
+	r.now = now
+	j := &r.journal
+	if j.saving == nil || j.saving.Position != position {
+		return
+	}
+	j.saving, j.saved = nil, position
+	if t := &r.transfer; t.active && t.meta.Position == position && uint64(len(t.got)) == t.size {
+		t.saved = true
+		r.tryInstall()
+		return
+	}
+	r.trimTo(position)
+}
+
+// trimTo lets go of the records that a snapshot makes superfluous: frames that it has applied, and
+// what the orderer wrote before it repeated everything (order.Persist.Fresh).
+func (r *Replica) trimTo(position uint64) {
+	j := &r.journal
+	n := 0
+	for n < len(j.fresh) && j.fresh[n].position <= position {
+		n++
+	}
+	if n > 0 {
+		j.fresh = append(j.fresh[:0], j.fresh[n-1:]...)
+		j.trim = max(j.trim, min(j.lowest, j.fresh[0].record))
+		j.trimAt = j.fresh[0].record
+	}
+	// A log that is not compacted, because some member lacks much of it, holds the journal back: at
+	// the bound that member gets a snapshot instead (R17).
+	if n == 0 || j.bytes-j.fresh[0].bytes > uint64(r.cfg.JournalBytes) {
+		r.orderer.Compact(position)
+	}
+}
+
+// steerSnapshots begins a snapshot when a restart would have too much to repeat: as much as is
+// configured, or half of what there is, so that what is written for snapshots stays in proportion.
+func (r *Replica) steerSnapshots() {
+	j := &r.journal
+	if !r.cfg.Durable || j.saving != nil {
+		return
+	}
+	if j.bytes-j.captured > uint64(max(r.cfg.JournalBytes, r.seen.StoreBytes/2)) {
+		r.capture()
+	}
+}
+
+// lowestRecord is the first record that a restart from the state applied now needs for its frames.
+func (r *Replica) lowestRecord() uint64 {
+	low := r.journal.next
+	for _, l := range r.lanes {
+		if (l.open || l.early) && l.journaled > l.applied.Frames {
+			low = min(low, l.firstRecord(l.applied.Frames))
+		}
+	}
+	return low
+}
+
+// saveCaptured hands out the snapshot that was captured.
+func (r *Replica) saveCaptured() {
+	t, j := &r.transfer, &r.journal
+	if !r.cfg.Durable || j.saving != nil || t.placed.Position <= j.saved {
+		return
+	}
+	j.lowest = t.lowest
+	j.saving = &Save{Position: t.captured, Size: len(t.head) + t.capturing.Size(), head: t.head,
+		rest:   t.capturing.Read,
+		Header: r.fileHeader(&t.placed, t.head, t.capturing.Size())}
+}
+
+// saveReceived hands out a snapshot that a peer sent: it is durable before it is installed (R30).
+func (r *Replica) saveReceived() {
+	t, j := &r.transfer, &r.journal
+	if j.saving != nil {
+		return // another is being written; this one's turn comes
+	}
+	j.lowest = 0
+	j.saving = &Save{Position: t.meta.Position, Size: len(t.got), head: t.got,
+		rest:   func(int, int) []byte { return nil },
+		Header: r.fileHeader(&t.meta, t.got[:t.stateAt], len(t.got)-t.stateAt)}
+}

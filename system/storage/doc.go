@@ -1,0 +1,22 @@
+// Package storage is a replica's data directory: the journal of what it must not forget, and the
+// newest snapshot, from which the journal is read on.
+//
+//	DIR/journal/                   package journal: frames, the orderer's records
+//	DIR/snapshot-<position>        one file: a header, then the state at that position
+//	DIR/snapshot.tmp               one that is being written
+//	DIR/damaged-<n>/               state that could not be read, set aside
+//
+// [Start] opens a directory and continues the life that is in it. It tells three things apart:
+//
+//   - what a crash leaves: a torn tail that nobody was promised, an unfinished snapshot. They are
+//     dropped.
+//   - damage: something that was durable cannot be read. Then this life's state is lost (R2): it is
+//     set aside, reported, and the replica begins empty; it joins again as a new life, which does
+//     not vote before it has caught up. Nothing of a damaged directory is ever voted with.
+//   - a directory of another replica, another cluster or a newer version: an error, and nothing is
+//     touched.
+//
+// The package does no more than one file-system call after another on its caller's thread, through
+// disk.FS, so that the simulator crashes it between any two. Group commit is journal.Writer's, and
+// when to save a snapshot is package replica's.
+package storage

@@ -1,0 +1,101 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"metronome/system/disk"
+	"metronome/system/replica"
+)
+
+// Saving is a snapshot on its way into a file.
+type Saving struct {
+	dir    *Dir
+	file   disk.File
+	save   *replica.Save
+	offset int   // of the state
+	at     int64 // in the file
+	synced int64
+}
+
+// syncEvery is how much of a snapshot is written before it is synced: so that the disk is not handed
+// all of it at once, which whoever waits for the journal would feel.
+const syncEvery = 4 << 20
+
+// Save begins to write a snapshot. One at a time.
+func (d *Dir) Save(s *replica.Save) (*Saving, error) {
+	f, err := d.fs.Create(path.Join(d.path, unfinished))
+	if err != nil {
+		return nil, err
+	}
+	w := &Saving{dir: d, file: f, save: s}
+	return w, w.write(s.Header)
+}
+
+// Step writes up to about so many bytes more. Once it reports done the snapshot is durable, and the
+// ones before are gone.
+func (w *Saving) Step(bytes int) (done bool, err error) {
+	for end := w.offset + bytes; w.offset < end && w.offset < w.save.Size; {
+		b := w.save.Read(w.offset, end-w.offset)
+		if len(b) == 0 {
+			return false, fmt.Errorf("the snapshot at position %d ends at %d bytes of %d", w.save.Position,
+				w.offset, w.save.Size)
+		}
+		if err := w.write(b); err != nil {
+			return false, err
+		}
+		w.offset += len(b)
+	}
+	if w.offset < w.save.Size {
+		if w.at-w.synced >= syncEvery {
+			w.synced = w.at
+			return false, w.file.Sync()
+		}
+		return false, nil
+	}
+	return true, w.finish()
+}
+
+func (w *Saving) write(b []byte) error {
+	n, err := w.file.WriteAt(b, w.at)
+	w.at += int64(n)
+	return err
+}
+
+// finish gives the file its name, which makes it count, and removes those that it replaces.
+func (w *Saving) finish() error {
+	d := w.dir
+	name := fmt.Sprintf("%s%020d", snapshotPrefix, w.save.Position)
+	err := errors.Join(w.file.Sync(), w.file.Close())
+	if err == nil {
+		err = d.fs.Rename(path.Join(d.path, unfinished), path.Join(d.path, name))
+	}
+	if err == nil {
+		err = d.fs.SyncDir(d.path)
+	}
+	if err != nil {
+		return err
+	}
+	d.newest = name
+	return d.dropOlder()
+}
+
+func (d *Dir) dropOlder() error {
+	entries, err := d.fs.List(d.path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name, snapshotPrefix) && e.Name < d.newest {
+			if err := d.fs.Remove(path.Join(d.path, e.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Abort gives a snapshot up.
+func (w *Saving) Abort() error { return w.file.Close() }
