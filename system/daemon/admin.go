@@ -26,7 +26,7 @@ import (
 
 // AdminRequest is what an operator asks.
 type AdminRequest struct {
-	Cmd  string `json:"cmd"`            // init, status, add, remove, finalize
+	Cmd  string `json:"cmd"`            // init, status, snapshot, add, remove, finalize
 	Seat int    `json:"seat,omitempty"` // add, remove
 }
 
@@ -34,6 +34,8 @@ type AdminRequest struct {
 type AdminAnswer struct {
 	Error  string         `json:"error,omitempty"`
 	Status *ClusterStatus `json:"status,omitempty"`
+
+	Snapshot *SnapshotInfo `json:"snapshot,omitempty"` // so many bytes follow
 }
 
 // ClusterStatus is the cluster as one replica sees it.
@@ -59,9 +61,9 @@ type ClusterStatus struct {
 	JournalBytes int64    `json:"journal_bytes"`       // on the disk
 	Behind       uint64   `json:"behind"`              // rounds agreed and not applied here
 	// Holds tells, at the leader, up to which round each member has logged what was agreed.
-	Holds map[string]uint64 `json:"holds,omitempty"`
-	NotReady     string   `json:"not_ready,omitempty"`
-	Awaited      []string `json:"awaited,omitempty"` // seats that have not answered `cluster init`
+	Holds    map[string]uint64 `json:"holds,omitempty"`
+	NotReady string            `json:"not_ready,omitempty"`
+	Awaited  []string          `json:"awaited,omitempty"` // seats that have not answered `cluster init`
 }
 
 // Feature is the highest feature level that this build knows.
@@ -109,6 +111,7 @@ func (r *Replica) Admin(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("daemon: admin socket: %w", err), l.Close())
 	}
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	room := make(chan struct{}, adminConnections)
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -117,11 +120,18 @@ func (r *Replica) Admin(ctx context.Context) error {
 			}
 			return fmt.Errorf("daemon: admin socket: %w", err)
 		}
-		r.serveAdmin(ctx, c)
+		room <- struct{}{}
+		go func() {
+			r.serveAdmin(ctx, c)
+			<-room
+		}()
 	}
 }
 
 const adminTimeout = 5 * time.Second
+
+// adminConnections bounds the operators served at one time.
+const adminConnections = 16
 
 func (r *Replica) serveAdmin(ctx context.Context, c net.Conn) {
 	defer c.Close()
@@ -130,6 +140,11 @@ func (r *Replica) serveAdmin(ctx context.Context, c net.Conn) {
 	var a AdminAnswer
 	if err := json.NewDecoder(bufio.NewReader(c)).Decode(&q); err != nil {
 		a.Error = "the request is no JSON: " + err.Error()
+	} else if q.Cmd == "snapshot" {
+		if err := r.sendSnapshot(ctx, c); err != nil {
+			r.cfg.Log.Warn("a snapshot was not sent whole", "error", err)
+		}
+		return
 	} else if err := r.administer(ctx, &q, &a); err != nil {
 		a.Error = err.Error()
 	}
@@ -146,7 +161,7 @@ func (r *Replica) administer(ctx context.Context, q *AdminRequest, a *AdminAnswe
 	case "add", "remove", "finalize":
 		return r.operate(ctx, q)
 	}
-	return fmt.Errorf("unknown command %q: use init, status, add, remove or finalize", q.Cmd)
+	return fmt.Errorf("unknown command %q: use init, status, snapshot, add, remove or finalize", q.Cmd)
 }
 
 // operate passes a change of membership or of the feature level on to the leader. The status shows
@@ -260,28 +275,47 @@ func names(ids []uint64) []string {
 
 // Ask sends a request to a replica of this machine.
 func Ask(ctx context.Context, c *cluster.Config, to wire.Peer, q AdminRequest) (a AdminAnswer, err error) {
-	path := AdminSocket(c, to)
-	short, release, err := shortPath(path)
+	conn, err := dialAdmin(ctx, c, to)
 	if err != nil {
-		return a, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
-	}
-	defer release()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", short)
-	if err != nil {
-		return a, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
+		return a, err
 	}
 	defer conn.Close()
 	if d, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(d)
 	}
-	if err := json.NewEncoder(conn).Encode(&q); err != nil {
-		return a, fmt.Errorf("ask %v: %w", to, err)
+	a, _, err = exchange(conn, to, &q)
+	return a, err
+}
+
+func dialAdmin(ctx context.Context, c *cluster.Config, to wire.Peer) (net.Conn, error) {
+	path := AdminSocket(c, to)
+	short, release, err := shortPath(path)
+	if err != nil {
+		return nil, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
 	}
-	if err := json.NewDecoder(bufio.NewReader(conn)).Decode(&a); err != nil {
-		return a, fmt.Errorf("answer of %v: %w", to, err)
+	defer release()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", short)
+	if err != nil {
+		return nil, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
+	}
+	return conn, nil
+}
+
+// exchange sends a request and reads the line that answers it; what follows is read from rest.
+func exchange(conn net.Conn, to wire.Peer, q *AdminRequest) (a AdminAnswer, rest *bufio.Reader, err error) {
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
+		return a, nil, fmt.Errorf("ask %v: %w", to, err)
+	}
+	rest = bufio.NewReader(conn)
+	line, err := rest.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &a)
+	}
+	if err != nil {
+		return a, nil, fmt.Errorf("answer of %v: %w", to, err)
 	}
 	if a.Error != "" {
-		return a, errors.New(a.Error)
+		return a, nil, errors.New(a.Error)
 	}
-	return a, nil
+	return a, rest, nil
 }

@@ -50,6 +50,8 @@ type Replica struct {
 	nextView int64
 	calls    chan call // from other goroutines, for the loop
 
+	exporting sync.Mutex // held while a snapshot goes to an operator
+
 	mu    sync.Mutex // guards what other goroutines look at
 	shown ReplicaView
 }
@@ -199,7 +201,8 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
 		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes),
-		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal)}
+		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal),
+		TransferRate: int64(c.Storage.TransferRate)}
 }
 
 // nonce is a random number that is not 0.

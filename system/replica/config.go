@@ -46,6 +46,9 @@ type Config struct {
 	// JournalBytes is how much journal a restart may have to repeat, about: beyond it, and beyond half
 	// the size of the store, a snapshot is saved and what it covers trimmed.
 	JournalBytes int
+	// TransferRate bounds the bytes a second of snapshots sent to followers while there is other work;
+	// 0 = no bound.
+	TransferRate int64
 
 	Observer Observer // nil outside simulations and tests
 }

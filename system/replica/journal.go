@@ -204,6 +204,8 @@ func (r *Replica) Trimmable() uint64 {
 // replaces the one before once it is durable, file name included; Saved then says so.
 type Save struct {
 	Position uint64
+	Index    uint64 // the last item that is in it; 0 if it came from a peer
+	Epoch    uint64
 	Header   []byte
 	Size     int
 	head     []byte
@@ -288,8 +290,14 @@ func (r *Replica) saveCaptured() {
 		return
 	}
 	j.lowest = t.lowest
-	j.saving = &Save{Position: t.captured, Size: len(t.head) + t.capturing.Size(), head: t.head,
-		rest:   t.capturing.Read,
+	j.saving = r.capturedFile()
+}
+
+// capturedFile is what was captured, as a file.
+func (r *Replica) capturedFile() *Save {
+	t := &r.transfer
+	return &Save{Position: t.captured, Index: uint64(t.capturing.Index()), Epoch: r.state.epoch,
+		Size: len(t.head) + t.capturing.Size(), head: t.head, rest: t.capturing.Read,
 		Header: r.fileHeader(&t.placed, t.head, t.capturing.Size())}
 }
 

@@ -43,6 +43,7 @@ type Replica struct {
 	founding foundState
 	transfer transferState
 	journal  journalState
+	export   exportState
 	reads    readState
 	hashes   []hashAt
 
@@ -65,6 +66,9 @@ type Replica struct {
 	wantCapture bool
 
 	rounds, committedItems, appliedItems uint64
+
+	committedThen uint64 // items committed at the last tick
+	quiet         bool   // few were since the one before
 	counts                               Counters
 }
 
@@ -102,7 +106,8 @@ func New(cfg Config) (*Replica, error) {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
 	return &Replica{cfg: cfg, ingest: in, store: st, state: newState(), checkpointEvery: 1,
-		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1}}, nil
+		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1},
+		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, chunkBytes))}}, nil
 }
 
 // Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit
@@ -249,6 +254,7 @@ func (r *Replica) Tick(now int64) {
 	}
 	r.soon = lane.Never
 	r.progress()
+	r.serveTransfers()
 }
 
 // tickSlow does what is due once a tick.
@@ -257,7 +263,10 @@ func (r *Replica) tickSlow() {
 	r.watchProxies()
 	r.watchLeadership()
 	r.steerMembers()
+	r.quiet = r.committedItems-r.committedThen <= idleItems
+	r.committedThen = r.committedItems
 	r.steerSnapshots()
+	r.steerExport()
 	r.tickTransfer()
 	r.compact()
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"metronome/internal/mutate"
+	"metronome/system/lane"
 	"metronome/system/order"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -36,6 +37,7 @@ type transferState struct {
 	head      []byte // the state beside the store, at captured
 	ready     bool
 	offers    [wire.MaxSeats]offerState
+	budget    lane.Bucket // of bytes sent while there is other work
 	// receiving
 	from    int
 	meta    order.SnapshotMeta
@@ -52,6 +54,9 @@ type offerState struct {
 	live  bool
 	next  int64
 	heard int64
+	// wanted is a piece that was asked for and has to wait for the budget.
+	wanted bool
+	offset uint64
 }
 
 // capture begins a snapshot at the position applied now, unless one is being made.
@@ -71,7 +76,8 @@ func (r *Replica) capture() {
 
 // tryCapture captures when the store has applied everything that was agreed up to the position.
 func (r *Replica) tryCapture() {
-	if !r.wantCapture || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil {
+	if !r.wantCapture || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil ||
+		r.export.out != nil {
 		return
 	}
 	t := &r.transfer
@@ -97,13 +103,7 @@ func (r *Replica) tickTransfer() {
 	r.tryCapture()
 	r.tryInstall()
 	t := &r.transfer
-	if t.capturing != nil && !t.ready && !r.working {
-		if t.capturing.Step(captureBytes); t.capturing.Done() {
-			t.ready = true
-			r.orderer.Snapshot(t.captured)
-			r.saveCaptured()
-		}
-	}
+	r.stepCapture()
 	for seat := range t.offers {
 		o := &t.offers[seat]
 		if !o.live {
@@ -120,6 +120,35 @@ func (r *Replica) tickTransfer() {
 	}
 	if t.active && r.now-t.pulled > pullTicks*r.cfg.Tick {
 		r.pull()
+	}
+}
+
+// stepCapture copies a little more of what is being captured.
+func (r *Replica) stepCapture() {
+	t := &r.transfer
+	if t.capturing == nil || t.ready || r.working {
+		return
+	}
+	if t.capturing.Step(captureBytes); t.capturing.Done() {
+		t.ready = true
+		r.orderer.Snapshot(t.captured)
+		r.saveCaptured()
+		r.exportCaptured()
+	}
+}
+
+// serveTransfers goes on with what is under way: as fast as it goes while nothing else is to be done,
+// else within the budget, so that clients hardly feel it.
+func (r *Replica) serveTransfers() {
+	t := &r.transfer
+	if r.quiet && t.capturing != nil && !t.ready {
+		r.stepCapture()
+		r.later(r.now)
+	}
+	for seat := range t.offers {
+		if o := &t.offers[seat]; o.live && o.wanted {
+			r.sendChunk(seat)
+		}
 	}
 }
 
@@ -158,6 +187,9 @@ func (r *Replica) sendOffer(seat int) {
 	r.out.message(wire.ReplicaPeer(seat), w.B)
 }
 
+// maxAhead bounds the memory that is set aside on a peer's word.
+const maxAhead = 1 << 28
+
 // maxSnapshot bounds what a peer can make this replica store.
 const maxSnapshot = 1 << 40
 
@@ -183,7 +215,7 @@ func (r *Replica) onOffer(seat int, b []byte) bool {
 		return true
 	}
 	t.active, t.from, t.meta, t.size, t.stateAt, t.saved = true, seat, meta, size, int(head), false
-	t.got = nil // what was there may be on its way to stable storage
+	t.got = make([]byte, 0, min(size, maxAhead)) // a new one: the old may be on its way to stable storage
 	r.pull()
 	return true
 }
@@ -222,8 +254,23 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 		r.orderer.SnapshotSent(id, true)
 		return true
 	}
+	o.wanted, o.offset = true, offset
+	r.sendChunk(seat)
+	return true
+}
+
+// sendChunk sends the piece that was asked for, if the budget allows, or puts it off.
+func (r *Replica) sendChunk(seat int) {
+	t := &r.transfer
+	o := &t.offers[seat]
+	if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, chunkBytes) {
+		r.later(t.budget.Ready(r.now, chunkBytes))
+		return
+	}
+	o.wanted = false
+	offset := o.offset
 	w := wire.NewWriter(make([]byte, 0, chunkBytes+32), wire.KindChunk)
-	w.U64(position)
+	w.U64(o.meta.Position)
 	w.U64(offset)
 	if n := uint64(len(t.head)); offset < n {
 		w.B = append(w.B, t.head[offset:]...)
@@ -231,7 +278,6 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 		w.B = append(w.B, t.capturing.Read(int(offset-n), chunkBytes)...)
 	}
 	r.out.message(wire.ReplicaPeer(seat), w.B)
-	return true
 }
 
 func (r *Replica) onChunk(seat int, b []byte) bool {
