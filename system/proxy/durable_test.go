@@ -1,11 +1,14 @@
 package proxy_test
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"metronome/system/lane"
 	"metronome/system/node"
+	"metronome/system/order"
 	"metronome/system/proxy"
 	"metronome/system/replica"
 	"metronome/system/wire"
@@ -86,11 +89,126 @@ func newDurableCluster(t *testing.T) *cluster {
 // restart ends a replica, with what was not durable, and continues from its shelf.
 func (c *cluster) restart(seat int) {
 	c.t.Helper()
-	r, err := replica.Recover(durableConfig(c.t, seat, uint64(c.now)+uint64(seat)+1), c.shelves[seat].recovered())
-	if err != nil {
+	if err := c.restartAt(seat, 0); err != nil {
 		c.t.Fatalf("replica-%d: %v", seat, err)
 	}
-	c.replicas[seat] = r
+}
+
+// restartAt restarts a replica as a version that knows feature levels up to one.
+func (c *cluster) restartAt(seat int, feature uint32) error {
+	cfg := durableConfig(c.t, seat, uint64(c.now)+uint64(seat)+1)
+	cfg.Feature = feature
+	r, err := replica.Recover(cfg, c.shelves[seat].recovered())
+	if err == nil {
+		c.replicas[seat] = r
+	}
+	return err
+}
+
+// ask asks for a change through a replica until it shows.
+func (c *cluster) ask(seat int, cmd order.Command, what string, done func(replica.View) bool) {
+	c.t.Helper()
+	n := 0
+	c.until(what, func() bool {
+		if n++; n%50 == 1 {
+			_ = c.replicas[seat].Request(cmd) // no leader yet: asked again
+		}
+		return done(c.replicas[seat].View())
+	})
+}
+
+func voters(n int) func(replica.View) bool {
+	return func(v replica.View) bool { return len(v.Members.Voters) == n }
+}
+
+// TestASeatIsRetiredAndAdmitted is membership at run time: a retired replica's state never votes
+// again, whatever it was; its seat does, once it is admitted, with a new life (R1).
+func TestASeatIsRetiredAndAdmitted(t *testing.T) {
+	c := newDurableCluster(t)
+	c.newProxy(1)
+	c.until("lanes open", c.proxy.Open)
+	for seat := range 3 {
+		other := (seat + 1) % 3
+		c.until("the features are there", func() bool { return c.replicas[other].View().Feature == replica.Feature })
+		c.fails = replaced(seat)
+		c.ask(other, order.Command{Kind: order.RetireSeat, Seat: uint8(seat)}, "two vote", voters(2))
+		c.drop = func(p wire.Peer) bool { return p == wire.ReplicaPeer(seat) } // it has stopped, or is about to
+		token := uint64(100 + seat)
+		it := wire.Item{Op: wire.OpPut, Key: []byte("k"), Value: []byte{byte(seat)}}
+		c.proxy.Submit(c.now, 0, &it, token)
+		c.until("two go on", func() bool { _, ok := c.results[token]; return ok })
+
+		old := *c.shelves[seat]
+		c.restart(seat)
+		zombie := c.replicas[seat]
+		c.drop = func(wire.Peer) bool { return false }
+		c.until("its old state is told to stop", func() bool { return zombie.Err() != nil })
+		c.fails = nil
+
+		c.shelves[seat] = &shelf{first: 1}
+		c.restart(seat)
+		for range 100 {
+			c.step()
+		}
+		if c.replicas[seat].ID() != 0 {
+			t.Fatalf("replica-%d joined without being admitted", seat)
+		}
+		c.ask(other, order.Command{Kind: order.AdmitSeat, Seat: uint8(seat)}, "three vote", voters(3))
+		if id := c.replicas[seat].ID(); id != replica.LifeID(seat, 2) {
+			t.Errorf("replica-%d came back as %x, its old life was %d records long", seat, id, len(old.records))
+		}
+	}
+}
+
+// TestFeatureLevels is a rolling upgrade, back, and up again for good (R23).
+func TestFeatureLevels(t *testing.T) {
+	c := newDurableCluster(t)
+	for seat := range 3 {
+		c.shelves[seat] = &shelf{first: 1}
+		if err := c.restartAt(seat, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.replicas[seat].Found([]int{0, 1, 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.newProxy(1)
+	c.until("lanes open", c.proxy.Open)
+	level := func(seat int) uint32 { return c.replicas[seat].View().Feature }
+	c.until("level 1", func() bool { return level(0) == 1 && level(1) == 1 && level(2) == 1 })
+	roll := func(feature uint32) {
+		for seat := range 3 {
+			if err := c.restartAt(seat, feature); err != nil {
+				t.Fatalf("replica-%d to level %d: %v", seat, feature, err)
+			}
+			token := uint64(c.now)
+			it := wire.Item{Op: wire.OpPut, Key: []byte("k"), Value: make([]byte, 900)}
+			c.proxy.Submit(c.now, 0, &it, token)
+			c.until("mixed versions serve", func() bool { _, ok := c.results[token]; return ok })
+		}
+	}
+	roll(2)
+	if level(0) != 1 {
+		t.Fatalf("level %d without anybody asking for it", level(0))
+	}
+	roll(1) // and back
+	roll(2)
+	retire := order.Command{Kind: order.RetireSeat, Seat: 2}
+	if err := c.replicas[0].Request(retire); err == nil || !strings.Contains(err.Error(), "finalize") {
+		t.Errorf("what needs level 2 is taken at level 1: %v", err)
+	}
+	raise := order.Command{Kind: order.SetFeature, Level: 2}
+	c.ask(0, raise, "level 2", func(replica.View) bool { return level(0) == 2 && level(1) == 2 && level(2) == 2 })
+	if err := c.restartAt(1, 1); !errors.Is(err, replica.ErrNewer) {
+		t.Errorf("the old version goes on with new state: %v", err)
+	}
+	c.fails = replaced(2)
+	c.ask(0, retire, "two vote", voters(2))
+}
+
+// replaced is how a replica ends that was retired.
+func replaced(seat int) func(int, error) bool {
+	return func(i int, err error) bool { return i == seat && errors.Is(err, replica.ErrReplaced) }
 }
 
 func (c *cluster) newProxy(nonce uint64) {

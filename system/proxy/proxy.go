@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"metronome/system/lane"
 	"metronome/system/node"
@@ -21,11 +22,12 @@ type Proxy struct {
 	nextOpen    int64
 	openWait    int64
 
-	leader    uint8  // seat + 1, 0 = not known
-	seats     uint16 // replicas that may be asked to answer
-	full      bool
-	responder int   // seat asked to answer; -1 = the leader
-	turned    int64 // when responder changed last
+	leader    uint8                // seat + 1, 0 = not known
+	seats     uint16               // replicas that may be asked to answer
+	fullAt    [wire.MaxSeats]int64 // when a replica last said that it takes no new writes; 0 = not
+	isFull    bool                 // a majority did
+	responder int                  // seat asked to answer; -1 = the leader
+	turned    int64                // when responder changed last
 
 	reads    []readLane // by seat
 	readID   uint64
@@ -96,7 +98,7 @@ func (p *Proxy) Submit(now int64, index int, it *wire.Item, token uint64) wire.S
 	if len(p.lanes) == 0 {
 		return wire.StatusUnavailable
 	}
-	if p.full && it.Op != wire.OpGet && it.Op != wire.OpDelete {
+	if p.isFull && it.Op != wire.OpGet && it.Op != wire.OpDelete {
 		p.counts.Busy++
 		return wire.StatusBusy
 	}
@@ -138,19 +140,19 @@ func (p *Proxy) Datagram(now int64, b []byte) {
 // Message takes a message from a replica.
 func (p *Proxy) Message(now int64, from wire.Peer, b []byte) {
 	p.now = now
-	if len(b) == 0 || !from.IsReplica() || !p.dispatch(wire.Kind(b[0]), b[1:]) {
+	if len(b) == 0 || !from.IsReplica() || !p.dispatch(from.Seat(), wire.Kind(b[0]), b[1:]) {
 		p.counts.BadMessages++
 	}
 }
 
-func (p *Proxy) dispatch(kind wire.Kind, b []byte) bool {
+func (p *Proxy) dispatch(from int, kind wire.Kind, b []byte) bool {
 	switch kind {
 	case wire.KindOpened:
 		return p.onOpened(b)
 	case wire.KindFenced:
 		return p.onFenced(b)
 	case wire.KindReport:
-		return p.onReport(b)
+		return p.onReport(from, b)
 	case wire.KindReply:
 		return p.onReply(b)
 	case wire.KindReadReply:
@@ -224,7 +226,7 @@ func (p *Proxy) onFenced(b []byte) bool {
 	return true
 }
 
-func (p *Proxy) onReport(b []byte) bool {
+func (p *Proxy) onReport(from int, b []byte) bool {
 	m, ok := wire.ReadReport(b, p.reports)
 	p.reports = m.Lanes
 	if !ok {
@@ -233,13 +235,37 @@ func (p *Proxy) onReport(b []byte) bool {
 	if m.Incarnation != p.incarnation {
 		return true
 	}
-	p.leader, p.seats, p.full = m.Leader, m.Seats, m.Full
+	p.leader, p.seats = m.Leader, m.Seats
+	p.noteFull(from, m.Full)
 	for _, lr := range m.Lanes {
 		if int(lr.Index) < len(p.lanes) {
 			p.lanes[lr.Index].commit(p, lr.Committed)
 		}
 	}
 	return true
+}
+
+// fullFor is for how long a replica's word counts that it is full. It repeats it several times in
+// that time; one that is gone does not count.
+const fullFor = 2_000_000_000
+
+func (p *Proxy) noteFull(seat int, full bool) {
+	p.fullAt[seat] = 0
+	if full {
+		p.fullAt[seat] = p.now
+	}
+	p.isFull = p.full()
+}
+
+// full reports whether a majority of the voters takes no more: the others can go on without the rest.
+func (p *Proxy) full() bool {
+	n := 0
+	for seat, at := range p.fullAt {
+		if at > 0 && p.now-at < fullFor && p.seats>>seat&1 == 1 {
+			n++
+		}
+	}
+	return n > bits.OnesCount16(p.seats)/2
 }
 
 func (p *Proxy) onReply(b []byte) bool {
@@ -262,6 +288,7 @@ func (p *Proxy) onReply(b []byte) bool {
 // Tick lets time pass.
 func (p *Proxy) Tick(now int64) {
 	p.now = now
+	p.isFull = p.full()
 	if p.fenced == nil && now >= p.nextOpen {
 		p.askForLanes()
 	}
@@ -455,7 +482,7 @@ type LaneView struct {
 // View looks at the proxy.
 func (p *Proxy) View() View {
 	v := View{Open: p.Open(), Incarnation: p.incarnation, Leader: int(p.leader) - 1, Seats: p.seats,
-		Responder: p.responder, Full: p.full, Counters: p.counts}
+		Responder: p.responder, Full: p.isFull, Counters: p.counts}
 	for i := range p.reads {
 		v.Reads += len(p.reads[i].out)
 	}

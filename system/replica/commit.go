@@ -163,8 +163,8 @@ func (r *Replica) execute(c *order.Command) error {
 		return r.setLimits(c.Limits)
 	case order.SetFeature:
 		if c.Level > r.cfg.Feature {
-			return fmt.Errorf("replica: feature level %d is agreed, this build knows %d: install a newer one",
-				c.Level, r.cfg.Feature)
+			return fmt.Errorf("replica: %w: feature level %d is agreed, this build knows %d", ErrNewer, c.Level,
+				r.cfg.Feature)
 		}
 		r.state.raise(c.Level)
 	case order.AdmitSeat, order.RetireSeat:
@@ -176,8 +176,8 @@ func (r *Replica) execute(c *order.Command) error {
 // seat admits or retires a seat.
 func (r *Replica) seat(c *order.Command) error {
 	if r.cfg.Feature < featureSeats {
-		return fmt.Errorf("replica: a command of kind %d is agreed, which this build does not know: install a "+
-			"newer one", c.Kind)
+		return fmt.Errorf("replica: %w: a command of kind %d is agreed, which this build does not know", ErrNewer,
+			c.Kind)
 	}
 	if r.state.feature < featureSeats {
 		return nil // proposed before the level was known to be there: void, everywhere

@@ -58,7 +58,7 @@ func readFile(b []byte) (f savedFile, err error) {
 		return f, errors.New("replica: the snapshot's header is damaged")
 	}
 	if version != fileVersion {
-		return f, fmt.Errorf("%w: a snapshot of version %d, this build knows %d", ErrForeign, version, fileVersion)
+		return f, fmt.Errorf("%w: a snapshot of version %d, this build knows %d", ErrNewer, version, fileVersion)
 	}
 	rest := r.Rest()
 	if uint64(len(rest)) != uint64(head)+stream || xxh3.Hash(rest[:head]) != sum {

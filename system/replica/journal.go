@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"metronome/internal/mutate"
 	"metronome/system/node"
 	"metronome/system/order"
 	"metronome/system/wire"
@@ -157,7 +158,9 @@ func (r *Replica) journalOrder(p *order.Persist) {
 		r.orderer.Persisted(p.Seq) // memory: there is nothing to wait for
 		return
 	}
-	r.gather()
+	if !mutate.On(mutate.FramesAfterOrder) {
+		r.gather()
+	}
 	j := &r.journal
 	if p.Fresh > 0 {
 		j.fresh = append(j.fresh, freshMark{p.Fresh, j.next, j.bytes})
@@ -174,6 +177,9 @@ func (r *Replica) journalOrder(p *order.Persist) {
 	}
 	j.pending = append(j.pending, writing{p.Seq, j.next - 1})
 	j.sync = true
+	if mutate.On(mutate.AcknowledgeBeforeSync) {
+		r.orderer.Persisted(p.Seq)
+	}
 }
 
 // Synced says that every record up to and including this number is durable.
@@ -275,6 +281,9 @@ func (r *Replica) steerSnapshots() {
 // lowestRecord is the first record that a restart from the state applied now needs for its frames.
 func (r *Replica) lowestRecord() uint64 {
 	low := r.journal.next
+	if mutate.On(mutate.TrimJournalUndecided) {
+		return low
+	}
 	for _, l := range r.lanes {
 		if (l.open || l.early) && l.journaled > l.applied.Frames {
 			low = min(low, l.firstRecord(l.applied.Frames))
@@ -290,6 +299,9 @@ func (r *Replica) saveCaptured() {
 		return
 	}
 	j.lowest = t.lowest
+	if mutate.On(mutate.TrimBeforeSaved) {
+		r.trimTo(t.captured)
+	}
 	j.saving = r.capturedFile()
 }
 

@@ -89,6 +89,21 @@ func (r *Replica) watchProxies() {
 	}
 }
 
+// repeatTicks is how often, in ticks, a report is repeated that has nothing new: a report may be lost,
+// and a proxy whose clients all wait for it would bring about no other. Whoever begins anew after a
+// crash of all has what others said before, too.
+const repeatTicks = 16
+
+func (r *Replica) repeatReports() {
+	if r.ticks%repeatTicks != 0 {
+		return
+	}
+	for _, l := range r.lanes {
+		l.dirty = l.dirty || l.open
+		r.dirty = r.dirty || l.open
+	}
+}
+
 // sendReports tells proxies how far their lanes are committed and applied: the leader after every
 // round, the others now and then, so that a proxy learns it whoever is left.
 func (r *Replica) sendReports() {

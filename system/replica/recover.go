@@ -20,9 +20,12 @@ type Recovered struct {
 	Next    uint64 // the number that the next record will get
 }
 
-// ErrForeign is wrapped when stable storage holds the state of another replica, or of a version that
-// this build does not know: it is not damaged, and not to be touched.
-var ErrForeign = errors.New("not this replica's state")
+// What is wrapped when stable storage holds something that is not damaged, and is not to be touched:
+// the state of another replica, or of a version that this build does not know.
+var (
+	ErrForeign = errors.New("not this replica's state")
+	ErrNewer   = errors.New("a newer version is needed")
+)
 
 // Recover continues a life from what stable storage kept (R4): the newest snapshot, then the
 // journal. With nothing there it is New. An error says what cannot be read: this state is lost then,
@@ -80,7 +83,7 @@ func (r *Replica) beginning(from *Recovered) (c raft.Config, err error) {
 		case recordFrames:
 		default:
 			return c, fmt.Errorf("%w: record %d is of kind %d, which this build does not know: install the "+
-				"version that wrote it, or a newer one", ErrForeign, number, kind)
+				"version that wrote it, or a newer one", ErrNewer, number, kind)
 		}
 		if !in.OK() {
 			return c, fmt.Errorf("replica: record %d is cut short", number)

@@ -67,6 +67,7 @@ type Replica struct {
 
 	rounds, committedItems, appliedItems uint64
 
+	ticks         uint64
 	committedThen uint64 // items committed at the last tick
 	quiet         bool   // few were since the one before
 	counts                               Counters
@@ -265,6 +266,11 @@ func (r *Replica) tickSlow() {
 	r.steerMembers()
 	r.quiet = r.committedItems-r.committedThen <= idleItems
 	r.committedThen = r.committedItems
+	if r.ticks++; r.refuses(r.id) {
+		r.fail(ErrReplaced)
+		return
+	}
+	r.repeatReports()
 	r.steerSnapshots()
 	r.steerExport()
 	r.tickTransfer()

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"metronome/internal/mutate"
@@ -271,8 +272,8 @@ var errState = errors.New("replica: the snapshot's state is damaged")
 func decodeState(b []byte) (s state, err error) {
 	r := wire.NewReader(b)
 	version := r.U8()
-	if version == 0 || version > stateSeats {
-		return s, errState
+	if version > stateSeats {
+		return s, fmt.Errorf("%w: a state in layout %d, this build knows %d", ErrNewer, version, stateSeats)
 	}
 	s.epoch, s.time, s.feature, s.nextLane = r.U64(), r.U64(), r.U32(), order.LaneID(r.U32())
 	for i := range s.lives {

@@ -108,9 +108,6 @@ func (r *Replica) SetDiskFull(full bool) {
 		return
 	}
 	r.diskFull = full
-	for _, l := range r.lanes {
-		l.dirty, r.dirty = l.dirty || l.open, true
-	}
 }
 
 // Next is when Tick wants to be called at the latest, if nothing arrives before.

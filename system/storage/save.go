@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 
+	"metronome/internal/mutate"
 	"metronome/system/disk"
 	"metronome/system/replica"
 )
@@ -68,11 +69,15 @@ func (w *Saving) write(b []byte) error {
 func (w *Saving) finish() error {
 	d := w.dir
 	name := fmt.Sprintf("%s%020d", snapshotPrefix, w.save.Position)
-	err := errors.Join(w.file.Sync(), w.file.Close())
+	sync := w.file.Sync
+	if mutate.On(mutate.SavedBeforeDurable) {
+		sync = func() error { return nil }
+	}
+	err := errors.Join(sync(), w.file.Close())
 	if err == nil {
 		err = d.fs.Rename(path.Join(d.path, unfinished), path.Join(d.path, name))
 	}
-	if err == nil {
+	if err == nil && !mutate.On(mutate.SkipDirSync) {
 		err = d.fs.SyncDir(d.path)
 	}
 	if err != nil {

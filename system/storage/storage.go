@@ -93,7 +93,7 @@ func (d *Dir) recover(rc replica.Config, report *Report) (core *replica.Replica,
 		}
 	}
 	core, err = replica.Recover(rc, from)
-	if err != nil && errors.Is(err, replica.ErrForeign) {
+	if err != nil && (errors.Is(err, replica.ErrForeign) || errors.Is(err, replica.ErrNewer)) {
 		return nil, nil, fmt.Errorf("data directory %s: %w", d.path, err)
 	}
 	return core, err, nil
