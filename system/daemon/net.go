@@ -31,12 +31,8 @@ func openControl(addr string, peers map[wire.Peer]string) (*control, error) {
 		return nil, fmt.Errorf("daemon: datagram address %q: %w", addr, err)
 	}
 	c := &control{fd: -1, peers: map[wire.Peer]*unix.SockaddrInet4{}}
-	for p, a := range peers {
-		to, err := netip.ParseAddrPort(a)
-		if err != nil {
-			return nil, fmt.Errorf("daemon: datagram address %q of %v: %w", a, p, err)
-		}
-		c.peers[p] = &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}
+	if err := c.add(peers); err != nil {
+		return nil, err
 	}
 	const kind = unix.SOCK_DGRAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
 	if c.fd, err = unix.Socket(unix.AF_INET, kind, 0); err != nil {
@@ -114,12 +110,20 @@ const leastBuffer = 128 << 10
 // fan is how a proxy reaches all replicas: one multicast, or a copy to each where multicast is not
 // routed.
 type fan struct {
-	ports []packet.Port
-	full  uint64 // frames the kernel did not take: lost, and repaired on request
+	ports []packet.Port // one a target, in their order
+	full  uint64        // frames the kernel did not take: lost, and repaired on request
 }
 
-func openFan(c *cluster.Config) (f *fan, err error) {
-	f = &fan{}
+func openFan(c *cluster.Config) (*fan, error) {
+	f := &fan{}
+	if err := f.add(c); err != nil {
+		return nil, errors.Join(err, f.close())
+	}
+	return f, nil
+}
+
+// add opens what is not open yet.
+func (f *fan) add(c *cluster.Config) error {
 	targets := []string{c.Multicast.Group}
 	if c.Multicast.Mode == "unicast" {
 		targets = nil
@@ -127,19 +131,19 @@ func openFan(c *cluster.Config) (f *fan, err error) {
 			targets = append(targets, c.Replicas[i].Datagram)
 		}
 	}
-	for _, t := range targets {
+	for _, t := range targets[len(f.ports):] {
 		to, err := netip.ParseAddrPort(t)
 		if err != nil {
-			return nil, fmt.Errorf("daemon: send frames to %q: %w", t, err)
+			return fmt.Errorf("daemon: send frames to %q: %w", t, err)
 		}
 		p, err := socket.Open(socket.Config{Destination: to, Interface: c.Multicast.Interface, GSO: c.Port.GSO,
 			Loop: c.Multicast.Loop})
 		if err != nil {
-			return nil, errors.Join(err, f.close())
+			return err
 		}
 		f.ports = append(f.ports, p)
 	}
-	return f, nil
+	return nil
 }
 
 // send transmits frames to everyone. What the kernel does not take at once it is asked to take

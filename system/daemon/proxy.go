@@ -48,6 +48,7 @@ type Proxy struct {
 	core  *proxy.Proxy
 	out   node.Output
 	desk  *desk
+	calls chan func() // from other goroutines, for the loop
 
 	view     ProxyView
 	nextView int64
@@ -81,10 +82,10 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, me: me, clock: newClock()}
+	p := &Proxy{cfg: cfg, me: me, clock: newClock(), calls: make(chan func(), 1)}
 	p.desk = newDesk(me.Lanes, int(c.Limits.StreamQueueBytes))
 	p.core, err = proxy.New(proxy.Config{Cluster: id.Tag(), Number: me.Number, Nonce: nonce(), Seed: nonce(),
-		Seats: len(c.Replicas), Lanes: me.Lanes, Digest: digest,
+		Seats: wire.MaxSeats, Lanes: me.Lanes, Digest: digest,
 		Sender: lane.SenderConfig{Window: c.Limits.LaneWindowFrames / 2, Arena: int(c.Limits.LaneArenaBytes) / 2},
 		Pace:   lane.PaceConfig{Frames: c.Experiment.FramesPerSecond}, Complete: p.complete})
 	if err != nil {
@@ -149,6 +150,11 @@ func (p *Proxy) Run(ctx context.Context) error {
 // turn does everything that can be done now.
 func (p *Proxy) turn() (busy bool, next int64, err error) {
 	now := p.clock.now()
+	select {
+	case call := <-p.calls:
+		call()
+	default:
+	}
 	n := p.inbox.Drain(func(from wire.Peer, msg []byte) {
 		p.core.Message(now, from, msg)
 		p.desk.settle() // results are valid only as long as the message

@@ -18,7 +18,10 @@
 //     for anything to be applied.
 //  4. Work: if there is any, run it, on this goroutine or another, hand it back with Done, and look
 //     for more. One is out at a time. Then Output again for the answers.
-//  5. Look at Err: a replica that finds itself at odds with what was agreed stops loudly.
+//  5. With Config.Durable: append Output's Records to a journal under consecutive numbers, make them
+//     durable when Sync asks, and say so by Synced; write what Save hands out to a file, and say so
+//     by Saved; trim the journal below Trimmable. After a restart, Recover from both.
+//  6. Look at Err: a replica that finds itself at odds with what was agreed stops loudly.
 //
 // # Files
 //
@@ -30,10 +33,13 @@
 //	reads     reads at a barrier (R26)
 //	peers     the orderer's messages, repair by peers
 //	members   new lives join, are promoted, old ones go; state hashes are compared (R1, R2, R30)
-//	transfer  snapshots (R30)
+//	transfer  snapshots for followers that lack too much (R30)
+//	journal   what must not be forgotten, in which order, and when it may be (R8, R11, R17)
+//	recover   a life goes on after a restart (R4)
+//	file      a saved snapshot; export hands one to a backup, refound begins a cluster from one (R29)
 //
-// State lives in memory: a restarted replica is a new life and comes back as a learner. What
-// durable means is in one place, Replica.Holds; a journal belongs in front of lane.Ingest there.
+// Without Config.Durable state lives in memory: a restarted replica is a new life and comes back as a
+// learner.
 //
 // [IngestCore] is the first third alone, what the ingest experiment measures.
 package replica

@@ -68,7 +68,9 @@ func (r *Replica) beginning(from *Recovered) (c raft.Config, err error) {
 			return c, err
 		}
 	}
+	empty := true
 	for number, b := range from.Records {
+		empty = false
 		in := wire.NewReader(b)
 		switch kind := in.U8(); kind {
 		case recordLife:
@@ -88,6 +90,9 @@ func (r *Replica) beginning(from *Recovered) (c raft.Config, err error) {
 		if !in.OK() {
 			return c, fmt.Errorf("replica: record %d is cut short", number)
 		}
+	}
+	if empty && from.Snapshot != nil { // what is kept of the journal is never less than its newest segment
+		return c, fmt.Errorf("replica: there is a snapshot and no record in the journal: the journal is lost")
 	}
 	if c.ID == 0 && (len(restart.Records) > 0 || r.journal.next > 1) {
 		return c, fmt.Errorf("replica: the journal does not say whose it is: its beginning is lost")

@@ -154,7 +154,7 @@ func (t *Transport) admit(h hello, cs tls.ConnectionState) (*peer, error) {
 	if from != h.from {
 		return nil, refuse("the certificate of %s is used to connect as %s", from, h.from)
 	}
-	p := t.peers[from]
+	p := t.peer(from)
 	switch {
 	case p == nil:
 		return nil, refuse("%s is not in the cluster file of %s", from, t.cfg.Self)

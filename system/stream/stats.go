@@ -72,7 +72,7 @@ func (t *atomicTally) load(into *[Kinds]Count) {
 // Stats fills s with what happened between this process and one peer; false if there is no such
 // peer.
 func (t *Transport) Stats(id wire.Peer, s *Stats) bool {
-	p := t.peers[id]
+	p := t.peer(id)
 	if p == nil {
 		return false
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"metronome/system/wire"
@@ -18,7 +19,7 @@ import (
 // Transport connects this process with its peers.
 type Transport struct {
 	cfg      Config
-	peers    map[wire.Peer]*peer // never changes
+	peers    atomic.Pointer[map[wire.Peer]*peer] // replaced by Add, never changed
 	instance uint64
 	started  time.Time
 	listener net.Listener
@@ -42,26 +43,45 @@ func Listen(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stream: listen for peers: %w: does this process run here already?", err)
 	}
-	t := &Transport{cfg: c, listener: l, peers: map[wire.Peer]*peer{}, started: time.Now()}
+	t := &Transport{cfg: c, listener: l, started: time.Now()}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
 	t.instance = binary.LittleEndian.Uint64(b[:])
-	for id, addr := range c.Addresses {
-		if id != c.Self {
-			t.peers[id] = newPeer(t, id, addr)
+	t.peers.Store(&map[wire.Peer]*peer{})
+	t.running.Go(t.accept)
+	t.Add(c.Addresses)
+	return t, nil
+}
+
+// Add makes more peers known. Those that are known stay as they are, their addresses included: a
+// peer that has moved needs this process to be started again.
+func (t *Transport) Add(addresses map[wire.Peer]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ctx.Err() != nil {
+		return
+	}
+	peers := maps.Clone(*t.peers.Load())
+	var fresh []*peer
+	for id, addr := range addresses {
+		if id != t.cfg.Self && peers[id] == nil {
+			peers[id] = newPeer(t, id, addr)
+			fresh = append(fresh, peers[id])
 		}
 	}
-	t.running.Go(t.accept)
-	for _, p := range t.peers {
+	t.peers.Store(&peers)
+	for _, p := range fresh {
 		if t.dials(p.id) {
 			t.running.Go(p.dialLoop)
 		} else {
 			t.running.Go(p.acceptLoop)
 		}
 	}
-	return t, nil
 }
+
+// peer is a known peer, or nil.
+func (t *Transport) peer(id wire.Peer) *peer { return (*t.peers.Load())[id] }
 
 func newPeer(t *Transport, id wire.Peer, addr string) *peer {
 	return &peer{t: t, id: id, addr: addr, offers: make(chan *link, 1), wake: make(chan struct{}, 1),
@@ -78,33 +98,33 @@ func (t *Transport) elapsed() time.Duration { return time.Since(t.started) }
 func (t *Transport) Addr() net.Addr { return t.listener.Addr() }
 
 // Peers lists the peers in ascending order.
-func (t *Transport) Peers() []wire.Peer { return slices.Sorted(maps.Keys(t.peers)) }
+func (t *Transport) Peers() []wire.Peer { return slices.Sorted(maps.Keys(*t.peers.Load())) }
 
 // Send queues msg for a peer and returns at once; msg may be reused. False means that it was not
 // taken and never will arrive: the peer is unknown or not connected, its queue is full, or msg is
 // empty or longer than MaxMessage. True means that it arrives unless the connection breaks. Bulk
 // messages give way to urgent ones, and may be overtaken by them.
 func (t *Transport) Send(to wire.Peer, msg []byte, bulk bool) bool {
-	p := t.peers[to]
+	p := t.peer(to)
 	return p != nil && p.send(msg, bulk, false)
 }
 
 // Post is Send for a caller that will call Flush soon: the message may wait for that.
 func (t *Transport) Post(to wire.Peer, msg []byte, bulk bool) bool {
-	p := t.peers[to]
+	p := t.peer(to)
 	return p != nil && p.send(msg, bulk, true)
 }
 
 // Flush sends on what was posted: little of it at once, from this goroutine, without ever blocking.
 func (t *Transport) Flush(to wire.Peer) {
-	if p := t.peers[to]; p != nil {
+	if p := t.peer(to); p != nil {
 		p.flush()
 	}
 }
 
 // Up reports whether a peer is connected.
 func (t *Transport) Up(id wire.Peer) bool {
-	p := t.peers[id]
+	p := t.peer(id)
 	if p == nil {
 		return false
 	}
@@ -123,7 +143,7 @@ func (t *Transport) Close() error {
 	}
 	t.mu.Unlock()
 	t.running.Wait()
-	for _, p := range t.peers {
+	for _, p := range *t.peers.Load() {
 		p.dropOffer()
 	}
 	if errors.Is(err, net.ErrClosed) {

@@ -169,3 +169,53 @@ func TestDevInADeepFolder(t *testing.T) {
 		t.Errorf("status: %s", s.out.String())
 	}
 }
+
+// A cluster grows: a fourth replica is written into the cluster file of everybody, who are told, and
+// admitted. Then it is removed, and its directory is of no more use (R1).
+func TestDevGrows(t *testing.T) {
+	dir, addr := t.TempDir(), freePort(t)
+	r := up(t, dir, addr)
+	mustResp(t, addr, "SET k v", "+OK")
+	file := filepath.Join(dir, "cluster.yaml")
+	grow(t, file)
+	if init := metronome(t, "pki", "init", "--config", file); init.code() != 0 {
+		t.Fatal(init.out.String())
+	}
+	for _, pid := range children(r.cmd.Process.Pid) {
+		if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fourth := metronome(t, "replica", "--config", file, "--name", "replica-3")
+	add := metronome(t, "cluster", "add", "replica-3", "--config", file)
+	if add.code() != 0 || !strings.Contains(add.out.String(), "replica-3/1 votes") {
+		b, _ := os.ReadFile(filepath.Join(dir, "logs", "replica-0.log"))
+		t.Fatalf("%s\n%s\n%s", add.out.String(), fourth.out.String(), b)
+	}
+	mustResp(t, addr, "GET k", "v")
+	remove := metronome(t, "cluster", "remove", "replica-3", "--config", file)
+	if remove.code() != 0 || !strings.Contains(remove.out.String(), "replica-3 is removed") {
+		t.Fatal(remove.out.String())
+	}
+	fourth.says("this seat's life has ended")
+	again := metronome(t, "replica", "--config", file, "--name", "replica-3")
+	again.says("this seat's life has ended")
+	mustResp(t, addr, "GET k", "v")
+}
+
+// grow adds a replica to a cluster file.
+func grow(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after, ok := strings.Cut(string(b), "proxies:")
+	if !ok {
+		t.Fatalf("no proxies in\n%s", b)
+	}
+	entry := "- name: replica-3\n  stream: " + freePort(t) + "\n  datagram: " + freePort(t) + "\n  ops: " + freePort(t) + "\n"
+	if err := os.WriteFile(file, []byte(before+entry+"proxies:"+after), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -88,7 +88,10 @@ func addCommand() *cobra.Command {
 		Use:   "add REPLICA",
 		Short: "Let a replica join: first as a learner, then, when it has caught up, as a voter",
 		Long: `Let a replica of the cluster file join a running cluster. It joins by itself when it is started with an empty data
-directory; it holds everything before it votes. A replica that lost its disk needs no add: its seat is admitted still.`,
+directory; it holds everything before it votes. A replica that lost its disk needs no add: its seat is admitted still.
+
+A replica that is new in the cluster file: change the file on every machine, "metronome pki init" for its certificate, and
+send SIGHUP to every replica and proxy that runs.`,
 		Example: `  metronome cluster add replica-3
   metronome replica --name replica-3     # on its machine, before or after`,
 		Args: cobra.ExactArgs(1),

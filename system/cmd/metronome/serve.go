@@ -51,6 +51,31 @@ func signals() (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
+// onHangup reads the cluster file again at each SIGHUP until ctx ends.
+func onHangup(ctx context.Context, file string, log *slog.Logger, reload func(context.Context, *cluster.Config) error) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+			case <-ctx.Done():
+				return
+			}
+			c, err := cluster.Load(file)
+			if err == nil {
+				err = reload(ctx, c)
+			}
+			if err != nil {
+				log.Error("the cluster file was read again and not taken", "file", file, "error", err)
+				continue
+			}
+			log.Info("the cluster file was read again", "replicas", len(c.Replicas), "proxies", len(c.Proxies))
+		}
+	}()
+}
+
 func replicaCommand() *cobra.Command {
 	var f serverFlags
 	cmd := &cobra.Command{
@@ -59,8 +84,11 @@ func replicaCommand() *cobra.Command {
 		Long: `Run a replica. It takes frames from proxies, agrees with the other replicas, applies and answers.
 
 A replica that belongs to no cluster waits: for "metronome cluster init", which founds one, or for a running
-cluster, which it joins by itself. With durability memory every start is a new life: the replica comes back empty,
-catches up as a learner, and votes again when it has everything.`,
+cluster, which it joins by itself if its seat is admitted ("metronome cluster add"). With durability fsync it goes on
+with what its data directory holds; if that is damaged, or gone, it joins as a new life. With durability memory every
+start is a new life: the replica comes back empty, catches up as a learner, and votes again when it has everything.
+
+SIGHUP makes it read the cluster file again and take up replicas and proxies that are new in it.`,
 		Example: `  metronome replica --config cluster.yaml --name replica-0`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -68,14 +96,14 @@ catches up as a learner, and votes again when it has everything.`,
 			if err != nil {
 				return err
 			}
-			return runReplica(c, self, log, f.profile)
+			return runReplica(c, self, log, &f)
 		},
 	}
 	f.add(cmd, "replica-0")
 	return cmd
 }
 
-func runReplica(c *cluster.Config, self wire.Peer, log *slog.Logger, profile bool) error {
+func runReplica(c *cluster.Config, self wire.Peer, log *slog.Logger, f *serverFlags) error {
 	ctx, stop := signals()
 	defer stop()
 	r, err := daemon.NewReplica(daemon.ReplicaConfig{Cluster: c, Self: self, Log: log})
@@ -83,9 +111,10 @@ func runReplica(c *cluster.Config, self wire.Peer, log *slog.Logger, profile boo
 		return err
 	}
 	addr := c.Replica(self).Ops
-	if err := serveOps(ctx, addr, log, profile, r.Register); err != nil {
+	if err := serveOps(ctx, addr, log, f.profile, r.Register); err != nil {
 		return err
 	}
+	onHangup(ctx, f.config, log, r.Reload)
 	admin := make(chan error, 1)
 	go func() { admin <- r.Admin(ctx) }()
 	log.Info("replica started", "name", self.String(), "durability", c.Durability, "ops", addr)
@@ -134,14 +163,14 @@ instance with the same number fences the old one, which then ends.`,
 			if err != nil {
 				return err
 			}
-			return runProxy(c, self, log, f.profile)
+			return runProxy(c, self, log, &f)
 		},
 	}
 	f.add(cmd, "proxy-1")
 	return cmd
 }
 
-func runProxy(c *cluster.Config, self wire.Peer, log *slog.Logger, profile bool) error {
+func runProxy(c *cluster.Config, self wire.Peer, log *slog.Logger, f *serverFlags) error {
 	ctx, stop := signals()
 	defer stop()
 	p, err := daemon.NewProxy(daemon.ProxyConfig{Cluster: c, Self: self, Log: log})
@@ -149,9 +178,10 @@ func runProxy(c *cluster.Config, self wire.Peer, log *slog.Logger, profile bool)
 		return err
 	}
 	me := c.Proxy(self)
-	if err := serveOps(ctx, me.Ops, log, profile, p.Register); err != nil {
+	if err := serveOps(ctx, me.Ops, log, f.profile, p.Register); err != nil {
 		return err
 	}
+	onHangup(ctx, f.config, log, p.Reload)
 	clients := make(chan error, 1)
 	if me.Resp != "" {
 		s := resp.NewServer(p.Backend(), resp.Options{Limits: resp.Limits{Connections: c.Limits.Clients}, Logger: log,
