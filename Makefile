@@ -42,16 +42,18 @@ experiments: build ## list the experiments: question, claim, minutes
 figures: build ## redraw every figure from the CSVs
 	bin/lab figures
 
+# lab-mutation has faults built in on purpose: an experiment shows that the simulator finds each.
 build: ensure ## build bin/metronome and bin/lab, with DPDK if this machine has it
 	go build $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./system/cmd/metronome ./harness/cmd/lab
+	go build -tags=mutation -ldflags '$(LDFLAGS)' -o bin/lab-mutation ./harness/cmd/lab
 
-# The servers that the store is compared with: unmodified, pinned, in a module of their own.
 sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s; a violation prints how to replay it
 	bin/lab sim --seeds $(SEEDS) --profile all --limit $(LIMIT)
 
 sim-mutations: ensure ## break the protocol on purpose, rule by rule: the simulator must notice each time
 	go test -tags mutation -count=1 -run Mutation -v ./harness/sim
 
+# The servers that the store is compared with: unmodified, pinned, in a module of their own.
 peers: bin/peers/etcd bin/peers/nats-server ## build etcd and nats-server for the side-by-side experiments (1 minute)
 
 bin/peers/etcd: PACKAGE = go.etcd.io/etcd/server/v3

@@ -21,7 +21,8 @@ type FS interface {
 	Open(name string) (File, error)
 	// Remove removes a file's name.
 	Remove(name string) error
-	// Rename gives a file another name, in place of what had that name before.
+	// Rename gives a file another name, in place of what had that name before, or a directory one that
+	// is free.
 	Rename(from, to string) error
 	// List is what lies in a directory, sorted by name.
 	List(dir string) ([]Entry, error)

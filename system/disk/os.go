@@ -17,10 +17,12 @@ type osFS struct{}
 
 type osFile struct{ f *os.File }
 
+// Create implements [FS].
 func (osFS) Create(name string) (File, error) {
 	return opened(os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_CLOEXEC, 0o640))
 }
 
+// Open implements [FS].
 func (osFS) Open(name string) (File, error) {
 	return opened(os.OpenFile(name, os.O_RDWR|unix.O_CLOEXEC, 0))
 }
@@ -32,9 +34,13 @@ func opened(f *os.File, err error) (File, error) {
 	return osFile{f}, nil
 }
 
-func (osFS) Remove(name string) error     { return wrap(os.Remove(name)) }
+// Remove implements [FS].
+func (osFS) Remove(name string) error { return wrap(os.Remove(name)) }
+
+// Rename implements [FS].
 func (osFS) Rename(from, to string) error { return wrap(os.Rename(from, to)) }
 
+// List implements [FS].
 func (osFS) List(dir string) ([]Entry, error) {
 	names, err := os.ReadDir(dir)
 	if err != nil {
@@ -54,6 +60,7 @@ func (osFS) List(dir string) ([]Entry, error) {
 	return entries, nil
 }
 
+// MkdirAll implements [FS].
 func (o osFS) MkdirAll(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
@@ -70,6 +77,7 @@ func (o osFS) MkdirAll(dir string) error {
 	return o.SyncDir(parent)
 }
 
+// SyncDir implements [FS].
 func (osFS) SyncDir(dir string) error {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -78,6 +86,7 @@ func (osFS) SyncDir(dir string) error {
 	return wrap(errors.Join(f.Sync(), f.Close()))
 }
 
+// Free implements [FS].
 func (osFS) Free(dir string) (uint64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
@@ -86,6 +95,7 @@ func (osFS) Free(dir string) (uint64, error) {
 	return s.Bavail * uint64(s.Bsize), nil
 }
 
+// Lock implements [FS].
 func (osFS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o640)
 	if err != nil {
@@ -102,16 +112,22 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	return nil, fmt.Errorf("lock %s: %w", name, err)
 }
 
+// ReadAt implements [File].
 func (o osFile) ReadAt(p []byte, off int64) (int, error) { return o.f.ReadAt(p, off) }
 
+// WriteAt implements [File].
 func (o osFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := o.f.WriteAt(p, off)
 	return n, wrap(err)
 }
 
-func (o osFile) Close() error              { return o.f.Close() }
+// Close implements [File].
+func (o osFile) Close() error { return o.f.Close() }
+
+// Truncate implements [File].
 func (o osFile) Truncate(size int64) error { return wrap(o.f.Truncate(size)) }
 
+// Allocate implements [File].
 func (o osFile) Allocate(size int64) error {
 	have, err := o.Size()
 	if err != nil || have >= size {
@@ -140,6 +156,7 @@ func (o osFile) fill(from, to int64) error {
 	return nil
 }
 
+// Sync implements [File].
 func (o osFile) Sync() error {
 	err := retry(func() error { return unix.Fdatasync(int(o.f.Fd())) })
 	if err != nil {
@@ -148,6 +165,7 @@ func (o osFile) Sync() error {
 	return nil
 }
 
+// Size implements [File].
 func (o osFile) Size() (int64, error) {
 	info, err := o.f.Stat()
 	if err != nil {

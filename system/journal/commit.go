@@ -60,7 +60,7 @@ func (w *Writer) turn() (pause time.Duration, more bool) {
 func (w *Writer) onlyGather() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.commit > w.synced && !w.closing && w.want == 0 && len(w.open.buf) < w.j.cfg.BatchBytes
+	return w.commit > w.synced && !w.closing && w.want == 0 && len(w.open.buf) < w.much
 }
 
 // take takes the open batch, if it is to be written, and puts the other in its place.
@@ -69,7 +69,7 @@ func (w *Writer) take() (b *batch, commit, trim uint64, want int64, closing bool
 	defer w.mu.Unlock()
 	commit, trim, want, closing = w.commit, w.trim, w.want, w.closing
 	w.trim, w.want = 0, 0
-	due := commit > w.open.first || len(w.open.buf) >= w.j.cfg.BatchBytes || w.cfg.EachRecord ||
+	due := commit > w.open.first || len(w.open.buf) >= w.much || w.cfg.EachRecord ||
 		want > 0
 	if w.open.count == 0 || !due {
 		return nil, commit, trim, want, closing

@@ -42,8 +42,8 @@ type Config struct {
 	// SegmentBytes is the size of a segment: what is allocated at once, and freed by Trim at once.
 	// Default 64 MiB, least 64 KiB; rounded up to whole blocks.
 	SegmentBytes int64
-	// BatchBytes is how large the open batch may grow before it is written. Default 1 MiB. A record
-	// that is larger has a batch of its own.
+	// BatchBytes is how large the open batch may grow before it is written. Default 1 MiB; less than
+	// a segment. A record that is larger has a batch of its own.
 	BatchBytes int
 	// MaxBytes bounds the journal's files together; 0 is no bound. A segment is taken whole.
 	MaxBytes int64
@@ -83,6 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("journal: Identity has %d bytes: give at most %d", len(c.Identity), MaxIdentity)
 	}
 	c.SegmentBytes = alignUp(c.SegmentBytes)
+	c.BatchBytes = min(c.BatchBytes, int(c.SegmentBytes-headsSize-marginBytes))
 	return c, nil
 }
 

@@ -197,11 +197,15 @@ func (j *Journal) Close() error {
 			err = j.fail(j.active.Sync())
 		}
 	}
+	var closing error
 	if j.active != nil {
-		err = errors.Join(err, j.active.Close())
+		closing = j.active.Close()
 	}
 	if j.ready != nil && j.err == nil {
-		err = errors.Join(err, j.discardReady())
+		closing = errors.Join(closing, j.dropReady())
+	}
+	if err == nil {
+		err = j.fail(closing)
 	}
 	j.err = ErrClosed
 	return errors.Join(err, j.lock.Close())

@@ -19,7 +19,9 @@ type model struct {
 	synced  uint64
 	trimmed uint64
 	lives   uint32
-	uniform bool // records are alike, and most are a batch
+	full    int            // times that there was no room
+	opened  func(*Journal) // called by live
+	uniform bool           // records are alike, and most are a batch
 }
 
 func newModel() *model { return &model{records: map[uint64][]byte{}} }
@@ -54,7 +56,7 @@ func (m *model) check(j *Journal, report *Report) error {
 		want++
 	}
 	if want != report.Next || j.Next() != want || j.Synced() != want || j.Err() != nil {
-		return fmt.Errorf("records end at %d: %v, %d, %d, %v", want, report, j.Next(), j.Synced(), j.Err())
+		return fmt.Errorf("records end at %d: %v, %d, %d, %w", want, report, j.Next(), j.Synced(), j.Err())
 	}
 	return nil
 }
@@ -91,6 +93,10 @@ func (m *model) append(j *Journal, rng *rand.Rand) error {
 		record[i] = byte(rng.Uint32())
 	}
 	number, err := j.Append(record)
+	if errors.Is(err, ErrFull) && j.Next() == m.next && j.Err() == nil {
+		m.full++
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -125,19 +131,34 @@ func (m *model) step(j *Journal, rng *rand.Rand) error {
 	}
 	upTo := m.trimmed + rng.Uint64N(m.synced-m.trimmed+1)
 	m.trimmed = upTo // even if it fails: some may be gone
-	return j.Trim(upTo)
+	if err := j.Trim(upTo); !errors.Is(err, ErrFull) || j.Err() != nil {
+		return err
+	}
+	return nil
 }
 
-// live opens the journal, checks it and works on it for so many steps or until the disk crashes.
-func (m *model) live(fsys disk.FS, rng *rand.Rand, steps int) error {
+// reopen opens the journal and compares.
+func (m *model) reopen(fsys disk.FS) (*Journal, error) {
 	j, report, err := Open(fsys, "d", m.small())
+	if err != nil {
+		return nil, err
+	}
+	if err := m.check(j, report); err != nil {
+		return nil, fmt.Errorf("%w\n%v", err, report)
+	}
+	m.adopt(j)
+	return j, nil
+}
+
+// live opens the journal, checks it and works on it for so many steps or until the disk fails.
+func (m *model) live(fsys disk.FS, rng *rand.Rand, steps int) error {
+	j, err := m.reopen(fsys)
 	if err != nil {
 		return err
 	}
-	if err := m.check(j, report); err != nil {
-		return fmt.Errorf("%w\n%v", err, report)
+	if m.opened != nil {
+		m.opened(j)
 	}
-	m.adopt(j)
 	for range steps {
 		if err := m.step(j, rng); err != nil {
 			return err
@@ -202,10 +223,14 @@ func TestManyLives(t *testing.T) {
 	if testing.Short() {
 		seeds = 200
 	}
+	full := 0
 	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		fsys, m := fault.New(seed), newModel()
 		m.uniform = seed%2 == 1
+		if seed%4 > 1 {
+			fsys.Capacity = minSegment*(2+rng.Uint64N(6)) + rng.Uint64N(minSegment)
+		}
 		for life := range 12 {
 			fsys.Hook = fault.CrashAt(rng.Uint64N(200))
 			if rng.IntN(4) == 0 {
@@ -220,5 +245,54 @@ func TestManyLives(t *testing.T) {
 				fsys = fsys.Crash(rng.Uint64())
 			}
 		}
+		full += m.full
+	}
+	if full == 0 {
+		t.Error("no disk was ever full")
+	}
+}
+
+// TestEveryErrorIsFinal lets each change to the disk fail once, in several ways. Where that is not
+// simply a full disk, it is the last thing that the journal does; what it said was durable is.
+func TestEveryErrorIsFinal(t *testing.T) {
+	ways := []error{fault.ErrIO, disk.ErrNoSpace, fault.Short(100, nil), fault.Short(5000, disk.ErrNoSpace)}
+	for seed := range uint64(8) {
+		for n := uint64(0); ; n++ {
+			fsys, m := fault.New(seed), newModel()
+			rng := rand.New(rand.NewPCG(seed, 2))
+			fsys.Hook = fault.FailAt(n, ways[(n+seed)%4])
+			var j *Journal
+			m.opened = func(opened *Journal) { j = opened }
+			err := m.live(fsys, rng, 80)
+			if err == nil && fsys.Changes() <= n {
+				break
+			}
+			if err != nil && j != nil && !errors.Is(err, ErrBroken) {
+				t.Fatalf("seed %d, failure %d: %v", seed, n, err)
+			}
+			if err != nil && j != nil && !errors.Is(j.Err(), ErrClosed) {
+				checkBroken(t, fsys, j)
+			}
+			if _, err := m.reopen(fsys.Crash(seed + n)); err != nil {
+				t.Fatalf("seed %d, failure %d: %v", seed, n, err)
+			}
+		}
+	}
+}
+
+func checkBroken(t *testing.T, fsys *fault.FS, j *Journal) {
+	t.Helper()
+	before := fsys.Changes()
+	_, appended := j.Append(nil)
+	for i, err := range []error{appended, j.Flush(), j.Sync(), j.Seal(), j.Trim(1 << 40), j.Err(), j.Close()} {
+		if !errors.Is(err, ErrBroken) {
+			t.Errorf("call %d of a broken journal: %v", i, err)
+		}
+	}
+	if fsys.Changes() != before {
+		t.Error("a broken journal goes on to change the disk")
+	}
+	if err := j.Close(); !errors.Is(err, ErrClosed) {
+		t.Errorf("second close: %v", err)
 	}
 }

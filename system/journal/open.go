@@ -126,6 +126,8 @@ func (j *Journal) remove(name string) error {
 // survey reads all heads, and all that the last segment testifies to.
 func (j *Journal) survey(s *scan, segments []segment) (heads []header, t testimony, err error) {
 	heads = make([]header, len(segments))
+	s.win.ahead = headsSize // what lies between headers is not looked at
+	defer func() { s.win.ahead = 0 }()
 	for i := range segments {
 		seg := &segments[i]
 		err := s.with(seg, seg.size, func() (err error) {

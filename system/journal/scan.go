@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 
+	"metronome/internal/mutate"
 	"metronome/system/disk"
 )
 
@@ -189,6 +190,11 @@ func (s *scan) good(seg *segment, off int64) {
 // walk reads one segment. synced is up to which batch somebody testifies to a sync; for the last
 // segment a bad batch beyond is a torn tail. Of all others everything was synced.
 func (s *scan) walk(seg *segment, head *header, last bool, synced uint64) (t tail, err error) {
+	if mutate.On(mutate.DamageAsTornTail) {
+		synced = 0
+	} else if mutate.On(mutate.TornTailAsDamage) {
+		synced = 1 << 63
+	}
 	s.report.harmless(seg.bad)
 	if seg.head {
 		s.arrive(head, seg, 0)
@@ -198,7 +204,7 @@ func (s *scan) walk(seg *segment, head *header, last bool, synced uint64) (t tai
 	}
 	seg.first, seg.end = s.record, false
 	s.off = headsSize
-	if err := s.blocks(seg, last, synced); err != nil {
+	if err := s.blocks(seg, last && seg.size >= seg.made, synced); err != nil {
 		return t, err
 	}
 	t.end = s.off
@@ -250,7 +256,8 @@ func (s *scan) block(seg *segment, h *header, synced bool) (whole bool, err erro
 // resume finds where to go on after a bad block; -1 says that the segment ends before it.
 func (s *scan) resume(seg *segment, off int64, last bool, synced uint64) (to int64, err error) {
 	h, to, err := s.seek(seg, off+blockSize)
-	if to >= 0 && last && h.batch > s.batch && synced <= s.batch {
+	spoilt := s.win.spoilt(off, blockSize)
+	if to >= 0 && last && h.batch > s.batch && synced <= s.batch && !spoilt {
 		return -1, err // what is bad was never synced, nor was what follows
 	}
 	if to >= 0 && h.first == s.record {
@@ -268,7 +275,7 @@ func (s *scan) records(seg *segment, h *header, off int64, synced bool) (whole b
 	}
 	body := block[min(headerSize, len(block)):]
 	good := intact(body, h)
-	if !good && !synced {
+	if !good && !synced && !s.win.spoilt(off, h.size()) {
 		return false, nil
 	}
 	s.arrive(h, seg, off)
@@ -324,20 +331,14 @@ func (s *scan) yield(number uint64, record []byte) error {
 // findTail looks at what lies behind the end of the last segment.
 func (s *scan) findTail(seg *segment, t *tail) error {
 	for off := t.end; off < s.win.size; off += blockSize {
-		h, ok, err := s.ours(seg, off)
+		_, ok, err := s.ours(seg, off)
 		if err != nil {
 			return err
 		}
 		if ok {
 			t.wipe = append(t.wipe, off)
 		}
-		if off == t.end {
-			n := int64(blockSize)
-			if ok {
-				n = h.size()
-			}
-			t.loose = s.win.spoilt(off, n)
-		}
+		t.loose = t.loose || off == t.end && s.win.spoilt(off, blockSize)
 		b, err := s.win.bytes(off, blockSize)
 		if err != nil {
 			return err

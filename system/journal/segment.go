@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"metronome/internal/mutate"
 	"metronome/system/disk"
 )
 
@@ -105,51 +106,65 @@ type ready struct {
 	old  bool
 }
 
-// prepare makes the file of the next segment: a freed one, or a new one whose space is allocated.
-// Forced, it ignores the configured bounds: for what makes room.
+// prepare makes the file of the next segment: a freed one, or a new one whose space is allocated. If
+// there is one that is too small, it grows. Forced, it ignores the configured bounds: for what makes
+// room.
 func (j *Journal) prepare(batch int64, forced bool) error {
 	size := max(j.cfg.SegmentBytes, headsSize+batch+marginBytes)
-	if err := j.discardReady(); err != nil {
-		return err
-	}
-	if size == j.cfg.SegmentBytes && len(j.spares) > 0 {
+	if j.ready == nil && size == j.cfg.SegmentBytes && len(j.spares) > 0 {
 		return j.reuse()
 	}
-	if err := j.mayGrow(size); err != nil && !forced {
+	have := int64(0)
+	if j.ready != nil {
+		have = j.ready.size
+	}
+	if err := j.mayGrow(size - have); err != nil && !forced {
 		return err
 	}
-	name := segmentName(j.nextSegment, newSuffix)
-	file, err := j.fs.Create(j.path(name))
-	if err == nil {
-		err = file.Allocate(size)
-		if err != nil {
-			err = errors.Join(err, file.Close(), j.fs.Remove(j.path(name)))
-		}
+	var err error
+	if j.ready == nil {
+		err = j.create(size)
+	} else {
+		err = j.grow(size)
 	}
 	if errors.Is(err, disk.ErrNoSpace) {
 		return fmt.Errorf("%w for a segment of %d bytes: free some: %w", ErrFull, size, err)
 	}
+	return j.fail(err)
+}
+
+func (j *Journal) create(size int64) error {
+	name := segmentName(j.nextSegment, newSuffix)
+	file, err := j.fs.Create(j.path(name))
 	if err != nil {
-		return j.fail(err)
+		return err
+	}
+	if err := file.Allocate(size); err != nil {
+		return errors.Join(err, file.Close(), j.fs.Remove(j.path(name)))
 	}
 	j.ready = &ready{file: file, name: name, size: size}
 	j.bytes += size
 	return nil
 }
 
-// discardReady drops a prepared file that turned out too small.
-func (j *Journal) discardReady() error {
-	if j.ready == nil {
-		return nil
+func (j *Journal) grow(size int64) error {
+	if err := j.ready.file.Allocate(size); err != nil {
+		return errors.Join(err, j.ready.file.Truncate(j.ready.size))
 	}
+	j.bytes += size - j.ready.size
+	j.ready.size = size
+	return nil
+}
+
+// dropReady gives up a prepared file.
+func (j *Journal) dropReady() error {
 	r := j.ready
 	j.ready = nil
 	if r.old {
-		j.spares = append(j.spares, r.name)
-		return j.fail(r.file.Close())
+		return r.file.Close()
 	}
 	j.bytes -= r.size
-	return j.fail(errors.Join(r.file.Close(), j.fs.Remove(j.path(r.name))))
+	return errors.Join(r.file.Close(), j.fs.Remove(j.path(r.name)))
 }
 
 func (j *Journal) reuse() error {
@@ -194,7 +209,7 @@ func (j *Journal) roll() error {
 		return j.fail(err)
 	}
 	name := segmentName(s.number, segmentSuffix)
-	if err := errors.Join(j.fs.Rename(j.path(r.name), j.path(name)), j.fs.SyncDir(j.dir)); err != nil {
+	if err := errors.Join(j.fs.Rename(j.path(r.name), j.path(name)), j.syncNames()); err != nil {
 		return j.fail(err)
 	}
 	if err := j.endActive(); err != nil {
@@ -204,12 +219,21 @@ func (j *Journal) roll() error {
 	j.segments = append(j.segments, s)
 	j.changes++
 	j.active, j.off, j.size, j.blank, j.margin = r.file, headsSize, s.size, headsSize, marginBytes
+	j.stats.Segments++
 	if r.old {
-		j.blank = s.size
+		j.blank = j.cfg.SegmentBytes
+		j.stats.Recycled++
 	}
 	j.nextSegment++
 	j.testified, j.syncedEnd = j.syncedBatch, headsSize
 	return nil
+}
+
+func (j *Journal) syncNames() error {
+	if mutate.On(mutate.SkipDirSync) {
+		return nil
+	}
+	return j.fs.SyncDir(j.dir)
 }
 
 func (j *Journal) writeHeads(file disk.File, s *segment) error {

@@ -48,6 +48,7 @@ func (c WriterConfig) withDefaults(j *Journal) (WriterConfig, error) {
 type Writer struct {
 	j     *Journal // the goroutine's, but for what does not change
 	cfg   WriterConfig
+	much  int // so many bytes are written without a commit
 	wake  chan struct{}
 	ended chan struct{}
 
@@ -82,9 +83,9 @@ func NewWriter(j *Journal, cfg WriterConfig) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{j: j, cfg: cfg, wake: make(chan struct{}, 1), ended: make(chan struct{}),
-		open: &batch{}, idle: &batch{}, next: j.Next(), synced: j.Synced(), commit: j.Synced(),
-		changed: make(chan struct{})}
+	w := &Writer{j: j, cfg: cfg, much: min(j.cfg.BatchBytes, cfg.Buffer),
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), open: &batch{}, idle: &batch{},
+		next: j.Next(), synced: j.Synced(), commit: j.Synced(), changed: make(chan struct{})}
 	w.open.reset(w.next, cfg.Buffer)
 	w.viewed = j.changes - 1
 	w.publish()
@@ -106,7 +107,7 @@ func (w *Writer) Append(record []byte) (number uint64, err error) {
 	}
 	w.open.add(w.j.life, record)
 	w.next++
-	if len(w.open.buf) >= w.j.cfg.BatchBytes || w.cfg.EachRecord {
+	if len(w.open.buf) >= w.much || w.cfg.EachRecord {
 		w.kick()
 	}
 	return w.next - 1, nil

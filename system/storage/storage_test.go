@@ -245,7 +245,7 @@ func TestEveryByte(t *testing.T) {
 	lost, kept := 0, 0
 	for _, name := range whole.Names() {
 		size := len(whole.Bytes(name))
-		step := max(1, size/600)
+		step := max(1, size/150)
 		for at := 0; at < size; at += step {
 			for kind, change := range map[string]func([]byte) []byte{
 				"flip": func(b []byte) []byte { b[at] ^= 1 << (at % 8); return b },

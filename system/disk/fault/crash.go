@@ -44,9 +44,9 @@ func (f *FS) Crash(seed uint64) *FS {
 
 // crashNames lets some of the pending changes come true: none, all, the first, or any.
 func (f *FS) crashNames(rng *rand.Rand) {
-	first, any := rng.IntN(len(f.pending)+1), rng.IntN(2) == 0
+	first, subset := rng.IntN(len(f.pending)+1), rng.IntN(2) == 0
 	for i, c := range f.pending {
-		if any && rng.IntN(2) == 0 || !any && i < first {
+		if subset && rng.IntN(2) == 0 || !subset && i < first {
 			c.apply(f.durable)
 		}
 	}
@@ -111,7 +111,7 @@ func (f *FS) clone(seed uint64) *FS {
 		c.durable[name] = dup(file)
 	}
 	for _, p := range f.pending {
-		c.pending = append(c.pending, change{p.from, p.to, dup(p.file)})
+		c.pending = append(c.pending, change{p.from, p.to, dup(p.file), p.dir})
 	}
 	return c
 }

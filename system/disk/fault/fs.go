@@ -39,6 +39,7 @@ type FS struct {
 type change struct {
 	from, to string
 	file     *inode
+	dir      bool // all that lies in from goes to the same place in to
 }
 
 // New is an empty file system with 1 TiB of space.
@@ -104,6 +105,9 @@ func (f *FS) Rename(from, to string) error {
 	if err := f.begin(Op{Kind: Rename, Name: from}); err != nil {
 		return err
 	}
+	if f.dirs[from] {
+		return f.renameDir(from, to)
+	}
 	file, err := f.find("rename", from)
 	if err != nil {
 		return err
@@ -113,6 +117,32 @@ func (f *FS) Rename(from, to string) error {
 	f.pending = append(f.pending, change{from: from, to: to})
 	return nil
 }
+
+// renameDir moves everything in a directory at once. Names in it that were not safe become so, which
+// is one of the things that may happen.
+func (f *FS) renameDir(from, to string) error {
+	if f.dirs[to] {
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	rest := f.pending[:0]
+	for _, c := range f.pending {
+		if within(c.from, from) || within(c.to, from) {
+			c.apply(f.durable)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	f.pending = append(rest, change{from: from, to: to, dir: true})
+	for dir := range maps.Clone(f.dirs) {
+		if dir == from || within(dir, from) {
+			f.dirs[to+dir[len(from):]] = true // the old one stays, empty: directories are safe at once
+		}
+	}
+	f.pending[len(f.pending)-1].apply(f.names)
+	return nil
+}
+
+func within(name, dir string) bool { return strings.HasPrefix(name, dir+"/") }
 
 // List implements [disk.FS].
 func (f *FS) List(dir string) ([]disk.Entry, error) {
@@ -228,6 +258,15 @@ func (f *FS) free() uint64 {
 
 // apply does to names what the change says, if the name it starts from is there.
 func (c change) apply(names map[string]*inode) {
+	if c.dir {
+		for name, file := range maps.Clone(names) {
+			if within(name, c.from) {
+				delete(names, name)
+				names[c.to+name[len(c.from):]] = file
+			}
+		}
+		return
+	}
 	file := c.file
 	if c.from != "" {
 		if file = names[c.from]; file == nil {

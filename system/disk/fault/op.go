@@ -95,6 +95,18 @@ func FailAt(n uint64, err error) func(Op) error {
 	}
 }
 
+// Changes is how many operations that change something were begun.
+func (f *FS) Changes() (n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for kind := range Kinds {
+		if kind.Changes() {
+			n += f.Count[kind]
+		}
+	}
+	return n
+}
+
 // begin counts an operation and asks the hook. The caller holds the lock.
 func (f *FS) begin(op Op) error {
 	if f.crashed {

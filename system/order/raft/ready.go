@@ -56,7 +56,7 @@ func (r *Raft) store(m *pb.Message) {
 		r.lazy = r.record(m)
 		return
 	}
-	r.ask = append(r.ask, m.GetResponses()...)
+	r.ask = append(r.ask, r.premature(m.GetResponses())...)
 	p := r.persist()
 	if r.lazy != nil {
 		p.Records, r.lazy = append(p.Records, r.lazy), nil
