@@ -80,7 +80,7 @@ type Port struct {
 
 // Storage is how a replica with durability fsync keeps what it must not forget.
 type Storage struct {
-	Journal      Bytes `yaml:"journal"`       // what a restart repeats, about: then a snapshot is saved
+	Journal      Bytes `yaml:"journal"`       // on disk, about: at half of it a snapshot is saved
 	Floor        Bytes `yaml:"floor"`         // free space below which no new writes are taken
 	TransferRate Bytes `yaml:"transfer_rate"` // a second, of a snapshot sent while clients work; 0: no bound
 }
@@ -137,7 +137,7 @@ func Default() Config {
 		Port:       Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 64 << 20, GSO: true},
 		Integrity:  "xxh3",
 		Durability: "fsync",
-		Storage:    Storage{Journal: 256 << 20, Floor: 512 << 20, TransferRate: 32 << 20},
+		Storage:    Storage{Journal: 512 << 20, Floor: 512 << 20, TransferRate: 32 << 20},
 		Limits: Limits{
 			Key: wire.MaxKey, Value: wire.MaxValue,
 			LaneWindowFrames: 32768, LaneArenaBytes: 64 << 20, RetainBytes: 512 << 20, StoreBytes: 4 << 30,

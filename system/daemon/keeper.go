@@ -43,6 +43,9 @@ type keeper struct {
 	sync                 bool     // and something waits for them
 }
 
+// segmentBytes is what the journal is allocated and freed by.
+const segmentBytes = 16 << 20
+
 // recoverReplica opens a replica's data directory and continues what is in it.
 func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, log *slog.Logger) (*keeper,
 	*replica.Replica, error,
@@ -53,8 +56,9 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	}
 	fs, path := disk.OS(), c.DataDir(me)
 	began := time.Now()
-	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1, FreeFloor: uint64(c.Storage.Floor) / 4,
-		Identity: fmt.Sprintf("cluster %08x, replica-%d", rc.Cluster, rc.Seat)}, rc)
+	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1, SegmentBytes: segmentBytes,
+		FreeFloor: uint64(c.Storage.Floor) / 4,
+		Identity:  fmt.Sprintf("cluster %08x, replica-%d", rc.Cluster, rc.Seat)}, rc)
 	if err != nil {
 		return nil, nil, err
 	}

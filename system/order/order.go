@@ -153,6 +153,8 @@ type Persist struct {
 	// Fresh, if not 0, is a position: these records repeat all that counts of the records before them,
 	// which may be deleted once these and a snapshot at or after that position are durable.
 	Fresh uint64
+	// Lazy: nothing waits for these records. They must be durable before those that follow, no sooner.
+	Lazy bool
 }
 
 // Committed is one position of the agreed sequence.

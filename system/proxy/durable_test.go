@@ -70,7 +70,7 @@ func (s *shelf) recovered() replica.Recovered {
 
 func durableConfig(t *testing.T, seat int, nonce uint64) replica.Config {
 	return replica.Config{Cluster: 7, Seat: seat, Seats: 3, Nonce: nonce, Digest: digester(t), MaxItem: 1000,
-		Lane: lane.Config{Window: 1 << 10, Arena: 1 << 18}, Durable: true, JournalBytes: 20 << 10}
+		Lane: lane.Config{Window: 1 << 10, Arena: 1 << 18}, Durable: true, JournalBytes: 40 << 10}
 }
 
 func newDurableCluster(t *testing.T) *cluster {

@@ -43,8 +43,8 @@ type Config struct {
 	// Durable makes a replica ask for what must not be forgotten to be written down (node.Output), and
 	// wait for it. Without, it lives as long as its process (R1).
 	Durable bool
-	// JournalBytes is how much journal a restart may have to repeat, about: beyond it, and beyond half
-	// the size of the store, a snapshot is saved and what it covers trimmed.
+	// JournalBytes is how much journal there is to be, about: beyond half of it, and half the size of
+	// the store, a snapshot is saved and what it covers trimmed.
 	JournalBytes int
 	// TransferRate bounds the bytes a second of snapshots sent to followers while there is other work;
 	// 0 = no bound.
@@ -87,7 +87,7 @@ func (c *Config) Defaults() {
 		c.Feature = Feature
 	}
 	if c.JournalBytes == 0 {
-		c.JournalBytes = 256 << 20
+		c.JournalBytes = 512 << 20
 	}
 	if c.ResultBytes == 0 {
 		c.ResultBytes = 16 << 20

@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"slices"
+
 	"metronome/internal/mutate"
 	"metronome/system/node"
 	"metronome/system/order"
@@ -142,13 +144,15 @@ func (l *laneState) note(record uint64) {
 	l.notes = append(l.notes, note{l.journaled, record})
 }
 
-// firstRecord is a record at or before that of the given frame.
+// firstRecord is a record at or before that of the given frame. Notes of what lies before are
+// forgotten: no later snapshot asks for them.
 func (l *laneState) firstRecord(frame uint64) (record uint64) {
-	for _, n := range l.notes {
-		if n.frame <= frame {
-			record = n.record
-		}
+	n := 0
+	for n < len(l.notes) && l.notes[n].frame <= frame {
+		record = l.notes[n].record
+		n++
 	}
+	l.notes = slices.Delete(l.notes, 0, max(0, n-1))
 	return record
 }
 
@@ -163,7 +167,7 @@ func (r *Replica) journalOrder(p *order.Persist) {
 	}
 	j := &r.journal
 	if p.Fresh > 0 {
-		j.fresh = append(j.fresh, freshMark{p.Fresh, j.next, j.bytes})
+		j.refresh(p.Fresh)
 	}
 	for i, b := range p.Records {
 		w := j.begin(recordOrder)
@@ -176,10 +180,25 @@ func (r *Replica) journalOrder(p *order.Persist) {
 		j.end(&w)
 	}
 	j.pending = append(j.pending, writing{p.Seq, j.next - 1})
-	j.sync = true
+	j.sync = j.sync || !p.Lazy
 	if mutate.On(mutate.AcknowledgeBeforeSync) {
 		r.orderer.Persisted(p.Seq)
 	}
+}
+
+// maxFresh bounds the fresh marks that are remembered; at the bound every other one is forgotten.
+const maxFresh = 1024
+
+// refresh notes that the record to come repeats everything from a position on.
+func (j *journalState) refresh(position uint64) {
+	if len(j.fresh) == maxFresh {
+		kept := j.fresh[:0]
+		for i := 1; i < maxFresh; i += 2 {
+			kept = append(kept, j.fresh[i])
+		}
+		j.fresh = kept
+	}
+	j.fresh = append(j.fresh, freshMark{position, j.next, j.bytes})
 }
 
 // Synced says that every record up to and including this number is durable.
@@ -266,14 +285,15 @@ func (r *Replica) trimTo(position uint64) {
 	}
 }
 
-// steerSnapshots begins a snapshot when a restart would have too much to repeat: as much as is
-// configured, or half of what there is, so that what is written for snapshots stays in proportion.
+// steerSnapshots begins a snapshot when a restart would have much to repeat: half of what the journal
+// may hold, because more comes while it is saved, or half of what there is, so that what is written
+// for snapshots stays in proportion.
 func (r *Replica) steerSnapshots() {
 	j := &r.journal
 	if !r.cfg.Durable || j.saving != nil {
 		return
 	}
-	if j.bytes-j.captured > uint64(max(r.cfg.JournalBytes, r.seen.StoreBytes/2)) {
+	if j.bytes-j.captured > uint64(max(r.cfg.JournalBytes, r.seen.StoreBytes)/2) {
 		r.capture()
 	}
 }

@@ -250,14 +250,15 @@ func void(st *store.Store) error {
 	return nil
 }
 
-// Save is the file that a founding member's data directory has to begin with. Those of all members
-// share memory, and may be read side by side.
-func (f *Refounded) Save(seat int) (*Save, error) {
+// Begin is what a founding member's data directory has to begin with: its snapshot, and the only record
+// of its journal. The snapshots of all members share memory, and may be read side by side.
+func (f *Refounded) Begin(seat int) (*Save, []byte, error) {
 	id := LifeID(seat, 1)
 	if !slices.Contains(f.at.Members.Voters, id) {
-		return nil, fmt.Errorf("replica: seat %d is not among the founding seats %v", seat, f.to.Seats)
+		return nil, nil, fmt.Errorf("replica: seat %d is not among the founding seats %v", seat, f.to.Seats)
 	}
-	as := Replica{cfg: Config{Cluster: f.to.Cluster}, id: id}
+	as := Replica{cfg: Config{Cluster: f.to.Cluster, Durable: true}, id: id}
+	as.journalLife(id, nil) // nil: where it begins, the snapshot says
 	return &Save{Position: f.at.Position, Header: as.fileHeader(&f.at, f.head, f.snap.Size()),
-		Size: len(f.head) + f.snap.Size(), head: f.head, rest: f.snap.Read}, nil
+		Size: len(f.head) + f.snap.Size(), head: f.head, rest: f.snap.Read}, as.journal.buf, nil
 }

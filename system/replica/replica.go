@@ -70,7 +70,7 @@ type Replica struct {
 	ticks         uint64
 	committedThen uint64 // items committed at the last tick
 	quiet         bool   // few were since the one before
-	counts                               Counters
+	counts        Counters
 }
 
 // Counters count what a replica did and refused.

@@ -46,7 +46,7 @@ func start(t *testing.T, fs disk.FS, nonce uint64) (*rig, error) {
 	r.dir, r.core, r.report, err = storage.Start(fs, dir, journal.Config{SegmentBytes: 64 << 10,
 		Salt: func() uint32 { salt++; return salt * 2654435761 }},
 		replica.Config{Cluster: 7, Seat: 0, Seats: 1, Nonce: nonce, Digest: d, MaxItem: 1000,
-			Lane: lane.Config{Window: 256, Arena: 1 << 16}, Durable: true, JournalBytes: 6 << 10})
+			Lane: lane.Config{Window: 256, Arena: 1 << 16}, Durable: true, JournalBytes: 12 << 10})
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,7 @@ func (r *Raft) Ready() order.Ready {
 	r.out = order.Ready{}
 	if out.Persist != nil {
 		r.seq++
-		out.Persist.Seq = r.seq
+		out.Persist.Seq, out.Persist.Lazy = r.seq, len(r.ask) == 0
 		r.pending = append(r.pending, pending{r.seq, r.ask})
 		r.ask = nil
 	}
