@@ -41,6 +41,8 @@ type StoreAsk struct {
 	Warmup, Window time.Duration
 	Preload        bool
 	Seed           uint64
+	Kill           []string // roles of whom to kill meanwhile; how often: Kills
+	Kills          int
 }
 
 // Bounds of waiting for a system: to come up, which is tried again if a port was taken, to be filled, and
@@ -205,4 +207,5 @@ func inside(t *record.StoreTrial, c *kv.Cost) {
 	t.SentItems = from(c.Counters, "proxy_items", "leader_items")
 	t.BusyAttempts, t.HeldFrames = from(c.Counters, "busy_attempts"), from(c.Gauges, "held_frames")
 	t.IngestFrames = from(c.Counters, "ingest_frames")
+	t.JournalSyncs, t.JournalBytes = from(c.Counters, "journal_syncs"), from(c.Counters, "journal_bytes")
 }

@@ -19,5 +19,8 @@
 // primary cell and rung, fixed before the run; the other rows are exploratory, and the largest
 // ratio is named as what it is, the maximum of k cells.
 //
+// Always. Some claims are about what must never happen: one block that breaks the bound refutes them, and a
+// block that could not be measured leaves them undecided ([StoreClaim.Always], [Sims]).
+//
 // The package does not measure, does not know which arms exist, and does not read experiment.yaml.
 package check

@@ -42,7 +42,7 @@ func rates(e stats.Estimate, unit string) string {
 		scale, prefix = 1e3, "k "
 	}
 	text := func(v float64) string { return number(v/scale, math.NaN()) }
-	return written(e, text, " "+prefix+unit)
+	return written(e, text, strings.TrimRight(" "+prefix+unit, " "))
 }
 
 func written(e stats.Estimate, text func(float64) string, unit string) string {

@@ -17,6 +17,7 @@ type StoreClaim struct {
 	Name, Source, Words string
 	Metric              string  // of record.StoreMetrics
 	AtMost              bool    // the bound is an upper one
+	Always              bool    // it holds in every block: one that breaks it refutes the claim
 	Bound               float64 // in the metric's unit; a ratio has none
 	Ref                 Ref
 
@@ -136,9 +137,10 @@ func estimated(values map[int]stats.Value) stats.Estimate {
 // Summarise returns the rows of summary.csv.
 func (x *Stores) Summarise() (rows []record.Summary) {
 	for _, ref := range x.Refs() {
+		all := x.together(ref)
 		for _, m := range record.StoreMetrics() {
 			if e := x.Estimate(ref, m.Name); e.N > 0 {
-				rows = append(rows, summaryRow(ref, m.Name, m.Unit, e))
+				rows = append(rows, all.over(summaryRow(ref, m.Name, m.Unit, e)))
 			}
 		}
 	}
@@ -151,9 +153,9 @@ func (x *Stores) Judge(c StoreClaim, o Options) ([]record.Claim, error) {
 		return nil, err
 	}
 	if len(c.Rungs) == 0 {
-		e := x.Estimate(c.Ref, c.Metric)
-		row := x.row(c, e, nil, o, c.Words+" by "+c.Ref.Arm, rates(e, unitOfStore(c.Metric)))
-		row.Primary = true
+		words := c.Words + " by " + c.Ref.Arm
+		gaps := gaps{absent: x.absent([]string{c.Ref.Arm}), void: x.why[c.Ref.Arm]}
+		row := judgeValues(c, x.Values(c.Ref, c.Metric), unitOfStore(c.Metric), words, gaps, o)
 		return []record.Claim{row}, nil
 	}
 	rows := []record.Claim{x.judgeRatio(c, c.Rungs, o)}
@@ -204,28 +206,74 @@ func (x *Stores) judgeRatio(c StoreClaim, rungs []string, o Options) record.Clai
 			}
 		}
 	}
-	e := stats.Estimated(stats.PairedRatios(x.Values(c.Ref, c.Metric), best))
+	ratios := stats.PairedRatios(x.Values(c.Ref, c.Metric), best)
+	e := stats.Estimated(ratios)
 	words := c.Words
 	if rungs[0] != c.Ref.Arm {
 		words += " vs " + strings.Join(rungs, " or ")
 	}
-	row := x.row(c, e, rungs, o, words, times(e, c.Bound))
+	row := c.row(e, ratios, x.absent(append([]string{c.Ref.Arm}, rungs...)), o, words, times(e, c.Bound))
 	row.Rung = strings.Join(rungs, " or ")
 	return row
 }
 
-func (x *Stores) row(c StoreClaim, e stats.Estimate, rungs []string, o Options, words, measured string,
+// gaps says what is missing.
+type gaps struct {
+	absent string // why there is no value at all
+	void   string // what else was measured in vain: it might have broken what must always hold
+}
+
+// judgeValues is the row of a claim about one value a block.
+func judgeValues(c StoreClaim, blocks map[int]stats.Value, unit, words string, g gaps, o Options,
 ) record.Claim {
+	e := estimated(blocks)
+	values := slices.Collect(maps.Values(blocks))
+	row := c.row(e, values, g.absent, o, words, rates(e, unit))
+	if c.Always && g.void != "" && row.Verdict == record.Reproduced {
+		row = o.finish(row, record.Inconclusive, g.void, words, rates(e, unit))
+	}
+	row.Primary = true
+	return row
+}
+
+// row is the claim against its values, one a block; absent says why there are none.
+func (c *StoreClaim) row(e stats.Estimate, values []stats.Value, absent string, o Options, words,
+	measured string) record.Claim {
 	row := record.Claim{Claim: c.Name, Source: c.Source, Expected: c.Bound, Measured: e.Median.Point(),
 		CILow: openLow(e), CIHigh: e.High, N: e.N, Arm: c.Ref.Arm, Placement: c.Ref.Placement, Cell: c.Ref.Cell}
 	verdict, because := decide(e, c.Bound)
-	if c.AtMost {
+	switch {
+	case c.Always:
+		verdict, because = c.decideAlways(values)
+	case c.AtMost:
 		verdict, because = decideAtMost(e, c.Bound)
 	}
 	if e.N == 0 {
-		because = x.absent(append([]string{c.Ref.Arm}, rungs...))
+		because = absent
 	}
 	return o.finish(row, verdict, because, words, measured)
+}
+
+// decideAlways returns the verdict on a bound that must hold in every block.
+func (c *StoreClaim) decideAlways(values []stats.Value) (verdict, because string) {
+	broken, worst := 0, math.NaN()
+	for _, v := range values {
+		p := v.Point()
+		if c.AtMost && p > c.Bound || !c.AtMost && p < c.Bound {
+			broken++
+			if math.IsNaN(worst) || (p > worst) == c.AtMost {
+				worst = p
+			}
+		}
+	}
+	switch {
+	case broken > 0:
+		return record.NotReproduced, fmt.Sprintf("the bound is broken in %d of %d blocks, at worst by %s", broken,
+			len(values), number(worst, c.Bound))
+	case len(values) < stats.MinValues:
+		return record.Inconclusive, fmt.Sprintf("a verdict needs %d blocks", stats.MinValues)
+	}
+	return record.Reproduced, ""
 }
 
 // decideAtMost returns the verdict on "at most bound".

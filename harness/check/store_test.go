@@ -1,8 +1,11 @@
 package check
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"metronome/harness/record"
 )
@@ -56,6 +59,13 @@ func TestJudgeStores(t *testing.T) {
 		{"the best of two, one of them not in all blocks",
 			StoreClaim{Metric: record.StoreOPS, Bound: 4, Rungs: []string{"theirs", "other"}}, record.Inconclusive,
 			"vs theirs or other: 5.0×, n = 5"},
+		{"always", StoreClaim{Metric: record.StoreP50, Bound: 106, AtMost: true, Always: true}, record.Reproduced,
+			""},
+		{"not always", StoreClaim{Metric: record.StoreP50, Bound: 105, AtMost: true, Always: true},
+			record.NotReproduced, "in 1 of 6 blocks, at worst by 106"},
+		{"never less", StoreClaim{Metric: record.StoreOPS, Bound: 110e3, Always: true}, record.Reproduced, ""},
+		{"sometimes less", StoreClaim{Metric: record.StoreOPS, Bound: 125e3, Always: true}, record.NotReproduced,
+			"in 2 of 6 blocks, at worst by 110000"},
 		{"an absent rung", StoreClaim{Metric: record.StoreOPS, Bound: 1, Rungs: []string{"absent"}},
 			record.Inconclusive, "absent unavailable: it is not built"},
 	} {
@@ -79,6 +89,14 @@ func TestJudgeStores(t *testing.T) {
 			t.Errorf("%+v was judged", bad)
 		}
 	}
+	void := storeRun()[0]
+	void.Block, void.Status, void.Reason = 7, record.StatusVoid, "it hangs"
+	seven := NewStores(append(storeRun(), void))
+	always := StoreClaim{Metric: record.StoreP50, Bound: 106, AtMost: true, Always: true, Ref: ref}
+	if rows, _ := seven.Judge(always, Options{}); rows[0].Verdict != record.Inconclusive ||
+		!strings.Contains(rows[0].Sentence, "it hangs") {
+		t.Errorf("with a void block: %+v", rows)
+	}
 	smoke := StoreClaim{Metric: record.StoreOPS, Bound: 1, Ref: ref}
 	if rows, _ := x.Judge(smoke, Options{NotJudged: true}); rows[0].Verdict != record.NotJudged {
 		t.Errorf("judged: %+v", rows)
@@ -101,5 +119,83 @@ func TestSummariseStores(t *testing.T) {
 	}
 	if _, ok := found[record.StoreRounds]; ok {
 		t.Error("a metric that nobody measured is summarised")
+	}
+}
+
+// Percentiles are those of all blocks' operations, and lie between the blocks' own.
+func TestLatenciesAreMerged(t *testing.T) {
+	rows := storeRun()
+	for i := range rows {
+		h := hdrhistogram.New(1, 1e9, 3)
+		for n := range 100 {
+			if err := h.RecordValue(int64(rows[i].Block*1e6 + n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows[i].LatencyP50 = float64(h.ValueAtQuantile(50)) / 1e3
+		b, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows[i].LatencyHDR = string(b)
+	}
+	p50 := func(rows []record.StoreTrial) record.Summary {
+		for _, r := range NewStores(rows).Summarise() {
+			if r.Arm == "ours" && r.Metric == record.StoreP50 {
+				return r
+			}
+		}
+		t.Fatal("no median")
+		return record.Summary{}
+	}
+	// Half of all operations took 3 ms or less; the median of the blocks' medians is 3.5 ms, which none took.
+	if got := p50(rows); got.Median < 2990 || got.Median > 3010 || !strings.Contains(got.Method, "all blocks") ||
+		got.CILow > 1010 || got.CIHigh < 5990 {
+		t.Errorf("merged: %+v", got)
+	}
+	rows[len(rows)-5].LatencyHDR = "AAAA" // of the last block of ours
+	if got := p50(rows); strings.Contains(got.Method, "all blocks") {
+		t.Errorf("merged without one of them: %+v", got)
+	}
+}
+
+func TestJudgeSims(t *testing.T) {
+	var rows []record.SimTrial
+	for b := 1; b <= 6; b++ {
+		rows = append(rows, record.SimTrial{Block: b, Family: "calm", Seeds: 10, Status: record.StatusOK},
+			record.SimTrial{Block: b, Family: "crash", Seeds: 5, Status: record.StatusOK},
+			record.SimTrial{Block: b, Mutation: "skip", Seeds: b, Caught: true, Status: record.StatusOK})
+	}
+	safe := StoreClaim{Name: "safe", Words: "violations", Metric: "violations", AtMost: true}
+	caught := StoreClaim{Name: "caught", Words: "missed", Metric: "missed_mutations", AtMost: true}
+	verdict := func(rows []record.SimTrial, c StoreClaim) string {
+		row, err := NewSims(rows).Judge(c, Options{})
+		if err != nil || !row.Primary {
+			t.Fatal(row, err)
+		}
+		return row.Verdict
+	}
+	if verdict(rows, safe) != record.Reproduced || verdict(rows, caught) != record.Reproduced {
+		t.Error("not reproduced")
+	}
+	bad := slices.Clone(rows)
+	bad[4].Violations, bad[5].Caught = 1, false
+	if verdict(bad, safe) != record.NotReproduced || verdict(bad, caught) != record.NotReproduced {
+		t.Error("one violation, or one mutation that is missed, must refute")
+	}
+	void := append(slices.Clone(rows), record.SimTrial{Block: 6, Mutation: "none", Status: record.StatusVoid})
+	if verdict(void, caught) != record.Inconclusive {
+		t.Error("what could not be run may have been missed")
+	}
+	if _, err := NewSims(rows).Judge(StoreClaim{Name: "x", Metric: "speed"}, Options{}); err == nil {
+		t.Error("an unknown metric was judged")
+	}
+	found := map[string]float64{}
+	for _, s := range NewSims(rows).Summarise() {
+		found[s.Placement+" "+s.Arm+" "+s.Metric] = s.Median
+	}
+	if found["all all seeds"] != 15 || found["mutation skip seeds_to_catch"] != 3.5 ||
+		found["family calm seeds"] != 10 {
+		t.Errorf("summaries %v", found)
 	}
 }

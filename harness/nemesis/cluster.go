@@ -1,6 +1,7 @@
 package nemesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ import (
 // Options say what to run.
 type Options struct {
 	Binary  string // the metronome program
-	Dir     string // for the cluster file, keys and logs; empty or used by a cluster before
+	Dir     string // for the cluster file, keys, data and logs; empty or used by a cluster before
+	Logs    string // for logs alone; empty: a folder in Dir
 	Cluster cluster.DevOptions
 	Reserve int      // proxies, the last ones, that are not started
 	Network *Network // nil: everything on this namespace's loopback interface
@@ -107,7 +109,7 @@ func (c *Cluster) found(ctx context.Context) error {
 
 // LogPath is where a peer's processes write their logs, one after another.
 func (c *Cluster) LogPath(p wire.Peer) string {
-	return filepath.Join(c.o.Dir, "logs", p.String()+".log")
+	return filepath.Join(cmp.Or(c.o.Logs, filepath.Join(c.o.Dir, "logs")), p.String()+".log")
 }
 
 // File is the cluster file.
@@ -193,6 +195,16 @@ func (c *Cluster) process(p wire.Peer) *Process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.processes[p]
+}
+
+// Ended are the peers whose processes were started and have ended.
+func (c *Cluster) Ended() (all []wire.Peer) {
+	for _, p := range c.Config.Peers() {
+		if proc := c.process(p); proc != nil && proc.Ended() {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // Signal sends a signal to a peer's process.

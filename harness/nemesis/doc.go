@@ -14,7 +14,9 @@
 // that vanish with it.
 //
 // [Workload] is concurrent clients that write down what they saw, for package harness/history to judge.
+// [Writers] is a steady stream of writes of which each can be found again, or not, in the end; its gaps tell
+// an outage. A [Killer] kills processes under both, at random, as experiment crash does.
 //
 // Faults here are real and therefore few; harness/sim has all of them, many thousand times, in virtual
-// time. This package injects no disk faults, because nothing is on disk yet.
+// time. This package injects no disk faults: kill -9 leaves the kernel's page cache alone.
 package nemesis

@@ -167,4 +167,9 @@ func logged(t *testing.T, c *Cluster, p wire.Peer, text string) {
 	}))
 }
 
-func proxies(n int) cluster.DevOptions { return cluster.DevOptions{Proxies: n} }
+// proxies is a cluster with so many proxies that keeps its state in memory: every start is a new life.
+func proxies(n int) cluster.DevOptions { return durable(n, "memory") }
+
+func durable(proxies int, durability string) cluster.DevOptions {
+	return cluster.DevOptions{Proxies: proxies, Change: func(c *cluster.Config) { c.Durability = durability }}
+}

@@ -48,6 +48,40 @@ func (c *Cluster) Followers(leader wire.Peer) (all []wire.Peer) {
 	return all
 }
 
+// votes is an error unless a replica is ready, and all seats vote.
+func (c *Cluster) votes(s *daemon.ClusterStatus) error {
+	if s.NotReady != "" || len(s.Voters) != len(c.Config.Replicas) || len(s.Learners) > 0 {
+		return fmt.Errorf("%s: voters %v, learners %v, %s", s.Replica, s.Voters, s.Learners, s.NotReady)
+	}
+	return nil
+}
+
+// Whole waits until every seat votes and follows one leader, nobody else is a member, and every proxy that
+// was started takes connections.
+func (c *Cluster) Whole(ctx context.Context) error {
+	err := Poll(ctx, "all replicas", func(ctx context.Context) error {
+		leaders := map[string]bool{}
+		for i := range c.Config.Replicas {
+			s, err := c.Status(ctx, c.Config.Replicas[i].Peer())
+			if err == nil {
+				err = c.votes(s)
+			}
+			if err != nil {
+				return err
+			}
+			leaders[s.Leader] = true
+		}
+		if len(leaders) != 1 || leaders[""] {
+			return fmt.Errorf("they follow %d leaders", len(leaders))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return c.Listening(ctx)
+}
+
 // Settled waits until every seat votes, nobody else is a member, and all have applied the same items to
 // the same state. It ends only if nobody writes.
 func (c *Cluster) Settled(ctx context.Context) error {
@@ -55,11 +89,11 @@ func (c *Cluster) Settled(ctx context.Context) error {
 		var first *daemon.ClusterStatus
 		for i := range c.Config.Replicas {
 			s, err := c.Status(ctx, c.Config.Replicas[i].Peer())
+			if err == nil {
+				err = c.votes(s)
+			}
 			if err != nil {
 				return err
-			}
-			if s.NotReady != "" || len(s.Voters) != len(c.Config.Replicas) || len(s.Learners) > 0 {
-				return fmt.Errorf("%s: voters %v, learners %v, %s", s.Replica, s.Voters, s.Learners, s.NotReady)
 			}
 			if first == nil {
 				first = s

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"metronome/harness/history"
@@ -28,6 +29,7 @@ type Workload struct {
 	start  time.Time
 	cancel context.CancelFunc
 	group  sync.WaitGroup
+	era    atomic.Int64
 	mu     sync.Mutex
 	ops    []history.Operation
 	conn   int
@@ -44,6 +46,10 @@ func (w *Workload) Start(ctx context.Context) {
 		w.group.Go(func() { w.client(ctx, i) })
 	}
 }
+
+// NextEra lets clients go on with other keys. What is unknown about the old ones burdens the judgement no
+// longer: a write whose outcome nobody knows may happen at any later time.
+func (w *Workload) NextEra() { w.era.Add(1) }
 
 // Stop ends them and returns what they saw.
 func (w *Workload) Stop() (*history.History, error) {
@@ -92,7 +98,7 @@ func (w *Workload) client(ctx context.Context, place int) {
 		w.mu.Unlock()
 		for ctx.Err() == nil {
 			serial++
-			key := fmt.Sprintf("k%d", rng.IntN(w.Keys))
+			key := fmt.Sprintf("k%d.%d", w.era.Load(), rng.IntN(w.Keys))
 			op := w.operate(ctx, c, rng, key, fmt.Sprintf("%d.%d", place, serial), seen)
 			op.Connection = conn
 			w.record(op)

@@ -33,8 +33,28 @@ type dataDir struct {
 	lock *os.File
 }
 
-// newDir makes an empty directory.
+// newDir makes an empty directory, which the host removes at the latest.
 func (h *Host) newDir(place string) (*dataDir, error) {
+	d, err := makeDir(place)
+	if err == nil {
+		h.dirs = append(h.dirs, d)
+	}
+	return d, err
+}
+
+// Scratch makes an empty folder for a cluster of ours with some settings: on disk if it is to be durable. If
+// this process is killed, the next one that prepares a host removes it.
+func Scratch(s Settings) (dir, fs string, remove func() error, err error) {
+	sweep()
+	d, err := makeDir(s.place())
+	if err != nil {
+		return "", "", nil, err
+	}
+	return d.path, d.kind, d.remove, nil
+}
+
+// makeDir makes an empty directory.
+func makeDir(place string) (*dataDir, error) {
 	parent := os.TempDir()
 	if place == memoryDir {
 		parent = shm
@@ -59,7 +79,6 @@ func (h *Host) newDir(place string) (*dataDir, error) {
 	if err := os.Rename(fresh, d.path); err != nil {
 		return nil, errors.Join(fmt.Errorf("folder for data: %w", err), d.lock.Close(), os.RemoveAll(fresh))
 	}
-	h.dirs = append(h.dirs, d)
 	return d, nil
 }
 

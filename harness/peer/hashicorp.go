@@ -24,7 +24,7 @@ func hashicorpPeer() Peer {
 		Modes: []Mode{{"1024", 4, 4, 1024}, {"64", 4, 16, 64}, {"1-1024", 1, 1024, 1}, {"1-64", 1, 64, 1},
 			{"1-1", 1, 1, 1}},
 		Start: func(ctx context.Context, h *Host, l kv.Load) (Instance, error) {
-			nodes, err := h.set.replicas()
+			nodes, err := h.set.Replicas()
 			if err != nil {
 				return nil, err
 			}

@@ -78,7 +78,8 @@ type gathered struct {
 	most          bool   // the largest of the daemons', else their sum
 }
 
-// What is observed of replicas. Rounds and items are those of whoever is furthest.
+// What is observed of replicas. Rounds and items are those of whoever is furthest, syncs and bytes of a
+// journal those of whoever has the most; without a journal there are none.
 var (
 	replicaCounters = []gathered{
 		{"metronome_replica_rounds_total", "", "rounds", true},
@@ -87,6 +88,8 @@ var (
 		{"metronome_replica_peer_item_bytes_total", "", "peer_item_bytes", false},
 		{"metronome_ingest_frames_total", "", "ingest_frames", true},
 		{"metronome_lane_repaired_frames_total", "", "repaired_frames", false},
+		{"metronome_journal_syncs_total", "", "journal_syncs", true},
+		{"metronome_journal_written_bytes_total", "", "journal_bytes", true},
 	}
 	replicaGauges = []gathered{
 		{"metronome_store_keys", "", "keys", true},
@@ -104,15 +107,18 @@ var (
 // add gathers a daemon's samples into what is known already.
 func add(into map[string]float64, all []gathered, samples []sample) {
 	for _, g := range all {
-		sum := 0.0
+		sum, exists := 0.0, false
 		for _, s := range samples {
+			exists = exists || s.name == g.metric
 			if s.name == g.metric && (g.label == "" || strings.Contains(s.labels, g.label)) {
 				sum += s.value
 			}
 		}
-		if g.most {
+		switch {
+		case !exists: // a daemon without it, such as one without a journal: nothing is known, not even 0
+		case g.most:
 			into[g.name] = max(into[g.name], sum)
-		} else {
+		default:
 			into[g.name] += sum
 		}
 	}

@@ -20,7 +20,8 @@ import (
 // Ours lists the store under test, in the ways it is driven.
 func Ours() []Peer {
 	durable := "an acknowledged write is in the memory of a majority of replicas; it does not survive the " +
-		"loss of a majority"
+		"loss of a majority. With the setting durability=fsync it is fsynced by a majority of replicas: it " +
+		"survives the machine's restart"
 	return []Peer{
 		ours(Peer{Name: "metronome", Durable: durable,
 			What:  "replica processes and one proxy process, operations submitted from within the proxy",
@@ -54,7 +55,7 @@ type metronomeInstance struct {
 }
 
 func startMetronome(ctx context.Context, h *Host, set Settings, embedded bool) (_ Instance, err error) {
-	replicas, err := set.replicas()
+	replicas, err := set.Replicas()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +66,7 @@ func startMetronome(ctx context.Context, h *Host, set Settings, embedded bool) (
 	m := &metronomeInstance{host: h, binary: h.metronome}
 	start := func(g *group) error { return m.start(h, g, replicas, set, !embedded) }
 	ready := func(ctx context.Context) error { return m.ready(ctx, !embedded) }
-	if m.group, err = h.bringUp(ctx, memoryDir, start, ready); err != nil {
+	if m.group, err = h.bringUp(ctx, set.place(), start, ready); err != nil {
 		m.disconnect()
 		return nil, fmt.Errorf("metronome: %w", err)
 	}
@@ -79,7 +80,7 @@ func (m *metronomeInstance) start(h *Host, g *group, replicas int, set Settings,
 	m.disconnect()
 	m.founded, m.roles = false, nil
 	var failed error
-	m.config, err = cluster.Dev(g.dir.path, cluster.DevOptions{Replicas: replicas, Change: set.change(&failed)})
+	m.config, err = cluster.Dev(g.dir.path, cluster.DevOptions{Replicas: replicas, Change: set.Change(&failed)})
 	if err := errors.Join(failed, err); err != nil {
 		return err
 	}

@@ -75,20 +75,41 @@ func TestSettingsOfOurs(t *testing.T) {
 		"round_interval=soon":            "setting round_interval=soon",
 		"lane_arena_bytes=16MiB":         "setting lane_arena_bytes",
 		"force_round_interval=sometimes": "setting force_round_interval",
+		"fsync_each_frame=never":         "setting fsync_each_frame",
 	} {
 		s, err := ParseSettings(text)
 		if err == nil {
 			err = s.only("metronome", SettingNames()...)
 		}
 		if err == nil {
-			_, err = s.replicas()
+			_, err = s.Replicas()
 		}
 		if err == nil {
 			c := cluster.Default()
-			s.change(&err)(&c)
+			s.Change(&err)(&c)
 		}
 		if got := message(err); want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What must be durable lies on a disk; a cluster that is told nothing keeps its state in memory.
+func TestDurability(t *testing.T) {
+	for text, want := range map[string]struct{ durability, place string }{
+		"":                                       {"memory", memoryDir},
+		"durability=memory":                      {"memory", memoryDir},
+		"durability=fsync,fsync_each_frame=true": {"fsync", diskDir},
+	} {
+		s, err := ParseSettings(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := cluster.Default()
+		s.Change(&err)(&c)
+		if err != nil || c.Durability != want.durability || s.place() != want.place ||
+			c.Experiment.FsyncEachFrame != strings.Contains(text, "each_frame") {
+			t.Errorf("%q: %s in %s: %v", text, c.Durability, s.place(), err)
 		}
 	}
 }
@@ -116,6 +137,14 @@ x_total{kind="report",peer="proxy-1"} 7
 	add(into, []gathered{{"x_total", "", "all", false}}, samples)
 	if into["order"] != 2e6 || into["all"] != 2000007 || into["most"] != 5 {
 		t.Errorf("gathered %v", into)
+	}
+	add(into, []gathered{{"y_total", "", "absent", true}, {"x_total", `kind="hedge"`, "none yet", false}},
+		samples)
+	if n, ok := into["none yet"]; n != 0 || !ok {
+		t.Error("a metric without such a label counts 0")
+	}
+	if _, ok := into["absent"]; ok {
+		t.Error("a metric that is not there counts something")
 	}
 	for _, bad := range []string{"x\n", "x y\n"} {
 		if _, err := parseMetrics(strings.NewReader(bad)); err == nil {

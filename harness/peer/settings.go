@@ -31,8 +31,8 @@ func ParseSettings(text string) (Settings, error) {
 	return s, nil
 }
 
-// replicas is how many replicas are asked for: 3, unless told.
-func (s Settings) replicas() (int, error) {
+// Replicas is how many replicas are asked for: 3, unless told.
+func (s Settings) Replicas() (int, error) {
 	text, ok := s["replicas"]
 	if !ok {
 		return 3, nil
@@ -86,6 +86,23 @@ var knobs = map[string]func(c *cluster.Config, text string) error{
 	},
 	"receive_buffer": func(c *cluster.Config, text string) error { return integer(&c.Port.ReceiveBuffer, text) },
 	"value_bytes":    func(c *cluster.Config, text string) error { return integer(&c.Limits.Value, text) },
+	"durability":     func(c *cluster.Config, text string) error { c.Durability = text; return nil },
+	"fsync_each_frame": func(c *cluster.Config, text string) (err error) {
+		c.Experiment.FsyncEachFrame, err = strconv.ParseBool(text)
+		return err
+	},
+}
+
+// inMemory is the durability of a cluster of ours that is asked for none: most of what it is compared with
+// keeps its state in memory. [Settings] say otherwise.
+const inMemory = "memory"
+
+// place is where a cluster's data belong: what must be durable on disk, the rest anywhere.
+func (s Settings) place() string {
+	if d, ok := s["durability"]; ok && d != inMemory {
+		return diskDir
+	}
+	return memoryDir
 }
 
 // SettingNames are the settings of our own store.
@@ -93,9 +110,10 @@ func SettingNames() []string {
 	return append([]string{"replicas"}, slices.Sorted(maps.Keys(knobs))...)
 }
 
-// change turns the settings into a change of a cluster file; *failed is its first error.
-func (s Settings) change(failed *error) func(*cluster.Config) {
+// Change turns the settings into a change of a cluster file; *failed is its first error.
+func (s Settings) Change(failed *error) func(*cluster.Config) {
 	return func(c *cluster.Config) {
+		c.Durability = inMemory
 		for _, name := range slices.Sorted(maps.Keys(s)) {
 			if set := knobs[name]; set != nil && *failed == nil {
 				if err := set(c, s[name]); err != nil {

@@ -64,8 +64,11 @@ func (f Figure) Save(dir string) ([]string, error) {
 // All returns every figure that r has data for, and an error that joins one [ErrNoData] for each
 // other figure. A run that was cut short has some of both.
 func All(r record.Results) ([]Figure, error) {
-	if r.Manifest.Kind == record.ExperimentStore {
+	switch r.Manifest.Kind {
+	case record.ExperimentStore:
 		return allStores(r)
+	case record.ExperimentSim:
+		return allSims(r)
 	}
 	v := newView(r)
 	var figures []Figure

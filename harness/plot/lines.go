@@ -151,6 +151,7 @@ func (a panel) drawCurve(p pen, c curve, shift vg.Length) {
 // drawNames writes each curve's name at the right, as near to its end as the others allow, with its
 // mark and a thin leader.
 func (a panel) drawNames(p pen, curves []curve) {
+	curves = slices.DeleteFunc(slices.Clone(curves), func(c curve) bool { return c.name == "" })
 	ends := make([]vg.Point, len(curves))
 	order := make([]int, len(curves))
 	for i, c := range curves {
@@ -164,9 +165,6 @@ func (a panel) drawNames(p pen, curves []curve) {
 	}
 	for k, y := range apart(wanted, sizeSmall+1.2, a.y0, a.y1) {
 		c := curves[order[k]]
-		if c.name == "" {
-			continue
-		}
 		x := a.x1 + 8
 		p.line(widthGrid, c.look.color, []vg.Length{1, 1.5}, ends[order[k]], vg.Point{X: x - 3, Y: y})
 		p.mark(vg.Point{X: x, Y: y}, c.look)

@@ -3,16 +3,19 @@ package plot
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 
+	"metronome/harness/check"
 	"metronome/harness/record"
 )
 
 // storeNames are the figures of experiments on stores.
 func storeNames() []string {
-	return []string{"saturation", "latency-curve", "rounds-load", "rounds-interval", "limits", "bytes-per-item"}
+	return []string{"saturation", "latency-curve", "rounds-load", "rounds-interval", "limits", "bytes-per-item",
+		"syncs-load", "crash-timeline", "crash-outages"}
 }
 
 // made is a trial of a made-up run.
@@ -54,12 +57,35 @@ func syntheticStores(blocks int) record.Results {
 			r.Stores = append(r.Stores, m.trial(b))
 		}
 	}
+	kill(&r, blocks)
 	gone := record.NewStoreTrial()
 	gone.Arm, gone.Setup, gone.Load = "nats-memory", "default", "saturation"
 	gone.Status = record.StatusUnavailable
 	gone.Reason = "nats: it is not built; next: make peers"
 	r.Stores = append(r.Stores, gone)
 	return r
+}
+
+// kill adds kills and a timeline: each role in turn, one every three seconds.
+func kill(r *record.Results, blocks int) {
+	roles := []string{"leader", "follower", "proxy", "replicas", record.RoleCalm}
+	for b := 1; b <= blocks; b++ {
+		for ms := 0; ms < 70_000; ms += record.MomentMS {
+			for proxy := 1; proxy <= 2; proxy++ {
+				r.Timeline = append(r.Timeline, record.Moment{Block: b, Arm: "metronome", AtMS: ms, Proxy: proxy,
+					Acked: 200 - ms%3000/50*proxy})
+			}
+		}
+		for n := range 22 {
+			k := record.Kill{Block: b, Arm: "metronome", Number: n + 1, Role: roles[n%len(roles)],
+				AtMS: 3000 * float64(n), OutageMS: float64(20 * (1 + n%len(roles)) * (b + 1)), OwnOutageMS: math.NaN()}
+			if k.Role == "proxy" {
+				k.OwnOutageMS = 900
+			}
+			r.Kills = append(r.Kills, k)
+		}
+	}
+	r.Claims = append(r.Claims, record.Claim{Claim: "leader", Primary: true, Arm: "metronome", Expected: 500})
 }
 
 func (m made) trial(block int) record.StoreTrial {
@@ -70,6 +96,9 @@ func (m made) trial(block int) record.StoreTrial {
 	t.LatencyP50, t.LatencyP99, t.LatencyP999 = 100*wobble, 500*wobble, 2000*wobble
 	t.CPUUSPerOp, t.CPUShare, t.InsideNS = 2*wobble, 0.5, 1e9
 	t.CommittedItems, t.Rounds, t.OrderBytes = m.ops, 100, 30_000*wobble
+	if m.arm == "metronome" {
+		t.JournalSyncs, t.JournalBytes = 500*wobble, 100*m.ops
+	}
 	t.SentBytes, t.SentItems, t.SenderCPUUSPerItem = 90*m.ops, m.ops, 0.5
 	t.Keys, t.KeyBytes, t.ValueBytes = 1000, 16, 64
 	m.set(&t)
@@ -127,7 +156,7 @@ func TestStoreFiguresAreReproducible(t *testing.T) {
 // A run without the data says of each figure what it lacks, and an unknown figure is an error.
 func TestStoreFiguresWithoutData(t *testing.T) {
 	r := syntheticStores(1)
-	r.Stores = nil
+	r.Stores, r.Kills, r.Timeline = nil, nil, nil
 	r.Manifest.Figures = append(storeNames(), "spirals")
 	figures, err := All(r)
 	if len(figures) != 0 || !errors.Is(err, ErrNoData) || !strings.Contains(err.Error(), "spirals") {
@@ -148,5 +177,64 @@ func TestLimitsAreNamed(t *testing.T) {
 		if len(curves) != 1 || curves[0].name != want || len(line.points) != 3 {
 			t.Errorf("throttle %d: %d points, curves %+v", i, len(line.points), curves)
 		}
+	}
+}
+
+// Only kills of the block that is drawn are drawn.
+func TestTimelineIsOfOneBlock(t *testing.T) {
+	v := newStoreView(syntheticStores(3))
+	kills, perS, last := v.blockOf()
+	if len(kills) != 22 || len(perS) != 700 || last != 69_900 || perS[0] != 4000 {
+		t.Errorf("%d kills, %d moments to %d ms, %g writes/s", len(kills), len(perS), last, perS[0])
+	}
+}
+
+func syntheticSims() record.Results {
+	r := record.Results{Manifest: record.Manifest{Kind: record.ExperimentSim, Blocks: 6,
+		Figures: []string{"seeds-to-catch"}, RunID: "20260101T000000Z-abcdef0-1234", Conditions: "made up"}}
+	for b := 1; b <= 6; b++ {
+		r.Sims = append(r.Sims, record.SimTrial{Block: b, Family: "calm", Seeds: 100, Operations: 9000,
+			Status: record.StatusOK})
+		for i, m := range []string{"apply-twice", "skip-gate", "stale-read", "unbuilt"} {
+			t := record.SimTrial{Block: b, Mutation: m, Seeds: (i*i + 1) * b, Caught: i != 2 || b > 1,
+				Status: record.StatusOK}
+			if m == "unbuilt" {
+				t.Status, t.Caught = record.StatusUnavailable, false
+			}
+			r.Sims = append(r.Sims, t)
+		}
+	}
+	r.Summaries = check.NewSims(r.Sims).Summarise()
+	return r
+}
+
+// A mutation that is missed in one block is named under the figure; one that could not be tried is
+// unavailable.
+func TestSimFigure(t *testing.T) {
+	r := syntheticSims()
+	figures, err := All(r)
+	if err != nil || len(figures) != 1 {
+		t.Fatalf("%d figures: %v", len(figures), err)
+	}
+	if *save != "" {
+		if _, err := figures[0].Save(*save); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spy := &textSpy{Canvas: nopCanvas{}, t: t, f: figures[0]}
+	figures[0].on(spy)
+	b, err := figures[0].SVG()
+	if err != nil || spy.texts == 0 {
+		t.Fatal(spy.texts, err)
+	}
+	for _, want := range []string{"NOT caught in some block: stale-read", "unavailable", "600 seeds"} {
+		if !bytes.Contains(b, []byte(want)) {
+			t.Errorf("the figure does not say %q", want)
+		}
+	}
+	r.Sims = r.Sims[:1]
+	r.Manifest.Figures = append(r.Manifest.Figures, "spirals")
+	if _, err := All(r); !errors.Is(err, ErrNoData) || !strings.Contains(err.Error(), "spirals") {
+		t.Error(err)
 	}
 }

@@ -28,6 +28,7 @@ func storeFigures() map[string]func(*storeView) (Figure, error) {
 	return map[string]func(*storeView) (Figure, error){
 		"saturation": saturation, "latency-curve": latencyCurve, "rounds-load": roundsLoad,
 		"rounds-interval": roundsInterval, "limits": limits, "bytes-per-item": bytesPerItem,
+		"syncs-load": syncsLoad, "crash-timeline": crashTimeline, "crash-outages": crashOutages,
 	}
 }
 

@@ -5,10 +5,12 @@
 //
 //	results/<experiment>/<run id>/
 //	  manifest.json   what ran, where, from which commit ([Manifest])
-//	  trials.csv      one row a trial, exactly as measured ([Trial])
+//	  trials.csv      one row a trial, exactly as measured ([Trial], [StoreTrial], [SimTrial])
 //	  summary.csv     per arm, placement, cell and metric: median, interval, n ([Summary])
 //	  claims.csv      one row a claim and rung: expected, measured, verdict ([Claim])
 //	  offloads.csv    which hardware acceleration each arm leaned on ([Offload])
+//	  kills.csv       of an experiment that kills: one row a kill ([Kill]); timeline.csv ([Moment])
+//	  coverage.csv    of one on the simulator: how often rare branches were reached ([Covered])
 //	  logs/           what every process wrote to stderr
 //	results/<experiment>/latest   a symbolic link to the newest run
 //

@@ -26,7 +26,7 @@ type Manifest struct {
 	Status        string `json:"status"`     // running, ok, partial
 	Conditions    string `json:"conditions"` // printed on every figure: "software path, no NIC"
 
-	Kind    string   `json:"kind,omitempty"`    // of the experiment: [ExperimentStore], or empty
+	Kind    string   `json:"kind,omitempty"`    // [ExperimentStore], [ExperimentSim], or empty
 	Figures []string `json:"figures,omitempty"` // of an experiment on stores: which to draw
 
 	Commit   string `json:"commit"` // full hash

@@ -22,6 +22,14 @@ func Readme() string {
 	for _, m := range StoreMetrics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
 	}
+	section(&b, Kills())
+	section(&b, Timeline())
+	section(&b, SimTrials())
+	section(&b, Coverage())
+	b.WriteString("\nMetrics of experiments on the simulator:\n\n| metric | unit | meaning |\n|---|---|---|\n")
+	for _, m := range SimMetrics() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
+	}
 	section(&b, Claims())
 	section(&b, Offloads())
 	b.WriteString(readmeManifest)
@@ -44,6 +52,9 @@ const readmeHead = `<!-- Generated from the column tables in harness/record; do 
       summary.csv      median and interval per arm, placement, cell and metric
       claims.csv       one row per claim and rung, with its verdict
       offloads.csv     which hardware acceleration each arm used
+      kills.csv        where processes were killed: one row a kill
+      timeline.csv     likewise: writes acknowledged in each tenth of a second
+      coverage.csv     of the simulator: how often each rare branch was reached
       logs/            what the processes said
     results/<experiment>/latest        link to the newest run
     results/<experiment>/reference/    the committed run behind the figures in the documentation

@@ -88,6 +88,10 @@ type Results struct {
 	Manifest  Manifest
 	Trials    []Trial
 	Stores    []StoreTrial // the trials of an experiment on stores, which has no others
+	Kills     []Kill       // of one that kills
+	Timeline  []Moment     // likewise
+	Sims      []SimTrial   // the trials of an experiment on the simulator
+	Coverage  []Covered    // likewise
 	Summaries []Summary
 	Claims    []Claim
 	Offloads  []Offload
@@ -101,9 +105,12 @@ func ReadRun(dir string) (Results, error) {
 	if r.Manifest, err = ReadManifest(filepath.Join(dir, "manifest.json")); err != nil {
 		return r, fmt.Errorf("%s is not a run: %w", dir, err)
 	}
-	if r.Manifest.Kind == ExperimentStore {
+	switch r.Manifest.Kind {
+	case ExperimentStore:
 		r.Stores, err = ReadFile(filepath.Join(dir, StoreTrials().File), StoreTrials())
-	} else {
+	case ExperimentSim:
+		r.Sims, err = ReadFile(filepath.Join(dir, SimTrials().File), SimTrials())
+	default:
 		r.Trials, err = ReadFile(filepath.Join(dir, Trials().File), Trials())
 	}
 	if err != nil {
@@ -112,7 +119,10 @@ func ReadRun(dir string) (Results, error) {
 	return r, errors.Join(
 		readOptional(dir, Summaries(), &r.Summaries),
 		readOptional(dir, Claims(), &r.Claims),
-		readOptional(dir, Offloads(), &r.Offloads))
+		readOptional(dir, Offloads(), &r.Offloads),
+		readOptional(dir, Kills(), &r.Kills),
+		readOptional(dir, Timeline(), &r.Timeline),
+		readOptional(dir, Coverage(), &r.Coverage))
 }
 
 func readOptional[R any](dir string, table Table[R], rows *[]R) (err error) {

@@ -7,6 +7,7 @@ const (
 	RoleClosed   = "closed"   // closed loop in the shape of the arm's mode: saturation
 	RoleOpen     = "open"     // open loop at a rate
 	RoleUnloaded = "unloaded" // closed loop of few operations
+	RoleKills    = "kills"    // open loop while processes are killed
 )
 
 // ExperimentStore is [Manifest.Kind] of experiments on whole stores; the empty kind is that of ingest.
@@ -66,10 +67,17 @@ type StoreTrial struct {
 	SentBytes, SentBytesPerItem    float64
 	SenderCPUUSPerItem             float64
 	BusyAttempts, HeldFrames       float64
+	JournalSyncs, JournalSyncsPerS float64 // of the replica with the most, as the next two
+	JournalBytes                   float64
+	ItemsPerSync                   float64
+	Crash                          Crash
 	StealRatio                     float64
 	Binding                        string
 	Status, Flags, Reason, Version string
 	DataFS, LatencyHDR             string
+
+	Kills    []Kill   // rows of kills.csv that belong to it
+	Timeline []Moment // likewise
 }
 
 // Ran reports whether the row holds measurements.
@@ -87,7 +95,7 @@ func StoreTrials() Table[StoreTrial] {
 		Doc: "In experiments on whole stores, one row a trial: one load on one system, which was started for " +
 			"the block and setup. Rows appear in the order in which the trials ran.",
 		Columns: slices.Concat(storeIdentity(), storeFactors(), storeCounts(), storeLatencies(), storeCosts(),
-			storeInside(), storeVerdicts()),
+			storeInside(), storeCrash(), storeVerdicts()),
 		ran: (*StoreTrial).Ran,
 	}
 }
@@ -107,7 +115,7 @@ func storeIdentity() []scol {
 		{Name: "load", Doc: "How it was loaded; cell in summary.csv and claims.csv.",
 			Field: func(t *StoreTrial) any { return &t.Load }},
 		{Name: "role", Doc: "closed (saturation), open (a rate), unloaded (few operations at a time), " +
-			"aa (saturation again: the noise floor).",
+			"kills (a rate, while processes are killed), aa (saturation again: the noise floor).",
 			Field: func(t *StoreTrial) any { return &t.Role }},
 		{Name: "repeat", Doc: "Running number among equal trials.",
 			Field: func(t *StoreTrial) any { return &t.Repeat }},
@@ -268,6 +276,14 @@ func storeInside() []scol {
 			func(t *StoreTrial) any { return &t.BusyAttempts }),
 		number("held_frames", "frames", "Frames held by a replica, mean of two looks.",
 			func(t *StoreTrial) any { return &t.HeldFrames }),
+		number("journal_syncs", "", "Times that a replica synced its journal to disk; of the one with the most.",
+			func(t *StoreTrial) any { return &t.JournalSyncs }),
+		number("journal_syncs_per_s", "1/s", "The same a second.",
+			func(t *StoreTrial) any { return &t.JournalSyncsPerS }),
+		number("journal_bytes", "bytes", "Bytes that it wrote to its journal, padding included.",
+			func(t *StoreTrial) any { return &t.JournalBytes }),
+		number("items_per_sync", "items", "committed_items ÷ journal_syncs.",
+			func(t *StoreTrial) any { return &t.ItemsPerSync }),
 	}
 }
 

@@ -9,6 +9,8 @@ func (t *StoreTrial) Derive() {
 	t.RoundsPerS = quotient(t.Rounds, seconds)
 	t.ItemsPerRound = quotient(t.CommittedItems, t.Rounds)
 	t.OrderBytesPerRound = quotient(t.OrderBytes, t.Rounds)
+	t.JournalSyncsPerS = quotient(t.JournalSyncs, seconds)
+	t.ItemsPerSync = quotient(t.CommittedItems, t.JournalSyncs)
 	t.SentBytesPerItem = quotient(t.SentBytes, t.SentItems)
 	t.Binding = t.binding()
 }
@@ -75,7 +77,9 @@ const (
 	StoreOPS           = "achieved_ops"
 	StoreP50           = "latency_us_p50"
 	StoreP99           = "latency_us_p99"
+	StoreP90           = "latency_us_p90"
 	StoreP999          = "latency_us_p999"
+	StoreLongest       = "latency_us_max"
 	StoreCPU           = "cpu_us_per_op"
 	StoreRounds        = "rounds_per_s"
 	StoreItemsPerRound = "items_per_round"
@@ -84,6 +88,8 @@ const (
 	StoreSentBytes     = "sent_bytes_per_item"
 	StoreSenderCPU     = "sender_cpu_us_per_item"
 	StoreBoundByRounds = "bound_by_rounds"
+	StoreSyncs         = "journal_syncs_per_s"
+	StoreItemsPerSync  = "items_per_sync"
 	StoreNoise         = "aa_ratio"
 )
 
@@ -92,12 +98,12 @@ func StoreMetrics() []StoreMetric {
 	m := func(name, unit, doc string, of func(*StoreTrial) float64) StoreMetric {
 		return StoreMetric{Metric{name, unit, doc}, of}
 	}
-	return []StoreMetric{
+	return append([]StoreMetric{
 		m(StoreOPS, "ops/s", "Operations completed a second.",
 			func(t *StoreTrial) float64 { return t.AchievedOPS }),
-		m(StoreP50, "µs", "Median latency of a block; the row is the median over blocks.",
+		m(StoreP50, "µs", "Median latency of all blocks' operations together; interval: of the blocks' medians.",
 			func(t *StoreTrial) float64 { return t.LatencyP50 }),
-		m("latency_us_p90", "µs", "90th percentile, likewise.",
+		m(StoreP90, "µs", "90th percentile, likewise.",
 			func(t *StoreTrial) float64 { return t.LatencyP90 }),
 		m(StoreP99, "µs", "99th percentile.", func(t *StoreTrial) float64 { return t.LatencyP99 }),
 		m(StoreP999, "µs", "99.9th percentile.", func(t *StoreTrial) float64 { return t.LatencyP999 }),
@@ -109,7 +115,7 @@ func StoreMetrics() []StoreMetric {
 			func(t *StoreTrial) float64 { return t.GetP50 }),
 		m("latency_us_gets_p99", "µs", "Their 99th percentile.",
 			func(t *StoreTrial) float64 { return t.GetP99 }),
-		m("latency_us_max", "µs", "Maximum.", func(t *StoreTrial) float64 { return t.LatencyMax }),
+		m(StoreLongest, "µs", "Maximum.", func(t *StoreTrial) float64 { return t.LatencyMax }),
 		m(StoreCPU, "µs/op", "CPU time of system and generator ÷ operations completed.",
 			func(t *StoreTrial) float64 { return t.CPUUSPerOp }),
 		m("cpu_us_per_op_system", "µs/op", "The system alone, where it has processes of its own.",
@@ -128,6 +134,10 @@ func StoreMetrics() []StoreMetric {
 			func(t *StoreTrial) float64 { return t.SentBytesPerItem }),
 		m(StoreSenderCPU, "µs/item", "CPU time of the proxy process for an item.",
 			func(t *StoreTrial) float64 { return t.SenderCPUUSPerItem }),
+		m(StoreSyncs, "1/s", "Syncs of a replica's journal a second.",
+			func(t *StoreTrial) float64 { return t.JournalSyncsPerS }),
+		m(StoreItemsPerSync, "items", "Items that one of them made durable, on average over the window.",
+			func(t *StoreTrial) float64 { return t.ItemsPerSync }),
 		m(StoreBoundByRounds, "", "1 if rounds limited the throughput, else 0.",
 			func(t *StoreTrial) float64 {
 				if t.Binding == BindRounds {
@@ -136,5 +146,5 @@ func StoreMetrics() []StoreMetric {
 				return 0
 			}),
 		m(StoreNoise, "ratio", "Saturation measured second ÷ first: what a ratio of 1 looks like here.", nil),
-	}
+	}, crashMetrics()...)
 }

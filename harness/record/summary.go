@@ -28,7 +28,8 @@ func Summaries() Table[Summary] {
 				Field: func(s *Summary) any { return &s.Metric }},
 			{Name: "unit", Doc: "Unit of median, ci_low and ci_high.",
 				Field: func(s *Summary) any { return &s.Unit }},
-			{Name: "median", Doc: "Median over blocks; under censoring, the bound it stands for.",
+			{Name: "median", Doc: "Median over blocks; under censoring, the bound it stands for. Of a store's " +
+				"latencies: the percentile of all blocks' operations together, as method says.",
 				Field: func(s *Summary) any { return &s.Median }},
 			{Name: "ci_low",
 				Doc:   "Lower end of the interval of the median; empty below 6 blocks, -Inf if open.",

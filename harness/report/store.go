@@ -16,6 +16,9 @@ func Store(w io.Writer, res record.Results) error {
 	if err := stores(w, res); err != nil {
 		return err
 	}
+	if err := kills(w, res); err != nil {
+		return err
+	}
 	claims(w, res)
 	seen := map[string]bool{}
 	for _, t := range res.Stores {

@@ -119,6 +119,8 @@ func (r *StoreRunner) once(ctx context.Context, g spec.StoreGroup, block int) er
 
 func roleOf(l spec.StoreLoad) string {
 	switch {
+	case l.Kills():
+		return record.RoleKills
 	case l.Outstanding > 0:
 		return record.RoleUnloaded
 	case l.Fraction > 0 || l.RateOPS > 0:
@@ -136,7 +138,7 @@ func (r *StoreRunner) workload(l spec.StoreLoad) spec.Workload {
 func (r *StoreRunner) ask(g spec.StoreGroup, l spec.StoreLoad, block, repeat int) arm.StoreAsk {
 	return arm.StoreAsk{Workload: r.workload(l), Outstanding: l.Outstanding,
 		Warmup: r.Plan.Profile.Warmup(), Window: r.Plan.Profile.Window(),
-		Seed: r.Plan.TrialSeed(g, l, block*1000+repeat)}
+		Seed: r.Plan.TrialSeed(g, l, block*1000+repeat), Kill: l.Kill, Kills: r.Plan.Profile.Kills}
 }
 
 // trial runs one trial, repeats it if the hypervisor interfered, and writes every attempt.
@@ -180,6 +182,14 @@ func (r *StoreRunner) write(g spec.StoreGroup, l spec.StoreLoad, t *record.Store
 	if t.Role == "" {
 		t.Role = roleOf(l)
 	}
+	for i := range t.Kills {
+		k := &t.Kills[i]
+		k.Block, k.Arm, k.Setup, k.Load = block, g.Arm.Name, g.Setup.Name, l.Name
+	}
+	for i := range t.Timeline {
+		m := &t.Timeline[i]
+		m.Block, m.Arm, m.Setup, m.Load = block, g.Arm.Name, g.Setup.Name, l.Name
+	}
 	t.Derive()
 	if err := r.Write(*t); err != nil {
 		return fmt.Errorf("%w: %w", errWrite, err)
@@ -204,7 +214,8 @@ func JudgeStore(e *spec.Store, res *record.Results, notJudged bool) error {
 	for _, c := range e.Claims {
 		setup := cmp.Or(c.Setup, first)
 		claim := check.StoreClaim{Name: c.Name, Source: c.Source, Words: c.Words, Metric: c.Metric,
-			AtMost: c.At == "most", Bound: c.Bound, Ref: check.Ref{Arm: c.Arm, Placement: setup, Cell: c.Load},
+			AtMost: c.At == "most", Always: c.Always, Bound: c.Bound,
+			Ref:   check.Ref{Arm: c.Arm, Placement: setup, Cell: c.Load},
 			Rungs: c.Rungs, RungMetric: c.RungMetric, Others: c.Others,
 			RungRef: check.Ref{Placement: cmp.Or(c.RungSetup, setup), Cell: cmp.Or(c.RungLoad, c.Load)}}
 		rows, err := x.Judge(claim, check.Options{NotJudged: notJudged, Conditions: e.Conditions})

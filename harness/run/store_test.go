@@ -148,3 +148,54 @@ func TestStolenStoreTrialsAreRepeated(t *testing.T) {
 		t.Errorf("%d disturbed rows, asks %+v", n, asks)
 	}
 }
+
+const crashDeclaration = `name: x
+kind: store
+question: y
+workload: {keys: 1, key_bytes: 16, value_bytes: 64}
+arms: [{name: ours, peer: p, what: w}]
+loads: [{name: kills, rate_ops: 100, kill: [leader, proxy]}]
+profiles: {p: {blocks: 2, window_ms: 100, kills: 3}}
+`
+
+// killed is a made-up cluster that is killed as asked.
+type killed struct{ asks *[]arm.StoreAsk }
+
+func (k killed) Trial(_ context.Context, ask arm.StoreAsk) (record.StoreTrial, error) {
+	*k.asks = append(*k.asks, ask)
+	t := record.NewStoreTrial()
+	t.Status, t.Kills, t.Timeline = record.StatusOK, make([]record.Kill, 3), make([]record.Moment, 5)
+	return t, nil
+}
+
+func (killed) Close() {}
+
+// A load that kills is asked for as declared, and its rows of other tables say where they belong.
+func TestKillsAreAskedFor(t *testing.T) {
+	e, err := spec.ParseStore([]byte(crashDeclaration))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := e.Plan(spec.Selection{Profile: "p", Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asks []arm.StoreAsk
+	var rows []record.StoreTrial
+	r := StoreRunner{Plan: plan, Write: func(t record.StoreTrial) error { rows = append(rows, t); return nil },
+		Open: func(context.Context, spec.StoreGroup) (StoreSession, error) { return killed{&asks}, nil }}
+	if err := r.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(asks) != 2 || asks[0].Kills != 3 || !slices.Equal(asks[1].Kill, []string{"leader", "proxy"}) ||
+		asks[0].RateOPS != 100 || asks[0].Seed == asks[1].Seed {
+		t.Errorf("asked %+v", asks)
+	}
+	for i, row := range rows {
+		k, m := row.Kills[2], row.Timeline[4]
+		if row.Role != record.RoleKills || k.Block != i+1 || k.Arm != "ours" || k.Setup != "default" ||
+			k.Load != "kills" || m.Block != i+1 || m.Arm != "ours" {
+			t.Errorf("%s: kill %+v, moment %+v", row.Role, k, m)
+		}
+	}
+}

@@ -5,14 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"sort"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"metronome/internal/strictyaml"
 )
@@ -119,17 +117,22 @@ func (p Profile) SearchTrial() time.Duration { return time.Duration(p.SearchMS) 
 // Load reads experiments/<name>/experiment.yaml under root. An unknown name's error lists what
 // there is.
 func Load(root, name string) (*Experiment, error) {
-	b, err := read(root, name)
+	return loadAs(root, name, Parse, func(e *Experiment) string { return e.Name })
+}
+
+// loadAs reads a declaration of any kind, which must bear its folder's name.
+func loadAs[E any](root, folder string, parse func([]byte) (*E, error), name func(*E) string) (*E, error) {
+	b, err := read(root, folder)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(root, name, File)
-	e, err := Parse(b)
+	path := filepath.Join(root, folder, File)
+	e, err := parse(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if e.Name != name {
-		return nil, fmt.Errorf("%s: name is %q, the folder is %q", path, e.Name, name)
+	if name(e) != folder {
+		return nil, fmt.Errorf("%s: name is %q, the folder is %q", path, name(e), folder)
 	}
 	return e, nil
 }
@@ -147,16 +150,20 @@ func List(root string) (names []string) {
 // Parse reads a declaration and checks it.
 func Parse(b []byte) (*Experiment, error) {
 	var e Experiment
-	if err := yaml.UnmarshalWithOptions(b, &e, yaml.Strict()); err != nil {
-		return nil, explain(err, b, reflect.TypeFor[Experiment]())
+	if _, err := strictyaml.Decode(b, &e); err != nil {
+		return nil, err
 	}
-	sum := sha256.Sum256(b)
-	e.hash = hex.EncodeToString(sum[:])
+	e.hash = hashOf(b)
 	return &e, e.check()
 }
 
 // Hash is the SHA-256 of the declaration as read, in hexadecimal.
 func (e *Experiment) Hash() string { return e.hash }
+
+func hashOf(declaration []byte) string {
+	sum := sha256.Sum256(declaration)
+	return hex.EncodeToString(sum[:])
+}
 
 // Arm finds an arm by name.
 func (e *Experiment) Arm(name string) (Arm, error) {
@@ -177,14 +184,13 @@ func (e *Experiment) armNames() (names []string) {
 
 // Profile finds a profile by name.
 func (e *Experiment) Profile(name string) (Profile, error) {
-	p, ok := e.Profiles[name]
+	return profileNamed(e.Profiles, name)
+}
+
+func profileNamed[P any](all map[string]P, name string) (p P, err error) {
+	p, ok := all[name]
 	if !ok {
-		names := make([]string, 0, len(e.Profiles))
-		for n := range e.Profiles {
-			names = append(names, n)
-		}
-		sort.Strings(names)
-		return Profile{}, unknownName("profile", name, names)
+		return p, unknownName("profile", name, slices.Sorted(maps.Keys(all)))
 	}
 	return p, nil
 }

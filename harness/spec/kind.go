@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 )
@@ -13,9 +14,10 @@ import (
 const (
 	KindIngest = "ingest" // frames into one receiver; the kind of a declaration that names none
 	KindStore  = "store"  // operations on whole stores
+	KindSim    = "sim"    // seeds of the simulator
 )
 
-var kinds = []string{KindIngest, KindStore}
+var kinds = []string{KindIngest, KindStore, KindSim}
 
 // Outline is what declarations of every kind have.
 type Outline struct {
@@ -41,23 +43,20 @@ func ReadOutline(root, name string) (o Outline, err error) {
 		return o, err
 	}
 	o = Outline{Kind: kind, Profiles: map[string]OutlineProfile{}}
-	if kind == KindStore {
-		e, err := LoadStore(root, name)
-		if err != nil {
-			return o, err
-		}
-		o.Name, o.Question = e.Name, e.Question
-		for _, c := range e.Claims {
-			o.Claims = append(o.Claims, OutlineClaim{c.Quote, c.Words, c.Source})
-		}
-		for name, p := range e.Profiles {
-			o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
-		}
-		return o, nil
+	switch kind {
+	case KindStore:
+		err = o.store(LoadStore(root, name))
+	case KindSim:
+		err = o.sim(LoadSim(root, name))
+	default:
+		err = o.ingest(Load(root, name))
 	}
-	e, err := Load(root, name)
+	return o, err
+}
+
+func (o *Outline) ingest(e *Experiment, err error) error {
 	if err != nil {
-		return o, err
+		return err
 	}
 	o.Name, o.Question = e.Name, e.Question
 	for _, c := range e.Claims {
@@ -66,7 +65,35 @@ func ReadOutline(root, name string) (o Outline, err error) {
 	for name, p := range e.Profiles {
 		o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
 	}
-	return o, nil
+	return nil
+}
+
+func (o *Outline) store(e *Store, err error) error {
+	if err != nil {
+		return err
+	}
+	o.Name, o.Question = e.Name, e.Question
+	for _, c := range e.Claims {
+		o.Claims = append(o.Claims, OutlineClaim{c.Quote, c.Words, c.Source})
+	}
+	for name, p := range e.Profiles {
+		o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
+	}
+	return nil
+}
+
+func (o *Outline) sim(e *Sim, err error) error {
+	if err != nil {
+		return err
+	}
+	o.Name, o.Question = e.Name, e.Question
+	for _, c := range e.Claims {
+		o.Claims = append(o.Claims, OutlineClaim{c.Quote, c.Words, c.Source})
+	}
+	for name, p := range e.Profiles {
+		o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
+	}
+	return nil
 }
 
 // KindOf says of which kind experiments/<name>/experiment.yaml under root is.
@@ -81,12 +108,10 @@ func KindOf(root, name string) (string, error) {
 	if err := yaml.Unmarshal(b, &head); err != nil || head.Kind == "" {
 		return KindIngest, nil // whoever reads all of it says what is wrong
 	}
-	for _, k := range kinds {
-		if k == head.Kind {
-			return k, nil
-		}
+	if !slices.Contains(kinds, head.Kind) {
+		return "", fmt.Errorf("%s: %w", filepath.Join(root, name, File), unknownName("kind", head.Kind, kinds))
 	}
-	return "", fmt.Errorf("%s: %w", filepath.Join(root, name, File), unknownName("kind", head.Kind, kinds))
+	return head.Kind, nil
 }
 
 // read is the text of a declaration. An unknown name's error lists what there is.

@@ -2,17 +2,12 @@ package spec
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"reflect"
 	"slices"
-	"sort"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"metronome/internal/strictyaml"
 )
 
 // Store declares an experiment on whole stores: arms are systems, each started once a block and setup,
@@ -64,6 +59,8 @@ type Settings struct {
 	LaneArenaBytes     int64         `yaml:"lane_arena_bytes"`
 	ReceiveBuffer      int64         `yaml:"receive_buffer"` // bytes, of each socket
 	ValueBytes         int           `yaml:"value_bytes"`    // the longest value
+	Durability         string        `yaml:"durability"`     // memory, fsync
+	FsyncEachFrame     bool          `yaml:"fsync_each_frame"`
 }
 
 // Setup is settings on top of an arm's own.
@@ -83,12 +80,29 @@ type StoreLoad struct {
 	Outstanding int      `yaml:"outstanding"` // closed loop: of one connection, one operation each
 	ReadRatio   float64  `yaml:"read_ratio"`  // share of gets; 0: the workload's
 	Arms        []string `yaml:"arms"`        // empty: all
+
+	// Kill are the roles of processes that are killed meanwhile, each time one drawn from the list: leader,
+	// follower, proxy, replicas (all at once). A role may stand there more than once, to come more often.
+	Kill []string `yaml:"kill"`
 }
+
+// The roles of what is killed.
+const (
+	KillLeader   = "leader"
+	KillFollower = "follower"
+	KillProxy    = "proxy"
+	KillReplicas = "replicas"
+)
+
+var killRoles = []string{KillLeader, KillFollower, KillProxy, KillReplicas}
 
 // Saturation reports whether the load is the closed loop that fractions refer to.
 func (l StoreLoad) Saturation() bool {
-	return l.Fraction == 0 && l.RateOPS == 0 && l.Outstanding == 0 && l.ReadRatio == 0
+	return l.Fraction == 0 && l.RateOPS == 0 && l.Outstanding == 0 && l.ReadRatio == 0 && !l.Kills()
 }
+
+// Kills reports whether processes are killed under the load.
+func (l StoreLoad) Kills() bool { return len(l.Kill) > 0 }
 
 // StoreClaim is what somebody said, in terms of arms, setups, loads and metrics.
 type StoreClaim struct {
@@ -100,6 +114,7 @@ type StoreClaim struct {
 	Metric string  `yaml:"metric"`
 	At     string  `yaml:"at"` // least (the default), or most
 	Bound  float64 `yaml:"bound"`
+	Always bool    `yaml:"always"` // the bound holds in every block: one that breaks it refutes the claim
 	Arm    string  `yaml:"arm"`
 	Setup  string  `yaml:"setup"` // empty: the first
 	Load   string  `yaml:"load"`
@@ -120,6 +135,7 @@ type StoreProfile struct {
 	WindowMS    int      `yaml:"window_ms"`
 	Keys        int      `yaml:"keys"`    // 0: the workload's
 	Preload     bool     `yaml:"preload"` // every key is there before anything is measured
+	Kills       int      `yaml:"kills"`   // of each block, under loads that kill
 	Arms        []string `yaml:"arms"`    // empty: all, likewise the next two
 	Setups      []string `yaml:"setups"`
 	Loads       []string `yaml:"loads"`
@@ -136,29 +152,16 @@ func (p StoreProfile) Window() time.Duration { return time.Duration(p.WindowMS) 
 
 // LoadStore reads experiments/<name>/experiment.yaml under root, which must be of kind store.
 func LoadStore(root, name string) (*Store, error) {
-	b, err := read(root, name)
-	if err != nil {
-		return nil, err
-	}
-	path := filepath.Join(root, name, File)
-	e, err := ParseStore(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if e.Name != name {
-		return nil, fmt.Errorf("%s: name is %q, the folder is %q", path, e.Name, name)
-	}
-	return e, nil
+	return loadAs(root, name, ParseStore, func(e *Store) string { return e.Name })
 }
 
 // ParseStore reads a declaration of kind store and checks it.
 func ParseStore(b []byte) (*Store, error) {
 	var e Store
-	if err := yaml.UnmarshalWithOptions(b, &e, yaml.Strict()); err != nil {
-		return nil, explain(err, b, reflect.TypeFor[Store]())
+	if _, err := strictyaml.Decode(b, &e); err != nil {
+		return nil, err
 	}
-	sum := sha256.Sum256(b)
-	e.hash = hex.EncodeToString(sum[:])
+	e.hash = hashOf(b)
 	if len(e.Setups) == 0 {
 		e.Setups = []Setup{{Name: "default"}}
 	}
@@ -168,18 +171,12 @@ func ParseStore(b []byte) (*Store, error) {
 // Hash is the SHA-256 of the declaration as read, in hexadecimal.
 func (e *Store) Hash() string { return e.hash }
 
+// Kills reports whether the experiment's loads kill processes.
+func (e *Store) Kills() bool { return len(e.Loads) > 0 && e.Loads[0].Kills() }
+
 // Profile finds a profile by name.
 func (e *Store) Profile(name string) (StoreProfile, error) {
-	p, ok := e.Profiles[name]
-	if ok {
-		return p, nil
-	}
-	names := make([]string, 0, len(e.Profiles))
-	for n := range e.Profiles {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	return StoreProfile{}, unknownName("profile", name, names)
+	return profileNamed(e.Profiles, name)
 }
 
 func namesOf[T any](all []T, name func(T) string) (names []string) {
@@ -280,18 +277,32 @@ func (e *Store) checkLoad(l StoreLoad) error {
 	if l.ReadRatio < 0 || l.ReadRatio > 1 {
 		return fmt.Errorf("read_ratio %g: use 0 to 1", l.ReadRatio)
 	}
-	if given > 1 {
+	switch {
+	case given > 1:
 		return errors.New("give one of fraction, rate_ops and outstanding")
+	case l.Kills() != e.Kills():
+		return errors.New("kill: an experiment's loads all kill, or none does")
+	case l.Kills() && l.RateOPS == 0:
+		return errors.New("kill: rate_ops must be given")
 	}
-	return known("arm", e.armNames(), l.Arms...)
+	return cmp.Or(known("arm", e.armNames(), l.Arms...), known("kill", killRoles, l.Kill...))
+}
+
+// checkAt checks which way a claim's bound is meant.
+func checkAt(at string) error {
+	if at != "" && at != "least" && at != "most" {
+		return unknownName("at", at, []string{"least", "most"})
+	}
+	return nil
 }
 
 func (e *Store) checkClaim(c StoreClaim) error {
+	if err := checkAt(c.At); err != nil {
+		return err
+	}
 	switch {
 	case c.Name == "" || c.Words == "" || c.Metric == "" || c.Arm == "" || c.Load == "":
 		return errors.New("name, words, metric, arm and load must be given")
-	case c.At != "" && c.At != "least" && c.At != "most":
-		return unknownName("at", c.At, []string{"least", "most"})
 	case len(c.Rungs) == 0 && len(c.Others)+len(c.RungSetup)+len(c.RungLoad)+len(c.RungMetric) > 0:
 		return errors.New("rungs must be given: what is divided by")
 	}
@@ -302,6 +313,9 @@ func (e *Store) checkClaim(c StoreClaim) error {
 func (e *Store) checkProfile(p StoreProfile) error {
 	if p.Blocks < 1 || p.WindowMS < 100 || p.WarmupMS < 0 || p.Keys < 0 {
 		return errors.New("blocks must be at least 1, window_ms at least 100, warmup_ms and keys not negative")
+	}
+	if e.Kills() != (p.Kills > 0) {
+		return errors.New("kills: give how many there are in a block, if the loads kill")
 	}
 	return cmp.Or(known("arm", e.armNames(), append(slices.Clone(p.Arms), p.NoisePair)...),
 		known("setup", e.setupNames(), p.Setups...), known("load", e.loadNames(), p.Loads...))

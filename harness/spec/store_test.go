@@ -167,6 +167,13 @@ loads: [{name: half, fraction: 0.5}, {name: most}, {name: one, outstanding: 1, a
 profiles: {p: {blocks: 3, window_ms: 100, keys: 50, noise_pair: a}}
 `
 
+// kills is a declaration whose only load kills.
+func kills(load, profile string) string {
+	return "name: x\nkind: store\nquestion: y\nworkload: {keys: 100, key_bytes: 16, value_bytes: 64}\n" +
+		"arms: [{name: a, peer: p, what: w}]\nloads: [" + load + "]\n" +
+		"profiles: {p: {window_ms: 100, blocks: 1, " + strings.TrimPrefix(profile, "blocks: 1") + "}}\n"
+}
+
 // TestStoreErrors is every message, as people see it.
 func TestStoreErrors(t *testing.T) {
 	edit := func(from, to string) string {
@@ -200,12 +207,24 @@ func TestStoreErrors(t *testing.T) {
 		{"short window", edit("window_ms: 100", "window_ms: 10")},
 		{"noise pair of an unknown arm", edit("noise_pair: a", "noise_pair: c")},
 		{"profile of an unknown load", edit("noise_pair: a", "loads: [mots]")},
+		{"some loads kill", edit("fraction: 0.5", "rate_ops: 5, kill: [leader]")},
+		{"kills at no rate", kills("{name: k, kill: [leader]}", "kills: 2")},
+		{"kills of an unknown role", kills("{name: k, rate_ops: 5, kill: [leeder]}", "kills: 2")},
+		{"no number of kills", kills("{name: k, rate_ops: 5, kill: [leader]}", "blocks: 1")},
 	} {
 		_, err := ParseStore([]byte(tc.source))
 		if err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v: want one line", tc.name, err)
 		}
 		fmt.Fprintf(&b, "== %s\n%v\n\n", tc.name, err)
+	}
+	good := kills("{name: k, rate_ops: 5, kill: [leader, proxy]}", "kills: 2")
+	if _, err := ParseStore([]byte(good)); err != nil {
+		t.Error(err)
+	}
+	_, err := ParseStore([]byte(edit("question:", "questoin:") + "clams: []\n"))
+	if err == nil || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("two findings: %v", err)
 	}
 	path := filepath.Join("testdata", "store-errors.txt")
 	if *update {
@@ -223,7 +242,8 @@ func TestStoreErrors(t *testing.T) {
 }
 
 func TestKindOf(t *testing.T) {
-	for name, want := range map[string]string{"ingest-11x": KindIngest, "ordering-batch": KindStore} {
+	for name, want := range map[string]string{"ingest-11x": KindIngest, "ordering-batch": KindStore,
+		"linearizability-sim": KindSim} {
 		if got, err := KindOf("../../experiments", name); got != want || err != nil {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}

@@ -108,6 +108,8 @@ func (s Settings) with(o Settings) Settings {
 	set(&s.LaneArenaBytes, o.LaneArenaBytes)
 	set(&s.ReceiveBuffer, o.ReceiveBuffer)
 	set(&s.ValueBytes, o.ValueBytes)
+	set(&s.Durability, o.Durability)
+	set(&s.FsyncEachFrame, o.FsyncEachFrame)
 	return s
 }
 
@@ -138,6 +140,8 @@ func (s Settings) String() string {
 	add("lane_arena_bytes", n(s.LaneArenaBytes), s.LaneArenaBytes != 0)
 	add("receive_buffer", n(s.ReceiveBuffer), s.ReceiveBuffer != 0)
 	add("value_bytes", n(int64(s.ValueBytes)), s.ValueBytes != 0)
+	add("durability", s.Durability, s.Durability != "")
+	add("fsync_each_frame", "true", s.FsyncEachFrame)
 	return strings.Join(all, ",")
 }
 
@@ -152,7 +156,9 @@ func (p *StorePlan) TrialSeed(g StoreGroup, l StoreLoad, block int) uint64 {
 const (
 	storeStart  = 2500 * time.Millisecond // to start and stop a system, its check included
 	storeTrial  = 300 * time.Millisecond
-	preloadRate = 150_000 // keys/s; etcd takes longer, most take less
+	preloadRate = 150_000                 // keys/s; etcd takes longer, most take less
+	killTime    = 3500 * time.Millisecond // to kill, restart, and be whole again
+	judgeTime   = 15 * time.Second        // to read everything back and judge the history
 )
 
 // TrialsInBlock is how many trials a block runs.
@@ -169,6 +175,9 @@ func (p *StorePlan) TrialsInBlock() (n int) {
 // Estimate is how long the plan's measurements will take.
 func (p *StorePlan) Estimate() time.Duration {
 	trial := p.Profile.Warmup() + p.Profile.Window() + storeTrial
+	if p.Profile.Kills > 0 {
+		trial += time.Duration(p.Profile.Kills)*killTime + judgeTime
+	}
 	d := time.Duration(p.TrialsInBlock())*trial + time.Duration(len(p.Groups))*storeStart
 	if p.Profile.Preload {
 		d += time.Duration(len(p.Groups)) * time.Duration(float64(p.Workload.Keys)/preloadRate*float64(time.Second))

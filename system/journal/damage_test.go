@@ -163,7 +163,7 @@ func TestEveryByte(t *testing.T) {
 				}
 				whole := s.fs.Bytes(name)
 				for what, attack := range attacks {
-					for at := int64(0); at < int64(len(whole)); at += stride(whole, at) {
+					for at := int64(0); at < int64(len(whole)); at += stride(what, whole, at) {
 						fsys, s := s.fs.Kill(), *s
 						if what == "zero" && name == s.last() {
 							s.exempt = min(s.exempt, s.firstAt(t, name, at))
@@ -201,21 +201,22 @@ func (s *sample) firstAt(t *testing.T, name string, at int64) uint64 {
 	return s.next
 }
 
-// stride looks at every byte where headers are, and without -every at fewer inside records and where
-// nothing is.
-func stride(b []byte, at int64) int64 {
+// stride flips every byte of headers, and without -every looks at fewer for all else.
+func stride(what string, b []byte, at int64) int64 {
 	block := b[at&^(blockSize-1):][:blockSize]
 	switch {
 	case *every:
 		return 1
 	case blank(block):
-		return 509
-	case at%blockSize < headerSize+2*recordSize && !testing.Short():
-		return 1
+		return 1021
 	case testing.Short():
-		return 61
+		return 211
+	case at%blockSize >= headerSize+2*recordSize:
+		return 101
+	case what == "flip":
+		return 1
 	}
-	return 37
+	return 5
 }
 
 // TestEveryBlockUnreadable has the disk refuse each block of each segment.

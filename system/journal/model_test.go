@@ -3,6 +3,7 @@ package journal
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -10,6 +11,16 @@ import (
 	"metronome/system/disk"
 	"metronome/system/disk/fault"
 )
+
+var more = flag.Uint64("more", 1, "times as many seeds in the randomized tests")
+
+// scaled is how many seeds to try where n are usual.
+func scaled(n uint64) uint64 {
+	if testing.Short() {
+		return max(n/8, 1)
+	}
+	return n * *more
+}
 
 // model is what a journal must hold: what was appended under each number, up to which number the
 // caller was told that it is durable, and below which he gave it up.
@@ -178,10 +189,7 @@ func died(err error) bool { return err == nil || errors.Is(err, fault.ErrCrash) 
 // TestCrashAtEveryWrite crashes the same work at each of its changes to the disk, with several
 // outcomes of what was not synced, and goes on from there.
 func TestCrashAtEveryWrite(t *testing.T) {
-	seeds := uint64(6)
-	if testing.Short() {
-		seeds = 2
-	}
+	seeds := scaled(4)
 	points := 0
 	for seed := range seeds {
 		for n := uint64(0); ; n++ {
@@ -219,10 +227,7 @@ func (m *model) clone() *model {
 
 // TestManyLives crashes or kills a journal again and again, in recovery too.
 func TestManyLives(t *testing.T) {
-	seeds := uint64(1000)
-	if testing.Short() {
-		seeds = 200
-	}
+	seeds := scaled(300)
 	full := 0
 	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -256,7 +261,7 @@ func TestManyLives(t *testing.T) {
 // simply a full disk, it is the last thing that the journal does; what it said was durable is.
 func TestEveryErrorIsFinal(t *testing.T) {
 	ways := []error{fault.ErrIO, disk.ErrNoSpace, fault.Short(100, nil), fault.Short(5000, disk.ErrNoSpace)}
-	for seed := range uint64(8) {
+	for seed := range scaled(4) {
 		for n := uint64(0); ; n++ {
 			fsys, m := fault.New(seed), newModel()
 			rng := rand.New(rand.NewPCG(seed, 2))

@@ -223,7 +223,7 @@ func TestABrokenWriterTellsEveryone(t *testing.T) {
 
 // TestWriterCrashes pulls the plug at random under load: what Wait said is durable is there.
 func TestWriterCrashes(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range scaled(100) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		fsys := fault.New(seed)
 		fsys.Hook = fault.CrashAt(rng.Uint64N(300))

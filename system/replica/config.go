@@ -46,6 +46,8 @@ type Config struct {
 	// JournalBytes is how much journal there is to be, about: beyond half of it, and half the size of
 	// the store, a snapshot is saved and what it covers trimmed.
 	JournalBytes int
+	// EachFrame makes every frame a record of its own: an experiment's knob.
+	EachFrame bool
 	// TransferRate bounds the bytes a second of snapshots sent to followers while there is other work;
 	// 0 = no bound.
 	TransferRate int64

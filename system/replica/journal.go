@@ -116,11 +116,15 @@ func (r *Replica) journalFrames(l *laneState) {
 	if !r.cfg.Durable || !l.open && !l.early {
 		return
 	}
+	most := framesBytes
+	if r.cfg.EachFrame {
+		most = 1
+	}
 	for mark := l.recv.Mark().Frames; l.journaled < mark; {
 		w := r.journal.begin(recordFrames)
 		w.U32(uint32(l.id))
 		l.note(r.journal.next)
-		for start := len(w.B); l.journaled < mark && len(w.B)-start < framesBytes; {
+		for start := len(w.B); l.journaled < mark && len(w.B)-start < most; {
 			f := l.recv.Frame(l.journaled)
 			w.U16(uint16(len(f)))
 			w.B = append(w.B, f...)

@@ -250,6 +250,11 @@ func void(st *store.Store) error {
 	return nil
 }
 
+// Owner is what the journal of a seat's replica is marked with, so that no other takes it for its own.
+func Owner(cluster uint32, seat int) string {
+	return fmt.Sprintf("cluster %08x, replica-%d", cluster, seat)
+}
+
 // Begin is what a founding member's data directory has to begin with: its snapshot, and the only record
 // of its journal. The snapshots of all members share memory, and may be read side by side.
 func (f *Refounded) Begin(seat int) (*Save, []byte, error) {

@@ -296,6 +296,53 @@ func TestStoreExperiment(t *testing.T) {
 	nothingLeft(t)
 }
 
+// An experiment on the simulator runs from its declaration to its verdicts; without the build that can break
+// the protocol, it says how to get it.
+func TestSimExperiment(t *testing.T) {
+	dir := workplace(t)
+	r := lab(t, dir, "run", "linearizability-sim", "--profile=smoke", "--seed=1")
+	if r.status != 0 || !strings.Contains(r.out, "go build -tags mutation") || !strings.Contains(r.out, "not judged") {
+		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errors)
+	}
+	res, err := record.ReadRun(filepath.Join(dir, resultsDir, "linearizability-sim", "latest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Manifest.Kind != record.ExperimentSim || len(res.Sims) == 0 || len(res.Coverage) == 0 ||
+		len(res.Summaries) == 0 || len(res.Claims) != 2 {
+		t.Errorf("%d rows, %d branches, %d summaries", len(res.Sims), len(res.Coverage), len(res.Summaries))
+	}
+	if r := lab(t, dir, "show", "linearizability-sim"); r.status != 0 || !strings.Contains(r.out, "violations") {
+		t.Errorf("show: status %d\n%s", r.status, r.errors)
+	}
+	if r := lab(t, dir, "run", "linearizability-sim", "--arms=x"); r.status == 0 {
+		t.Error("there are no arms to select")
+	}
+	if r := lab(t, dir, "list"); r.status != 0 || !strings.Contains(r.out, "linearizability-sim") {
+		t.Errorf("list: status %d\n%s", r.status, r.errors)
+	}
+}
+
+// Processes are killed, what was felt is in tables of its own, and figures show it.
+func TestCrashExperiment(t *testing.T) {
+	dir := workplace(t)
+	r := lab(t, dir, "run", "crash", "--profile=smoke")
+	if r.status != 0 || !strings.Contains(r.out, " 0 lost, 0 phantoms") {
+		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errors)
+	}
+	res, err := record.ReadRun(filepath.Join(dir, resultsDir, "crash", "latest"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Stores) != 1 || len(res.Kills) != 5 || len(res.Timeline) == 0 || res.Kills[0].Arm != "metronome" {
+		t.Errorf("%d trials, %d kills, %d moments", len(res.Stores), len(res.Kills), len(res.Timeline))
+	}
+	if r := lab(t, dir, "figures"); r.status != 0 || !strings.Contains(r.out, "crash-timeline.svg") {
+		t.Errorf("figures: status %d\n%s", r.status, r.out+r.errors)
+	}
+	nothingLeft(t)
+}
+
 // lab peers hands over to package peer, its statuses included.
 func TestPeersCommand(t *testing.T) {
 	dir := workplace(t)

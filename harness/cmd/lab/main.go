@@ -39,7 +39,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(listCommand(), runCommand(), showCommand(), checkCommand(), diffCommand(),
-		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(), simCommand())
+		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(), simCommand(), simulateCommand())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := root.ExecuteContext(ctx)
 	stop()

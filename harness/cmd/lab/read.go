@@ -89,8 +89,11 @@ func showCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(res)
 			}
-			if res.Manifest.Kind == record.ExperimentStore {
+			switch res.Manifest.Kind {
+			case record.ExperimentStore:
 				return report.Store(os.Stdout, res)
+			case record.ExperimentSim:
+				return report.Sim(os.Stdout, res)
 			}
 			e, err := spec.Load(experimentsDir, res.Manifest.Experiment)
 			if err != nil {

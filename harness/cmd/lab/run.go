@@ -64,8 +64,11 @@ func runExperiment(ctx context.Context, name string, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	if kind == spec.KindStore {
+	switch kind {
+	case spec.KindStore:
 		return runStore(ctx, name, o)
+	case spec.KindSim:
+		return runSim(ctx, name, o)
 	}
 	e, err := spec.Load(experimentsDir, name)
 	if err != nil {

@@ -23,6 +23,23 @@ type storeMeasurement struct {
 	writer *record.Writer[record.StoreTrial]
 }
 
+// write takes a row, and the rows of other tables that belong to it.
+func (m *storeMeasurement) write(t record.StoreTrial) error {
+	m.res.Kills, m.res.Timeline = append(m.res.Kills, t.Kills...), append(m.res.Timeline, t.Timeline...)
+	t.Kills, t.Timeline = nil, nil
+	m.res.Stores = append(m.res.Stores, t)
+	return m.writer.Write(t)
+}
+
+// killed writes the tables of an experiment that kills.
+func (m *storeMeasurement) killed() error {
+	if len(m.res.Kills) == 0 {
+		return nil
+	}
+	return errors.Join(record.WriteFile(m.dir.Path(record.Kills().File), record.Kills(), m.res.Kills),
+		record.WriteFile(m.dir.Path(record.Timeline().File), record.Timeline(), m.res.Timeline))
+}
+
 func runStore(ctx context.Context, name string, o runOptions) error {
 	e, err := spec.LoadStore(experimentsDir, name)
 	if err != nil {
@@ -87,11 +104,12 @@ func (m *storeMeasurement) trials(ctx context.Context) (err error) {
 	bar := newProgress(os.Stderr)
 	defer bar.done()
 	r := run.StoreRunner{Plan: m.plan, RunID: m.dir.ID, Tell: bar.show,
-		Open: func(_ context.Context, g spec.StoreGroup) (run.StoreSession, error) { return env.Open(g) },
-		Write: func(t record.StoreTrial) error {
-			m.res.Stores = append(m.res.Stores, t)
-			return m.writer.Write(t)
-		}}
+		Open: func(ctx context.Context, g spec.StoreGroup) (run.StoreSession, error) {
+			if m.plan.Experiment.Kills() {
+				return env.OpenCrash(ctx, g)
+			}
+			return env.Open(g)
+		}, Write: m.write}
 	return r.Run(ctx)
 }
 
@@ -100,7 +118,7 @@ func (m *storeMeasurement) finish(status string) error {
 	if err := run.JudgeStore(m.plan.Experiment, &m.res, m.plan.Profile.NotJudged); err != nil {
 		return err
 	}
-	if err := errors.Join(m.writeManifest(status),
+	if err := errors.Join(m.writeManifest(status), m.killed(),
 		record.WriteFile(m.dir.Path("summary.csv"), record.Summaries(), m.res.Summaries),
 		record.WriteFile(m.dir.Path("claims.csv"), record.Claims(), m.res.Claims),
 		m.dir.PointLatest()); err != nil {
