@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"metronome/internal/version"
+	"metronome/system/access/accesscmd"
+	"metronome/system/edge/edgecmd"
 )
 
 func main() {
@@ -21,7 +23,10 @@ func main() {
 	}
 	bench := &cobra.Command{Use: "bench", Short: "Parts of the store as devices under test"}
 	bench.AddCommand(ingestCommand(), loadCommand())
-	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pkiCommand())
+	pki := pkiCommand()
+	pki.AddCommand(accesscmd.CA(), accesscmd.Leaf(), accesscmd.Show())
+	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pki,
+		edgecmd.Command(), accesscmd.User())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "metronome:", err)
 		os.Exit(1)

@@ -1,0 +1,83 @@
+package edgecmd
+
+import (
+	"metronome/system/ops"
+)
+
+// localTable describes what an embedded store counts.
+var localTable = ops.Table{
+	{Name: "metronome_edge_commits_total", Help: "Commits made durable, each by one fsync."},
+	{Name: "metronome_edge_operations_total", Help: "Operations executed."},
+	{Name: "metronome_edge_duplicates_total", Help: "Operations left out because their numbers were used " +
+		"before."},
+	{Name: "metronome_edge_damaged_reads_total", Help: "Reads that met damaged data."},
+	{Name: "metronome_edge_disk_free_bytes", Help: "Free disk space."},
+	{Name: "metronome_edge_disk_used_bytes", Help: "Disk space that the store takes."},
+	{Name: "metronome_edge_cursors", Help: "Listings open."},
+	{Name: "metronome_edge_queued_batches", Help: "Batches waiting for the writer."},
+	{Name: "metronome_edge_log_low_revision", Help: "Revision at which the log of changes begins."},
+}
+
+// certificateTable describes the certificate.
+var certificateTable = ops.Table{
+	{Name: "metronome_edge_certificate_days", Help: "Days until the certificate ends; negative afterwards."},
+}
+
+// serveAdmin starts the operators' server.
+func (e *Edge) serveAdmin() error {
+	if e.o.Admin == "" {
+		return nil
+	}
+	e.admin = ops.New(e.o.Log)
+	if e.o.Profile {
+		e.admin.Profile()
+	}
+	e.admin.Ready(func() (why []ops.Reason) {
+		for _, r := range e.Server.Reasons() {
+			why = append(why, ops.Reason{Code: r.Part, Text: r.Text})
+		}
+		return why
+	})
+	if err := e.admin.Register(e.Server.Metrics()...); err != nil {
+		return err
+	}
+	if err := e.count(); err != nil {
+		return err
+	}
+	addr, err := e.admin.Listen(e.o.Admin)
+	if err != nil {
+		return err
+	}
+	e.AdminURL = "http://" + addr.String()
+	return nil
+}
+
+func (e *Edge) count() error {
+	c, err := ops.Counters(localTable, e.emitLocal)
+	if err == nil {
+		err = e.admin.Register(c)
+	}
+	if err != nil || e.id == nil {
+		return err
+	}
+	c, err = ops.Counters(certificateTable, func(emit ops.Emit) {
+		emit("metronome_edge_certificate_days", e.id.daysLeft())
+	})
+	if err != nil {
+		return err
+	}
+	return e.admin.Register(c)
+}
+
+func (e *Edge) emitLocal(emit ops.Emit) {
+	s := e.Local.Stats()
+	emit("metronome_edge_commits_total", float64(s.Commits))
+	emit("metronome_edge_operations_total", float64(s.Operations))
+	emit("metronome_edge_duplicates_total", float64(s.Duplicates))
+	emit("metronome_edge_damaged_reads_total", float64(s.Damaged))
+	emit("metronome_edge_disk_free_bytes", float64(s.Free))
+	emit("metronome_edge_disk_used_bytes", float64(s.DiskBytes))
+	emit("metronome_edge_cursors", float64(s.Cursors))
+	emit("metronome_edge_queued_batches", float64(s.Queued))
+	emit("metronome_edge_log_low_revision", float64(s.LogLow))
+}
