@@ -58,7 +58,7 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	began := time.Now()
 	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1, SegmentBytes: segmentBytes,
 		FreeFloor: uint64(c.Storage.Floor) / 4,
-		Identity:  fmt.Sprintf("cluster %08x, replica-%d", rc.Cluster, rc.Seat)}, rc)
+		Identity:  replica.Owner(rc.Cluster, rc.Seat)}, rc)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -242,6 +243,9 @@ func void(st *store.Store) error {
 		return err
 	}
 	jumped := (st.Index()/epochIndexes + 2) * epochIndexes
+	if mutate.On(mutate.RestoreWithoutEpoch) {
+		jumped = st.Index() + 1
+	}
 	st.Apply(&store.Batch{Index: jumped, Time: st.Time(), ExpireBefore: math.MaxUint64,
 		Spans: []store.Span{{Payloads: [][]byte{nothing}}}})
 	if n := st.Stats().Sessions; n > 0 || st.Index() != jumped {

@@ -10,6 +10,7 @@ import (
 
 	"metronome/internal/version"
 	"metronome/system/access/accesscmd"
+	"metronome/system/backup/backupcmd"
 	"metronome/system/edge/edgecmd"
 )
 
@@ -26,7 +27,7 @@ func main() {
 	pki := pkiCommand()
 	pki.AddCommand(accesscmd.CA(), accesscmd.Leaf(), accesscmd.Show())
 	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pki,
-		edgecmd.Command(), accesscmd.User())
+		backupcmd.Backup(), backupcmd.Restore(), edgecmd.Command(), accesscmd.User())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "metronome:", err)
 		os.Exit(1)
