@@ -20,12 +20,14 @@ GOLANGCI         = bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME        ?= 10s
 SEEDS           ?= 1000
 LIMIT           ?= 170s
+KILLS           ?= 10000
+SEED            ?= 1
 TESTFLAGS       ?=
 SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup ensure restore-host doctor build peers sim sim-mutations experiment experiments figures figures-diff \
+.PHONY: help setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
 	test test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
@@ -49,6 +51,9 @@ build: ensure ## build bin/metronome and bin/lab, with DPDK if this machine has 
 
 sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s; a violation prints how to replay it
 	bin/lab sim --seeds $(SEEDS) --profile all --limit $(LIMIT)
+
+crash-device: ensure ## kill -9 a device KILLS=10000 times: each acknowledged write once and in order (SEED=1)
+	go test -count=1 -timeout 60m -v -run TestCrashDevice ./system/device -device.kills=$(KILLS) -device.seed=$(SEED)
 
 sim-mutations: ensure ## break the protocol on purpose, rule by rule: the simulator must notice each time
 	go test -tags mutation -count=1 -run Mutation -v ./harness/sim

@@ -32,7 +32,12 @@ var layers = []struct {
 	{"system/cluster", []string{"system/cluster", "system/packet", "system/wire"}},
 	{"system/stream", []string{"system/stream", "system/wire"}},
 	{"system/ops", []string{"system/ops"}},
-	{"system/backup", []string{"system/backup", "system/disk", "system/journal", "system/replica", "system/storage"}},
+	{"system/backup", []string{"system/backup", "system/access/secretfile", "system/disk", "system/journal",
+		"system/replica", "system/storage"}},
+	{"system/backup/backuptest", []string{"system"}},
+	{"system/device", []string{"system/device", "system/disk", "system/journal"}},
+	{"system/device/queue", []string{"system/device/queue"}},
+	{"system/device/devicecmd", []string{"system/device"}},
 	{"system/backup/backupcmd", []string{"system/backup", "system/cluster", "system/daemon", "system/disk",
 		"system/journal", "system/replica", "system/storage", "system/wire"}},
 	{"system/access", []string{"system/access"}},
@@ -51,7 +56,7 @@ var layers = []struct {
 
 // pure packages are state machines: what happens in them is decided by what they are given (I7).
 var pure = []string{"system/wire", "system/lane", "system/order", "system/store", "system/node",
-	"system/replica", "system/proxy"}
+	"system/replica", "system/proxy", "system/device/queue"}
 
 // served is what lies in a pure package's folder and is not pure: it brings clients to it.
 var served = []string{"system/proxy/resp"}
