@@ -114,6 +114,9 @@ func (d *Device) openIdentity() (bad int, err error) {
 		d.id = &identity{Client: d.cfg.Client}
 		return bad, nil
 	}
+	if d.id.Client == "" {
+		d.id.Client = d.cfg.Client // the first name it is opened under: until then it was filled without one
+	}
 	if d.id.Client != d.cfg.Client && d.cfg.Client != "" {
 		return bad, fmt.Errorf("%w: %s belongs to client %q, not %q. Nothing was touched. Next: use another "+
 			"directory or the old name", ErrConfig, d.cfg.Dir, d.id.Client, d.cfg.Client)
