@@ -141,18 +141,19 @@ func TestASnapshotComesBackByteForByte(t *testing.T) {
 	p.good(m.ID, file)
 	p.good("", file)
 	last := seen[len(seen)-1]
-	if last.Done != uint64(len(file)) || last.Total != last.Done || last.Chunks != len(m.Chunks) || last.Reused != 0 ||
-		len(seen) != len(m.Chunks) || len(m.Chunks) < 5 {
+	if last.Done != uint64(len(file)) || last.Total != last.Done || last.Chunks != len(m.Chunks) ||
+		last.Reused != 0 || len(seen) != len(m.Chunks) || len(m.Chunks) < 5 {
 		t.Errorf("progress ends with %+v for %d chunks of %d bytes", last, len(m.Chunks), len(file))
 	}
-	if m.Cluster != "orders" || m.Replica != "replica-1" || m.Software != "v9" || m.Tag != 7 || m.Keys != 20<<20/4096 ||
-		m.Epoch != 1 || m.Index != m.Keys || m.Bytes != uint64(len(file)) {
+	if m.Cluster != "orders" || m.Replica != "replica-1" || m.Software != "v9" || m.Tag != 7 ||
+		m.Keys != 20<<20/4096 || m.Epoch != 1 || m.Index != m.Keys || m.Bytes != uint64(len(file)) {
 		m.Sections, m.Chunks = "", nil
 		t.Errorf("%+v", m)
 	}
 	var read backup.Progress
 	v, err := p.Verify(t.Context(), m, true, func(n backup.Progress) { read = n })
-	if err != nil || len(v.Bad) > 0 || v.Chunks != len(m.Chunks) || !v.Decoded || read.Done != uint64(len(file)) {
+	if err != nil || len(v.Bad) > 0 || v.Chunks != len(m.Chunks) || !v.Decoded ||
+		read.Done != uint64(len(file)) {
 		t.Errorf("%+v, %v; %+v", v, err, read)
 	}
 }

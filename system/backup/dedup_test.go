@@ -54,7 +54,8 @@ func TestWhatChangedDecidesWhatIsWritten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Logf("%-36s %2d chunks of %2d, %5.1f %% of the bytes; section by section %5.1f %%", c.name, last.Chunks-last.Reused,
+		t.Logf("%-36s %2d chunks of %2d, %5.1f %% of the bytes; section by section %5.1f %%", c.name,
+			last.Chunks-last.Reused,
 			last.Chunks, 100*float64(last.Stored)/float64(last.Total), 100*withHeads(t, len(head), before, after))
 		if fresh := last.Chunks - last.Reused; fresh > c.most {
 			t.Errorf("%s: %d chunks of %d are new", c.name, fresh, last.Chunks)

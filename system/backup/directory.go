@@ -93,7 +93,8 @@ func (d *Directory) Get(ctx context.Context, name string, limit int) (b []byte, 
 		return nil, fmt.Errorf("backup: read %s: %w", d.file(name), err)
 	}
 	if size > int64(limit) {
-		return nil, fmt.Errorf("backup: %s has %d bytes, at most %d are right: %w", d.file(name), size, limit, ErrDamaged)
+		return nil, fmt.Errorf("backup: %s has %d bytes, at most %d are right: %w", d.file(name), size, limit,
+			ErrDamaged)
 	}
 	b = make([]byte, size)
 	if n, err := f.ReadAt(b, 0); n < len(b) || err != nil && !errors.Is(err, io.EOF) {

@@ -108,7 +108,8 @@ func (m *Manifest) check() error {
 	held := uint64(0)
 	for _, c := range m.Chunks {
 		if _, ok := chunkSum(c.Name); !ok || c.Bytes < 1 || c.Bytes > maxChunk {
-			return fmt.Errorf("backup: the manifest is %w: it names a chunk %.100q of %d bytes", ErrDamaged, c.Name, c.Bytes)
+			return fmt.Errorf("backup: the manifest is %w: it names a chunk %.100q of %d bytes", ErrDamaged, c.Name,
+				c.Bytes)
 		}
 		held += uint64(c.Bytes)
 	}

@@ -19,7 +19,8 @@ func sample() *Manifest {
 		Software: "v1", Cluster: "orders", Tag: 7, Replica: "replica-1", Life: 257, Position: 9, Term: 2, Epoch: 1,
 		Index: 12, Keys: 3, Hash: "00000000000000ff", Bytes: 100 + 112 + 70000 + 3*sectionHead,
 		SHA256: strings.Repeat("ab", 32), Head: 100, Sections: encodeLayout(layout),
-		Chunks: []Chunk{{chunkName(sum, "20260820T160000.000Z-0123abcd"), 212}, {chunkName(sum, "20260820T150000.000Z-00000000"), 70000}}}
+		Chunks: []Chunk{{chunkName(sum, "20260820T160000.000Z-0123abcd"), 212}, {chunkName(sum,
+			"20260820T150000.000Z-00000000"), 70000}}}
 }
 
 func encoded(t testing.TB) []byte {
@@ -93,7 +94,8 @@ func TestManifestsThatDoNotFitTogether(t *testing.T) {
 
 func TestAManifestOfALaterVersionIsNotCalledDamaged(t *testing.T) {
 	b := bytes.Replace(encoded(t), []byte(`"version":1`), []byte(`"version":2`), 1)
-	if _, err := decodeManifest(b); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "version 2") {
+	if _, err := decodeManifest(b); err == nil || errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(),
+		"version 2") {
 		t.Error(err)
 	}
 }
@@ -121,7 +123,8 @@ func TestIDsAndNames(t *testing.T) {
 	if !began(id).Equal(now.Truncate(time.Millisecond)) || CheckID(id) != nil || newID(now) == id {
 		t.Errorf("id %s", id)
 	}
-	for _, bad := range []string{"", "x", id + "0", "20269920T160000.000Z-0123abcd", strings.ToUpper(id), "../" + id} {
+	for _, bad := range []string{"", "x", id + "0", "20269920T160000.000Z-0123abcd", strings.ToUpper(id),
+		"../" + id} {
 		if CheckID(bad) == nil {
 			t.Errorf("%q passes for an id", bad)
 		}

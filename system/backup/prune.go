@@ -153,8 +153,8 @@ func (a *Archive) dropOld(ctx context.Context, o *PruneOptions, p *Pruned) error
 	n := max(0, len(ids)-o.Keep)
 	for _, id := range ids[n:] {
 		if _, err := a.manifest(ctx, id); err != nil {
-			return fmt.Errorf("nothing is pruned while a backup to be kept cannot be read: %w. Next: repair it, or remove "+
-				"%s from %s", err, manifestName(id), a.at)
+			return fmt.Errorf("nothing is pruned while a backup to be kept cannot be read: %w. Next: repair it, or "+
+				"remove %s from %s", err, manifestName(id), a.at)
 		}
 	}
 	p.Kept, p.Removed = ids[n:], ids[:n]
@@ -243,7 +243,8 @@ func (a *Archive) doom(ctx context.Context, o *PruneOptions, p *Pruned, before t
 	name := doomedFolder + "/" + newID(begin) + manifestExt
 	err = a.put(ctx, name, b)
 	if took := a.now().Sub(begin); err == nil && took > settleLimit {
-		err = fmt.Errorf("backup: writing %s took %v: it would count from too early. Next: run it again", name, took)
+		err = fmt.Errorf("backup: writing %s took %v: it would count from too early. Next: run it again", name,
+			took)
 	}
 	if err != nil {
 		return errors.Join(err, a.remove(context.WithoutCancel(ctx), name))

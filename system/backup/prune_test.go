@@ -40,7 +40,8 @@ func TestPruneKeepsTheNewestAndWhatTheyNeed(t *testing.T) {
 		p.later(time.Hour)
 	}
 	before := len(p.files("chunks"))
-	if r := p.prune(2); !slices.Equal(r.Removed, ids[:2]) || !slices.Equal(r.Kept, ids[2:]) || r.Doomed+r.Freed > 0 {
+	if r := p.prune(2); !slices.Equal(r.Removed, ids[:2]) || !slices.Equal(r.Kept, ids[2:]) ||
+		r.Doomed+r.Freed > 0 {
 		t.Errorf("young chunks: %+v", r)
 	}
 	p.later(grace)
@@ -53,7 +54,8 @@ func TestPruneKeepsTheNewestAndWhatTheyNeed(t *testing.T) {
 		t.Errorf("before the time is up: %+v", r)
 	}
 	p.later(2 * time.Second)
-	if r := p.prune(2); r.Freed != doomed.Doomed || len(p.files("chunks")) != before-r.Freed || len(p.files("doomed")) > 0 {
+	if r := p.prune(2); r.Freed != doomed.Doomed || len(p.files("chunks")) != before-r.Freed ||
+		len(p.files("doomed")) > 0 {
 		t.Errorf("second step: %+v, %d chunks of %d", r, len(p.files("chunks")), before)
 	}
 	for _, id := range ids[2:] {
@@ -169,8 +171,7 @@ func TestBackupsAndPrunesAtTheSameTime(t *testing.T) {
 		contents := [][]byte{small(t, "a"), small(t, "b"), small(t, "c")}
 		made := map[string][]byte{}
 		depth := 0
-		var act func()
-		act = func() {
+		act := func() {
 			if depth > 2 {
 				return
 			}
@@ -304,5 +305,45 @@ func TestAChunkThatWasNeededAfterAllStays(t *testing.T) {
 	p.Archive = plain
 	p.later(2 * grace)
 	p.prune(2)
+	p.good(m.ID, shared)
+}
+
+// TestABackupSettlesBeforeItsManifest: chunks are doomed while a backup is under way, and a second prune,
+// which saw no manifest of it, removes them when it has ended.
+func TestABackupSettlesBeforeItsManifest(t *testing.T) {
+	p := newPlace(t)
+	shared, other := large(t, "shared", 5<<20), small(t, "other")
+	p.save(shared)
+	p.later(2 * grace)
+	p.save(other)
+	reached, release, pruned := make(chan bool), make(chan bool), make(chan error, 1)
+	pausing := p.archive(&slow{mustOpen(t, p.fs), func(call, name string) {
+		if call == "remove" && strings.HasPrefix(name, "chunks/") && reached != nil {
+			close(reached)
+			reached = nil
+			<-release
+		}
+	}}, 1)
+	began := reached
+	m, err := p.Save(t.Context(), bytes.NewReader(shared), backup.SaveOptions{Progress: func(n backup.Progress) {
+		if n.Chunks != 2 {
+			return
+		}
+		p.later(2 * grace)
+		p.prune(1)
+		p.later(2 * grace)
+		go func() {
+			_, err := pausing.Prune(t.Context(), backup.PruneOptions{Keep: 1, Grace: grace})
+			pruned <- err
+		}()
+		<-began
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(release)
+	if err := <-pruned; err != nil {
+		t.Fatal(err)
+	}
 	p.good(m.ID, shared)
 }

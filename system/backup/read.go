@@ -85,8 +85,11 @@ func (j *joiner) Close() error {
 // WriteTo writes a backup's snapshot. No byte of a damaged chunk is written, but only when WriteTo
 // returns nil was all of it right.
 func (a *Archive) WriteTo(ctx context.Context, m *Manifest, to io.Writer, progress func(Progress)) error {
-	return a.read(ctx, m, to, progress, func(_ Chunk, err error) error { return err })
+	return a.read(ctx, m, to, progress, strict)
 }
+
+// strict passes over no bad chunk.
+func strict(_ Chunk, err error) error { return err }
 
 // read is WriteTo that lets the caller pass over bad chunks: what follows one is not written any more.
 func (a *Archive) read(ctx context.Context, m *Manifest, to io.Writer, progress func(Progress),
@@ -141,7 +144,8 @@ type Verified struct {
 // Verify reads a backup back: every chunk, the sum of the whole, and with decode what a restart of a
 // replica would check, which needs memory for the whole store. Bad names every chunk that is damaged
 // or missing.
-func (a *Archive) Verify(ctx context.Context, m *Manifest, decode bool, progress func(Progress)) (Verified, error) {
+func (a *Archive) Verify(ctx context.Context, m *Manifest, decode bool, progress func(Progress),
+) (Verified, error) {
 	v := Verified{ID: m.ID, Chunks: len(m.Chunks), Bytes: m.Bytes, Decoded: decode}
 	note := func(c Chunk, err error) error {
 		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNotFound) {
@@ -164,8 +168,8 @@ func (a *Archive) Verify(ctx context.Context, m *Manifest, decode bool, progress
 }
 
 // through lets use read a backup's snapshot. It succeeds if use does, and everything was right.
-func (a *Archive) through(ctx context.Context, m *Manifest, progress func(Progress), bad func(Chunk, error) error,
-	use func(io.Reader) error,
+func (a *Archive) through(ctx context.Context, m *Manifest, progress func(Progress),
+	bad func(Chunk, error) error, use func(io.Reader) error,
 ) error {
 	r, w := io.Pipe()
 	used := make(chan error, 1)

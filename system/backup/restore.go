@@ -58,7 +58,7 @@ func (a *Archive) Restore(ctx context.Context, m *Manifest, t Target) (*Restored
 		return nil, err
 	}
 	var made *replica.Refounded
-	err = a.through(ctx, m, t.Progress, func(_ Chunk, err error) error { return err }, func(r io.Reader) (err error) {
+	err = a.through(ctx, m, t.Progress, strict, func(r io.Reader) (err error) {
 		made, err = replica.Refound(r, t.New)
 		return err
 	})
@@ -68,8 +68,8 @@ func (a *Archive) Restore(ctx context.Context, m *Manifest, t Target) (*Restored
 	if err != nil {
 		return nil, err
 	}
-	out := &Restored{Backup: m.ID, Position: m.Position, Epoch: made.Epoch, Index: made.Index, Keys: made.From.Keys,
-		Voided: made.From.Sessions}
+	out := &Restored{Backup: m.ID, Position: m.Position, Epoch: made.Epoch, Index: made.Index,
+		Keys: made.From.Keys, Voided: made.From.Sessions}
 	for _, seat := range t.seats() {
 		if full[seat] {
 			aside, err := setAside(t.FS, t.Dirs[seat])
@@ -80,8 +80,8 @@ func (a *Archive) Restore(ctx context.Context, m *Manifest, t Target) (*Restored
 		}
 		file, err := t.fill(ctx, made, seat)
 		if err != nil {
-			return nil, fmt.Errorf("backup: write to %s: %w. Next: run restore again, and let it set aside what is there",
-				t.Dirs[seat], err)
+			return nil, fmt.Errorf("backup: write to %s: %w. Next: run restore again, and let it set aside what is "+
+				"there", t.Dirs[seat], err)
 		}
 		out.Files = append(out.Files, file)
 	}
@@ -96,8 +96,9 @@ func (t *Target) check(m *Manifest) (full map[int]bool, err error) {
 	case len(t.Dirs) == 0:
 		return nil, errors.New("backup: restore: no data directory was named")
 	case m.Tag == t.New.Cluster:
-		return nil, fmt.Errorf("backup: restore: %s is of this very cluster, %08x: what is left of it would take the new one "+
-			"for its own (R29). Next: give the new cluster another name or another cluster key", m.ID, m.Tag)
+		return nil, fmt.Errorf("backup: restore: %s is of this very cluster, %08x: what is left of it would "+
+			"take the new one for its own (R29). Next: give the new cluster another name or another cluster key",
+			m.ID, m.Tag)
 	}
 	full = map[int]bool{}
 	for _, seat := range t.seats() {
@@ -110,8 +111,8 @@ func (t *Target) check(m *Manifest) (full map[int]bool, err error) {
 			return nil, err
 		}
 		if full[seat] = len(entries) > 0; full[seat] && !t.Replace {
-			return nil, fmt.Errorf("backup: restore: %s is not empty: it holds %s. Next: name another data directory, or let "+
-				"restore set aside what is there", dir, entries[0].Name)
+			return nil, fmt.Errorf("backup: restore: %s is not empty: it holds %s. Next: name another data "+
+				"directory, or let restore set aside what is there", dir, entries[0].Name)
 		}
 		if full[seat] && hasJournal(entries) {
 			if err := t.replaceable(seat); err != nil {
@@ -141,8 +142,9 @@ func (t *Target) replaceable(seat int) error {
 		return err
 	}
 	if next > firstRecord+1 {
-		return fmt.Errorf("it holds a life of this very cluster, %08x, that the others would take the new one for (R1, R29). "+
-			"Next: to join them, empty it and start; for another cluster, give it a cluster key of its own", t.New.Cluster)
+		return fmt.Errorf("it holds a life of this very cluster, %08x, that the others would take the new one "+
+			"for (R1, R29). Next: to join them, empty it and start; for another cluster, give it a cluster key of "+
+			"its own", t.New.Cluster)
 	}
 	return nil
 }

@@ -22,7 +22,8 @@ const (
 )
 
 func target(fs *fault.FS, seats ...int) backup.Target {
-	t := backup.Target{FS: fs, New: replica.Refounding{Cluster: newTag, Seats: []int{0, 1, 2}}, Dirs: map[int]string{}}
+	t := backup.Target{FS: fs, New: replica.Refounding{Cluster: newTag, Seats: []int{0, 1, 2}},
+		Dirs: map[int]string{}}
 	for _, s := range seats {
 		t.Dirs[s] = backuptest.Dir(s)
 	}
@@ -30,7 +31,8 @@ func target(fs *fault.FS, seats ...int) backup.Target {
 }
 
 // lived is a snapshot of a cluster that has lived, what it holds, and the last index it gave out.
-func lived(t *testing.T) (snapshot []byte, values map[string]string, revisions map[string]uint64, last uint64) {
+func lived(t *testing.T) (snapshot []byte, values map[string]string, revisions map[string]uint64,
+	last uint64) {
 	t.Helper()
 	c := backuptest.Start(t, fault.New(3), oldTag, 3, 1000)
 	defer c.Close()
@@ -69,7 +71,8 @@ func TestRestoredReplicasServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Epoch != 2 || got.Index < last+1<<40 || got.Voided != 1 || len(got.Files) != 3 || uint64(got.Keys) != m.Keys {
+	if got.Epoch != 2 || got.Index < last+1<<40 || got.Voided != 1 || len(got.Files) != 3 ||
+		uint64(got.Keys) != m.Keys {
 		t.Errorf("%+v", got)
 	}
 	disks = disks.Crash(1) // what Restore made is durable

@@ -37,8 +37,8 @@ func (a *Archive) Save(ctx context.Context, from io.Reader, o SaveOptions) (*Man
 	s := &saving{a: a, o: o, ctx: ctx, cancel: cancel, sum: sha256.New(), slots: make(chan struct{}, a.parallel)}
 	defer s.running.Wait()
 	begin := a.now()
-	s.m = Manifest{ID: newID(begin), Time: begin.UTC().Truncate(time.Second), Cluster: o.Cluster, Replica: o.Replica,
-		Software: o.Software}
+	s.m = Manifest{ID: newID(begin), Time: begin.UTC().Truncate(time.Second), Cluster: o.Cluster,
+		Replica: o.Replica, Software: o.Software}
 	var err error
 	if s.have, err = a.usable(ctx, o.Full); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (a *Archive) usable(ctx context.Context, none bool) (map[[32]byte]Object, e
 		return nil, err
 	}
 	for _, o := range objects {
-		if sum, ok := chunkSum(o.Name); ok && (true || doomed[o.Name]) {
+		if sum, ok := chunkSum(o.Name); ok && !doomed[o.Name] {
 			have[sum] = o
 		}
 	}
@@ -110,7 +110,8 @@ func (s *saving) read(from io.Reader) error {
 		return fmt.Errorf("backup: %w", err)
 	}
 	m := &s.m
-	m.Tag, m.Life, m.Position, m.Term, m.Epoch = info.Cluster, info.ID, info.At.Position, info.At.Term, info.Epoch
+	m.Tag, m.Life, m.Position, m.Term, m.Epoch = info.Cluster, info.ID, info.At.Position, info.At.Term,
+		info.Epoch
 	m.Bytes, m.Head, s.done.Total = info.Bytes, uint64(len(raw)), info.Bytes
 	c := &cutter{emit: s.chunk}
 	if err := c.plain(raw); err != nil {
@@ -212,11 +213,12 @@ func (a *Archive) finish(ctx context.Context, m *Manifest) error {
 	}
 	missing, err := a.missing(ctx, m)
 	if err == nil && missing != "" {
-		err = fmt.Errorf("backup: chunk %s is gone: somebody removes chunks otherwise than by prune. Next: run it again", missing)
+		err = fmt.Errorf("backup: chunk %s is gone: somebody removes chunks otherwise than by prune. Next: run "+
+			"it again", missing)
 	}
 	if took := a.now().Sub(asked); err == nil && took > settleLimit {
-		err = fmt.Errorf("backup: writing the manifest took %v: chunks may have been removed meanwhile. Next: run it "+
-			"again", took)
+		err = fmt.Errorf("backup: writing the manifest took %v: chunks may have been removed meanwhile. Next: "+
+			"run it again", took)
 	}
 	if err != nil {
 		return errors.Join(err, a.remove(context.WithoutCancel(ctx), manifestName(m.ID)))

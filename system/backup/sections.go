@@ -46,7 +46,8 @@ func (s *sectionReader) next() error {
 		return s.cut(err)
 	}
 	n, kind := binary.LittleEndian.Uint32(s.head[:]), binary.LittleEndian.Uint32(s.head[4:])
-	if n > maxSection || kind < max(s.kind, 1) || kind > sectionEnd || (kind == sectionHeader) != (s.number == 0) {
+	if n > maxSection || kind < max(s.kind, 1) || kind > sectionEnd ||
+		(kind == sectionHeader) != (s.number == 0) {
 		return fmt.Errorf("section %d of kind %d claims %d bytes: %w", s.number, kind, n, ErrDamaged)
 	}
 	if cap(s.payload) < int(n) {

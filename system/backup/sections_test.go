@@ -30,7 +30,8 @@ func storeWith(t *testing.T, keys, sessions int) *store.Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.Apply(&store.Batch{Index: st.Index() + 1, Time: st.Time(), Spans: []store.Span{{Payloads: [][]byte{open}}}})
+		st.Apply(&store.Batch{Index: st.Index() + 1, Time: st.Time(),
+			Spans: []store.Span{{Payloads: [][]byte{open}}}})
 	}
 	return st
 }
@@ -70,8 +71,8 @@ func TestTheReplicaReadsWhatIsMadeUpHere(t *testing.T) {
 	st := storeWith(t, 500, 20)
 	file := backuptest.File(t, backuptest.Head(t), st)
 	info, err := replica.Inspect(bytes.NewReader(file))
-	if err != nil || info.Index != st.Index() || info.Hash != st.Hash() || info.Keys != 500 || info.Sessions != 20 ||
-		info.Bytes != uint64(len(file)) {
+	if err != nil || info.Index != st.Index() || info.Hash != st.Hash() || info.Keys != 500 ||
+		info.Sessions != 20 || info.Bytes != uint64(len(file)) {
 		t.Errorf("%+v, %v", info, err)
 	}
 }

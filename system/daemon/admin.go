@@ -200,8 +200,8 @@ func (r *Replica) removable(m order.Members, seat int) error {
 	case left == 0:
 		return fmt.Errorf("%v is the only voter: add another replica first", wire.ReplicaPeer(seat))
 	case up < left/2+1:
-		return fmt.Errorf("without %v there would be %d voters, %d of them connected here: the cluster would halt. Next: start "+
-			"or replace the others first", wire.ReplicaPeer(seat), left, up)
+		return fmt.Errorf("without %v there would be %d voters, %d of them connected here: it would halt. "+
+			"Next: start or replace the others first", wire.ReplicaPeer(seat), left, up)
 	}
 	return nil
 }
@@ -291,14 +291,18 @@ func dialAdmin(ctx context.Context, c *cluster.Config, to wire.Peer) (net.Conn, 
 	path := AdminSocket(c, to)
 	short, release, err := shortPath(path)
 	if err != nil {
-		return nil, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
+		return nil, unreached(to, path, err)
 	}
 	defer release()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", short)
 	if err != nil {
-		return nil, fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
+		return nil, unreached(to, path, err)
 	}
 	return conn, nil
+}
+
+func unreached(to wire.Peer, path string, err error) error {
+	return fmt.Errorf("reach %v through %s: %w: is it running on this machine, as this user?", to, path, err)
 }
 
 // exchange sends a request and reads the line that answers it; what follows is read from rest.

@@ -63,13 +63,14 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 		return nil, nil, err
 	}
 	if report.Lost != nil {
-		log.Error("the state in the data directory cannot be continued: this replica begins empty and joins as a "+
-			"new life", "reason", report.Lost, "set aside", report.Aside)
+		log.Error("the state in the data directory cannot be continued: this replica begins empty and joins "+
+			"as a new life", "reason", report.Lost, "set aside", report.Aside)
 	}
 	log.Info("data directory opened", "path", path, "journal", report.Journal.String(),
-		"snapshot", report.Snapshot, "bytes", report.SnapshotBytes, "took", time.Since(began).Round(time.Millisecond))
-	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor), saves: make(chan *replica.Save, 1),
-		quit: make(chan struct{})}, core, nil
+		"snapshot", report.Snapshot, "bytes", report.SnapshotBytes,
+		"took", time.Since(began).Round(time.Millisecond))
+	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor),
+		saves: make(chan *replica.Save, 1), quit: make(chan struct{})}, core, nil
 }
 
 // start begins to work; wake is called when something got durable.
@@ -207,7 +208,8 @@ func (k *keeper) view() (v JournalView) {
 		return v
 	}
 	s := k.writer.Stats()
-	return JournalView{Syncs: s.Journal.Syncs, Written: s.Journal.Bytes, Records: s.Journal.Records, Refused: s.Refused, Disk: s.Disk}
+	return JournalView{Syncs: s.Journal.Syncs, Written: s.Journal.Bytes, Records: s.Journal.Records,
+		Refused: s.Refused, Disk: s.Disk}
 }
 
 // saveStep is how much of a snapshot is written at a time.

@@ -22,15 +22,15 @@ import (
 func changeable(old, now *cluster.Config) error {
 	for _, section := range old.Digest().Differs(now.Digest()) {
 		if section != "replicas" && section != "proxies" {
-			return fmt.Errorf("the section %s has changed: only new replicas and proxies are taken up without a restart",
-				section)
+			return fmt.Errorf("the section %s has changed: only new replicas and proxies are taken up without a "+
+				"restart", section)
 		}
 	}
 	addresses := old.StreamAddresses()
 	for _, p := range slices.Sorted(maps.Keys(addresses)) {
 		if to := now.StreamAddresses()[p]; to != addresses[p] {
-			return fmt.Errorf("%v was at %s and is at %q now: peers that move or go need a restart of the others, one after "+
-				"the other", p, addresses[p], to)
+			return fmt.Errorf("%v was at %s and is at %q now: peers that move or go need a restart of the others, "+
+				"one after the other", p, addresses[p], to)
 		}
 	}
 	return nil

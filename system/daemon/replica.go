@@ -89,8 +89,8 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, keep: keep, frames: make([][]byte, c.Port.Burst),
-		calls: make(chan call, 1)}
+	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, keep: keep,
+		frames: make([][]byte, c.Port.Burst), calls: make(chan call, 1)}
 	if err := r.open(id); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -202,7 +202,7 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
 		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes),
 		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal),
-		EachFrame: c.Experiment.FsyncEachFrame,
+		EachFrame:    c.Experiment.FsyncEachFrame,
 		TransferRate: int64(c.Storage.TransferRate)}
 }
 

@@ -95,7 +95,8 @@ func Snapshot(ctx context.Context, c *cluster.Config, from wire.Peer) (SnapshotI
 		stop()
 		return SnapshotInfo{}, nil, errors.Join(err, conn.Close())
 	}
-	return *a.Snapshot, &snapshotReader{Reader: io.LimitReader(rest, a.Snapshot.Bytes), conn: conn, stop: stop}, nil
+	body := &snapshotReader{Reader: io.LimitReader(rest, a.Snapshot.Bytes), conn: conn, stop: stop}
+	return *a.Snapshot, body, nil
 }
 
 type snapshotReader struct {
@@ -104,6 +105,7 @@ type snapshotReader struct {
 	stop func() bool
 }
 
+// Close ends the connection, whatever is left of the snapshot.
 func (s *snapshotReader) Close() error {
 	s.stop()
 	return s.conn.Close()

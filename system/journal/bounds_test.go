@@ -274,3 +274,51 @@ func fuzzed(t *testing.T, fsys *fault.FS) {
 	}
 	must(t, j.Close())
 }
+
+// TestWhatIsDroppedIsWiped: of two unsynced batches the first is lost. The second one, whole as it is,
+// must not come back behind what is written next.
+func TestWhatIsDroppedIsWiped(t *testing.T) {
+	fsys := fault.New(1)
+	j, _, err := Open(fsys, "d", Config{SegmentBytes: minSegment})
+	must(t, err)
+	for range 2 {
+		_, err := j.Append([]byte("never synced"))
+		must(t, err)
+		must(t, j.Flush())
+	}
+	name := "d/" + segmentName(1, segmentSuffix)
+	fsys = fsys.Kill()
+	fsys.Edit(name, func(b []byte) []byte { clear(b[headsSize : headsSize+blockSize]); return b })
+	_, report, err := Open(fsys, "d", Config{SegmentBytes: minSegment})
+	must(t, err)
+	if !report.Intact() || report.Torn != blockSize || report.Records != 0 {
+		t.Error(report)
+	}
+	if _, _, ok := decode(fsys.Crash(1).Bytes(name)[headsSize+blockSize:]); ok {
+		t.Error("the second batch is still there")
+	}
+}
+
+// TestAFullDiskTakesSeals: where no batch fits any more, what was synced is testified to nevertheless.
+func TestAFullDiskTakesSeals(t *testing.T) {
+	for size := 1; size < 3*blockSize; size += 300 {
+		fsys := fault.New(1)
+		fsys.Capacity = 2 * minSegment
+		j, _, err := Open(fsys, "d", Config{SegmentBytes: minSegment})
+		must(t, err)
+		for err == nil {
+			if _, err = j.Append(make([]byte, size)); err == nil {
+				must(t, j.Seal()) // with a batch open
+				must(t, j.Sync())
+				must(t, j.Seal())
+			}
+			if j.testified != j.syncedBatch {
+				t.Fatalf("size %d: %d of %d batches are testified to", size, j.testified, j.syncedBatch)
+			}
+		}
+		if !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+		must(t, j.Close())
+	}
+}

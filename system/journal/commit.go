@@ -89,13 +89,16 @@ func (w *Writer) take() (b *batch, commit, trim uint64, want int64, closing bool
 func (j *Journal) roomAfter(size int64) int64 {
 	here, there := int64(0), int64(0)
 	if j.active != nil {
-		here = j.size - j.off - j.margin
+		here = j.here()
 	}
 	if j.ready != nil {
-		there = j.ready.size - headsSize - marginBytes
+		there = j.ready.size - overhead
 	}
-	if size <= here {
-		return max(here-size, there)
+	switch {
+	case size == 0:
+		return max(here, there)
+	case size <= here:
+		return max(here-size-int64(sealsBetween-j.seals)*blockSize, there)
 	}
 	return there - size
 }
@@ -203,7 +206,8 @@ func (w *Writer) makeRoom(want int64) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.room, w.full = min(w.j.roomAfter(0), max(want, int64(w.cfg.Buffer))), nil
+	open := alignUp(int64(len(w.open.buf)))
+	w.room, w.full = min(w.j.roomAfter(0), max(want, int64(w.cfg.Buffer), open)), nil
 	w.j.promise = max(w.room, 0)
 	if errors.Is(err, ErrFull) {
 		w.full = err

@@ -83,7 +83,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("journal: Identity has %d bytes: give at most %d", len(c.Identity), MaxIdentity)
 	}
 	c.SegmentBytes = alignUp(c.SegmentBytes)
-	c.BatchBytes = min(c.BatchBytes, int(c.SegmentBytes-headsSize-marginBytes))
+	c.BatchBytes = min(c.BatchBytes, int(c.SegmentBytes-overhead))
 	return c, nil
 }
 

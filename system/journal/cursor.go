@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"io/fs"
 	"iter"
 	"path"
 
@@ -34,7 +35,7 @@ func (v *view) locate(number uint64) (seg *segment, limit int64, next uint64) {
 }
 
 // Cursor reads records back from the disk while a [Writer] writes: what is durable, in order, once,
-// in bounded memory. One goroutine may use it. Do not trim what it has not yielded.
+// in bounded memory. One goroutine may use it. What is trimmed before it was yielded is left out.
 type Cursor struct {
 	w    *Writer
 	scan scan
@@ -89,8 +90,10 @@ func (c *Cursor) Records() iter.Seq2[uint64, []byte] {
 			if errors.Is(err, errStop) {
 				return
 			}
-			c.err = err
-			if err == nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				err = nil // trimmed meanwhile
+			}
+			if c.err = err; err == nil {
 				c.scan.from = max(c.scan.from, next)
 			}
 		}

@@ -67,7 +67,7 @@ func TestGoldenIsReadable(t *testing.T) {
 	fsys := readGolden(t)
 	j, report, err := Open(fsys, "d", Config{SegmentBytes: minSegment, Identity: "cluster 7, replica 2"})
 	must(t, err)
-	if report.Segments != 1 || report.First != 1024 {
+	if report.Segments != 2 || report.First != 1018 {
 		t.Error(report)
 	}
 	for number, record := range j.Records() {

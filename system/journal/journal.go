@@ -28,7 +28,8 @@ type Journal struct {
 	off    int64     // where the next block goes
 	size   int64     // of the active file
 	blank  int64     // blocks below were written in the file's life before or now
-	margin int64     // what batches leave free at the end
+	margin int64     // what is left free at the end for Trim and the end block
+	seals  int       // and for so many seals
 
 	promise int64 // the size of a batch that surely has a place
 
@@ -134,8 +135,15 @@ func (j *Journal) Seal() error {
 	if j.err != nil || j.testified >= j.syncedBatch || j.active == nil {
 		return j.err
 	}
-	if !j.markFits() {
-		return nil // the next segment's heads will testify
+	switch {
+	case j.seals > 0 && j.off+blockSize+j.margin <= j.size:
+		j.seals--
+	case !j.markFits():
+		err := j.rollFor(j.promise, false) // the new heads testify
+		if errors.Is(err, ErrFull) {
+			return nil
+		}
+		return err
 	}
 	h := j.header(kindSeal)
 	return j.fail(j.writeMark(&h))
@@ -165,7 +173,7 @@ func (j *Journal) Trim(number uint64) error {
 func (j *Journal) writeTrim() error {
 	if !j.markFits() {
 		if j.active == nil || j.margin < marginBytes || j.off+blockSize > j.size {
-			return j.rollForced()
+			return j.rollFor(j.promise, true) // the heads say it
 		}
 		j.margin -= blockSize // the next one finds what this one frees
 	}
@@ -176,10 +184,10 @@ func (j *Journal) writeTrim() error {
 	return j.syncFile()
 }
 
-// rollForced begins a segment whatever the bounds are; its heads say what is trimmed.
-func (j *Journal) rollForced() error {
-	if j.ready == nil || !j.readyFits(j.promise) {
-		if err := j.prepare(j.promise, true); err != nil {
+// rollFor begins a segment that has a place for a batch of size bytes; forced, whatever the bounds.
+func (j *Journal) rollFor(size int64, forced bool) error {
+	if !j.readyFits(size) {
+		if err := j.prepare(size, forced); err != nil {
 			return err
 		}
 	}
@@ -215,8 +223,8 @@ func (j *Journal) Close() error {
 func (j *Journal) write(b *batch) error {
 	size := alignUp(int64(len(b.buf)))
 	if !j.fits(size) {
-		if err := j.roll(); err != nil {
-			return err
+		if err := j.rollFor(size, true); err != nil {
+			return j.fail(err)
 		}
 	}
 	h := j.header(kindBatch)
@@ -228,6 +236,7 @@ func (j *Journal) write(b *batch) error {
 		return j.fail(err)
 	}
 	j.batches++
+	j.seals = sealsBetween
 	j.written += uint64(b.count)
 	j.testified = j.syncedBatch
 	j.stats.Batches++

@@ -73,8 +73,8 @@ func TestLiesLeaveNoHole(t *testing.T) {
 		must(t, j.Close())
 	}
 	t.Logf("%d losses reported, %d took the end silently", reported, silent)
-	if reported == 0 || silent == 0 {
-		t.Error("both kinds were expected")
+	if reported == 0 {
+		t.Error("no loss was reported")
 	}
 }
 

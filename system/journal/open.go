@@ -49,6 +49,9 @@ func (j *Journal) abandon() error {
 	if j.active != nil {
 		err = j.active.Close()
 	}
+	if j.ready != nil {
+		err = errors.Join(err, j.ready.file.Close())
+	}
 	return errors.Join(err, j.lock.Close())
 }
 
@@ -220,7 +223,10 @@ func (j *Journal) reopen(last *segment, t *tail) error {
 		return err
 	}
 	j.active, j.off, j.size, j.blank = file, t.end, last.size&^(blockSize-1), t.end
-	j.margin = marginBytes
+	j.margin, j.seals = marginBytes, sealsBetween
+	if err := rewrite(file, t.sure, min(t.end, last.size)); err != nil {
+		return err
+	}
 	if !t.loose {
 		for _, off := range t.wipe {
 			if err := writeAt(file, zeros[:blockSize], off); err != nil {
@@ -233,6 +239,32 @@ func (j *Journal) reopen(last *segment, t *tail) error {
 	}
 	j.active = nil // the next write begins a segment
 	return file.Close()
+}
+
+// rewrite writes again what is there. After a failed sync the page cache holds what the disk does not,
+// and calls it clean: a sync alone would say that all is well.
+func rewrite(file disk.File, from, to int64) error {
+	var w window
+	w.reset(file, to)
+	for from < to {
+		n := min(readAhead, to-from)
+		b, err := w.bytes(from, n)
+		if err != nil {
+			return err
+		}
+		if w.spoilt(from, n) {
+			n = min(blockSize, n)
+			b = b[:n]
+		}
+		if !w.spoilt(from, n) {
+			err = writeAt(file, b, from)
+		}
+		if err != nil || len(b) == 0 {
+			return err
+		}
+		from += int64(len(b))
+	}
+	return nil
 }
 
 // Records yields the records that were there at Open and are not trimmed: numbers ascend from First,

@@ -23,6 +23,7 @@ type scan struct {
 	from          uint64 // records below are not wanted
 	batch, record uint64 // where the next batch should be
 	off           int64  // of the block to be read next
+	sure          int64  // up to here somebody testifies to a sync
 	segment       uint64 // what was last good: this segment
 	offset        int64  // up to here
 	why           string // what follows it may be bad for
@@ -33,6 +34,7 @@ var errStop = errors.New("journal: no more records are wanted")
 // tail is how the last segment ends.
 type tail struct {
 	end   int64   // what is good ends here
+	sure  int64   // what is surely durable ends here
 	wipe  []int64 // blocks behind that could be taken for good ones
 	torn  int64   // bytes dropped
 	loose bool    // records are lost here, and how many is not known
@@ -203,11 +205,11 @@ func (s *scan) walk(seg *segment, head *header, last bool, synced uint64) (t tai
 		s.good(seg, 0)
 	}
 	seg.first, seg.end = s.record, false
-	s.off = headsSize
+	s.off, s.sure = headsSize, headsSize
 	if err := s.blocks(seg, last && seg.size >= seg.made, synced); err != nil {
 		return t, err
 	}
-	t.end = s.off
+	t.end, t.sure = s.off, s.sure
 	if last {
 		err = s.findTail(seg, &t)
 	}
@@ -235,6 +237,9 @@ func (s *scan) blocks(seg *segment, last bool, synced uint64) error {
 		}
 		s.off += h.size()
 		s.good(seg, s.off)
+		if h.kind == kindBatch && h.batch < synced {
+			s.sure = s.off // and so is what was written before it
+		}
 	}
 	return nil
 }

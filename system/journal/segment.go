@@ -82,16 +82,23 @@ func (j *Journal) reserve(size int64) error {
 	return nil
 }
 
-// marginBytes at a segment's end are for the seal of a Trim and for the end block.
-const marginBytes = 2 * blockSize
+// A batch leaves room at its segment's end, so that it can be testified to whatever comes.
+const (
+	marginBytes  = 2 * blockSize // for the seal of a Trim and for the end block
+	sealsBetween = 2             // more seals, between a promise and its batch
+	sealsAfter   = 1             // and behind it
+	// overhead is what a segment takes beside batches.
+	overhead = headsSize + marginBytes + (sealsBetween+sealsAfter)*blockSize
+)
 
-func (j *Journal) fits(size int64) bool {
-	return j.active != nil && j.off+size+j.margin <= j.size
+// fits reports whether a batch of size bytes fits the active segment.
+func (j *Journal) fits(size int64) bool { return j.active != nil && size <= j.here() }
+
+func (j *Journal) here() int64 {
+	return j.size - j.off - j.margin - int64(j.seals+sealsAfter)*blockSize
 }
 
-func (j *Journal) readyFits(size int64) bool {
-	return j.ready != nil && headsSize+size+marginBytes <= j.ready.size
-}
+func (j *Journal) readyFits(size int64) bool { return j.ready != nil && overhead+size <= j.ready.size }
 
 // markFits reports whether one more block breaks no promise.
 func (j *Journal) markFits() bool {
@@ -110,7 +117,7 @@ type ready struct {
 // there is one that is too small, it grows. Forced, it ignores the configured bounds: for what makes
 // room.
 func (j *Journal) prepare(batch int64, forced bool) error {
-	size := max(j.cfg.SegmentBytes, headsSize+batch+marginBytes)
+	size := max(j.cfg.SegmentBytes, overhead+batch)
 	if j.ready == nil && size == j.cfg.SegmentBytes && len(j.spares) > 0 {
 		return j.reuse()
 	}
@@ -218,7 +225,8 @@ func (j *Journal) roll() error {
 	j.ready = nil
 	j.segments = append(j.segments, s)
 	j.changes++
-	j.active, j.off, j.size, j.blank, j.margin = r.file, headsSize, s.size, headsSize, marginBytes
+	j.active, j.off, j.size, j.blank = r.file, headsSize, s.size, headsSize
+	j.margin, j.seals = marginBytes, sealsBetween
 	j.stats.Segments++
 	if r.old {
 		j.blank = j.cfg.SegmentBytes

@@ -39,7 +39,7 @@ func (c WriterConfig) withDefaults(j *Journal) (WriterConfig, error) {
 	if c.Gather < 0 || c.Gather > time.Second || c.Idle < 0 {
 		return c, fmt.Errorf("journal: Gather %v, Idle %v: give 0 to 1s, and 0 or more", c.Gather, c.Idle)
 	}
-	c.Buffer = min(c.Buffer, int(j.cfg.SegmentBytes-headsSize-marginBytes))
+	c.Buffer = min(c.Buffer, int(j.cfg.SegmentBytes-overhead))
 	return c, nil
 }
 
@@ -198,6 +198,16 @@ func (w *Writer) Next() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.next
+}
+
+// First is the number of the first record that is kept on the disk; Next if there is none.
+func (w *Writer) First() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.view.segments) == 0 {
+		return w.next
+	}
+	return w.view.segments[0].first
 }
 
 // Synced is the number below which every record is durable.

@@ -303,11 +303,11 @@ func TestCursorFollows(t *testing.T) {
 			must(t, c.Err())
 			w.Trim(c.Next())
 		}
-		if c.Next() != records || w.Stats().Journal.Recycled == 0 {
-			t.Errorf("next %d, %+v", c.Next(), w.Stats())
-		}
 		must(t, c.Close())
-		must(t, w.Close())
+		must(t, w.Close()) // trims first
+		if c.Next() != records || w.First() < records/2 {
+			t.Errorf("next %d, first %d, %+v", c.Next(), w.First(), w.Stats())
+		}
 	}
 }
 

@@ -129,7 +129,8 @@ func TestASeatIsRetiredAndAdmitted(t *testing.T) {
 	c.until("lanes open", c.proxy.Open)
 	for seat := range 3 {
 		other := (seat + 1) % 3
-		c.until("the features are there", func() bool { return c.replicas[other].View().Feature == replica.Feature })
+		c.until("the features are there",
+			func() bool { return c.replicas[other].View().Feature == replica.Feature })
 		c.fails = replaced(seat)
 		c.ask(other, order.Command{Kind: order.RetireSeat, Seat: uint8(seat)}, "two vote", voters(2))
 		c.drop = func(p wire.Peer) bool { return p == wire.ReplicaPeer(seat) } // it has stopped, or is about to
@@ -198,7 +199,8 @@ func TestFeatureLevels(t *testing.T) {
 		t.Errorf("what needs level 2 is taken at level 1: %v", err)
 	}
 	raise := order.Command{Kind: order.SetFeature, Level: 2}
-	c.ask(0, raise, "level 2", func(replica.View) bool { return level(0) == 2 && level(1) == 2 && level(2) == 2 })
+	c.ask(0, raise, "level 2",
+		func(replica.View) bool { return level(0) == 2 && level(1) == 2 && level(2) == 2 })
 	if err := c.restartAt(1, 1); !errors.Is(err, replica.ErrNewer) {
 		t.Errorf("the old version goes on with new state: %v", err)
 	}

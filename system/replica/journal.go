@@ -332,7 +332,7 @@ func (r *Replica) saveCaptured() {
 // capturedFile is what was captured, as a file.
 func (r *Replica) capturedFile() *Save {
 	t := &r.transfer
-	return &Save{Position: t.captured, Index: uint64(t.capturing.Index()), Epoch: r.state.epoch,
+	return &Save{Position: t.captured, Index: t.capturing.Index(), Epoch: r.state.epoch,
 		Size: len(t.head) + t.capturing.Size(), head: t.head, rest: t.capturing.Read,
 		Header: r.fileHeader(&t.placed, t.head, t.capturing.Size())}
 }

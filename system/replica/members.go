@@ -79,8 +79,8 @@ func (r *Replica) onJoined(b []byte) bool {
 // ErrReplaced is why a replica stops whose life was replaced by a later one on its seat, or ended by
 // an operator: an old copy of its state came back (R1).
 var ErrReplaced = errors.New("replica: this seat's life has ended: another one has taken its place, or an " +
-	"operator removed it. Next: empty the data directory to join as a new life, after \"metronome cluster add\" " +
-	"if it was removed")
+	"operator removed it. Next: empty the data directory to join as a new life, after " +
+	"\"metronome cluster add\" if it was removed")
 
 // Request asks, through the leader, for something that an operator wants. Nothing says that it was
 // heard: the state shows it, so look and ask again.
@@ -92,8 +92,8 @@ func (r *Replica) Request(c order.Command) error {
 		return errors.New("replica: no leader is known: ask again once there is one")
 	}
 	if c.Kind != order.SetFeature && r.state.feature < featureSeats {
-		return fmt.Errorf("replica: the cluster is at feature level %d, this needs %d: when all replicas run a version "+
-			"that knows it, \"metronome cluster finalize\"", r.state.feature, featureSeats)
+		return fmt.Errorf("replica: the cluster is at feature level %d, this needs %d: when all replicas run a "+
+			"version that knows it, \"metronome cluster finalize\"", r.state.feature, featureSeats)
 	}
 	if r.status.Leading {
 		r.request(&c)

@@ -83,7 +83,8 @@ func readHead(from io.Reader) (info FileInfo, s state, raw []byte, err error) {
 	}
 	raw = b.Bytes()
 	if xxh3.Hash(raw[at:]) != sum {
-		return info, s, nil, fmt.Errorf("replica: the state in the snapshot at position %d is damaged", info.At.Position)
+		return info, s, nil, fmt.Errorf("replica: the state in the snapshot at position %d is damaged",
+			info.At.Position)
 	}
 	if s, err = decodeState(raw[at:]); err != nil {
 		return info, s, nil, err
@@ -194,7 +195,8 @@ func Refound(from io.Reader, to Refounding) (*Refounded, error) {
 		return nil, err
 	}
 	if info.Cluster == to.Cluster {
-		return nil, fmt.Errorf("replica: the snapshot is of this very cluster, %08x: what is left of it would take the "+
+		return nil, fmt.Errorf("replica: the snapshot is of this very cluster, %08x: what is left of it would "+
+			"take the "+
 			"new one for its own (R29). Next: give the new cluster a name or a cluster key of its own", to.Cluster)
 	}
 	s.refound(to.Seats)

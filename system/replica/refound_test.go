@@ -113,7 +113,8 @@ func TestRefoundIsAnotherCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := s.proxy(1)
-	if p.open || p.silence || p.incarnation != 1 || p.closedOf != 1 || !slices.Equal(p.closed, []uint64{30, 0}) ||
+	if p.open || p.silence || p.incarnation != 1 || p.closedOf != 1 || !slices.Equal(p.closed, []uint64{30,
+		0}) ||
 		!slices.Contains(p.spent, 100) || len(s.lanes) != 0 || s.nextLane != 4 {
 		t.Errorf("proxy 1 is %+v, next lane %d", p, s.nextLane)
 	}

@@ -33,7 +33,9 @@ type Report struct {
 
 // Start opens a data directory, continues the life in it, and says what was found. An empty
 // directory makes a replica without a cluster, as replica.New does.
-func Start(fs disk.FS, dir string, jc journal.Config, rc replica.Config) (*Dir, *replica.Replica, *Report, error) {
+func Start(fs disk.FS, dir string, jc journal.Config, rc replica.Config) (*Dir, *replica.Replica, *Report,
+	error,
+) {
 	jc.First = 1 // as a replica counts its records
 	d := &Dir{fs: fs, path: dir, config: jc}
 	if err := fs.MkdirAll(dir); err != nil {

@@ -289,8 +289,8 @@ func TestForeignStateIsNotTouched(t *testing.T) {
 	}
 	d, _ := wire.NewDigester(wire.ModeXXH3, []byte("a cluster's key"))
 	before := fs.Names()
-	_, _, _, err = storage.Start(fs, dir, journal.Config{}, replica.Config{Cluster: 8, Seat: 0, Seats: 1, Nonce: 9,
-		Digest: d, Durable: true})
+	_, _, _, err = storage.Start(fs, dir, journal.Config{}, replica.Config{Cluster: 8, Seat: 0, Seats: 1,
+		Nonce: 9, Digest: d, Durable: true})
 	if !errors.Is(err, replica.ErrForeign) {
 		t.Errorf("another cluster's state: %v", err)
 	}

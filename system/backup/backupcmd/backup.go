@@ -55,12 +55,14 @@ func backupCommand(from source) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Back up the store, consistently, while it runs",
-		Long: `Back up the store: a replica of this machine is asked for its state at one position of the agreed sequence, and
-that goes to a directory or an S3-compatible bucket, in chunks. Chunks that are there already are not sent again. The
-backup is listed when all of it is durable, and not before.
+		Long: `Back up the store: a replica of this machine is asked for its state at one position
+of the agreed sequence, and that goes to a directory or an S3-compatible bucket, in chunks. Chunks
+that are there already are not sent again. The backup is listed when all of it is durable, and not
+before.
 
-Keys and sessions are backed up; the cluster file and its secrets are not. Whoever can read the place can read the
-store. Access keys of a bucket come from the environment or a file, never from the command line.`,
+Keys and sessions are backed up; the cluster file and its secrets are not. Whoever can read the
+place can read the store. Access keys of a bucket come from the environment or a file, never from
+the command line.`,
 		Example: `  metronome backup --config cluster.yaml --to /mnt/backups/orders
   metronome backup --to s3://backups/orders --s3-endpoint https://s3.example.org --replica replica-1
   metronome backup list --from /mnt/backups/orders
@@ -97,7 +99,8 @@ store. Access keys of a bucket come from the environment or a file, never from t
 		},
 	}
 	cmd.Flags().StringVarP(&config, "config", "c", cluster.FileName, "the cluster file")
-	cmd.Flags().StringVar(&name, "replica", "replica-0", "a replica of this machine to ask; one that does not lead is best")
+	cmd.Flags().StringVar(&name, "replica", "replica-0", "a replica of this machine to ask; one that does "+
+		"not lead is best")
 	cmd.Flags().BoolVar(&full, "full", false, "write every chunk anew, also those that are there: after damage")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	to.add(cmd, "to", "where to")
@@ -127,8 +130,9 @@ func (m *made) print(cmd *cobra.Command, asJSON bool) error {
 	if asJSON {
 		return printJSON(cmd, m)
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "backup %s: %d keys at index %d, position %d, epoch %d\n%s in %s, %d of them new "+
-		"(%s), %.1f s\n", m.ID, m.Keys, m.Index, m.Position, m.Epoch, size(m.Bytes), plural(m.Chunks, "chunk"),
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "backup %s: %d keys at index %d, position %d, epoch %d\n%s in "+
+		"%s, %d of them new (%s), %.1f s\n", m.ID, m.Keys, m.Index, m.Position, m.Epoch, size(m.Bytes),
+		plural(m.Chunks, "chunk"),
 		m.Chunks-m.Reused, size(m.Stored), m.Seconds)
 	return err
 }

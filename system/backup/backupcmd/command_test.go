@@ -101,12 +101,14 @@ func TestABackupsLifeOnTheCommandLine(t *testing.T) {
 	o := newOperator(t)
 	var first made
 	o.json(&first, "backup", "-c", o.config, "--to", o.place, "--replica", "replica-2")
-	if first.Keys != 2 || first.Chunks == 0 || first.Reused != 0 || first.Cluster != "dev" || first.To != o.place ||
+	if first.Keys != 2 || first.Chunks == 0 || first.Reused != 0 || first.Cluster != "dev" ||
+		first.To != o.place ||
 		first.Tag != "00000007" || first.Replica != "replica-2" || o.asked[0] != wire.ReplicaPeer(2) {
 		t.Errorf("%+v, asked %v", first, o.asked)
 	}
 	text := o.must("backup", "-c", o.config, "--to", o.place)
-	id := regexp.MustCompile(`backup (\S+): 2 keys at index \d+, position \d+, epoch 1\n\S+ kB in 2 chunks, 0 of them new`)
+	id := regexp.MustCompile(`backup (\S+): 2 keys at index \d+, position \d+, epoch 1\n` +
+		`\S+ kB in 2 chunks, 0 of them new`)
 	if !id.MatchString(text) {
 		t.Errorf("%s", text)
 	}
@@ -115,10 +117,12 @@ func TestABackupsLifeOnTheCommandLine(t *testing.T) {
 	if len(all) != 2 || all[0] != first.entry && all[1] != first.entry {
 		t.Errorf("%+v, made was %+v", all, first.entry)
 	}
-	if text := o.must("backup", "list", "--from", o.place); !strings.Contains(text, first.ID) || !strings.Contains(text, "dev") {
+	if text := o.must("backup", "list", "--from", o.place); !strings.Contains(text, first.ID) ||
+		!strings.Contains(text, "dev") {
 		t.Errorf("%s", text)
 	}
-	if text := o.must("backup", "verify", "--from", o.place, first.ID); !strings.Contains(text, first.ID+": good") {
+	if text := o.must("backup", "verify", "--from", o.place, first.ID); !strings.Contains(text,
+		first.ID+": good") {
 		t.Errorf("%s", text)
 	}
 	var checked []verified
@@ -126,7 +130,8 @@ func TestABackupsLifeOnTheCommandLine(t *testing.T) {
 	if len(checked) != 2 || checked[0].Error != "" || checked[0].Decoded {
 		t.Errorf("%+v", checked)
 	}
-	if text := o.must("backup", "prune", "--from", o.place, "--keep", "1", "--dry-run"); !strings.Contains(text, "a dry run") {
+	if text := o.must("backup", "prune", "--from", o.place, "--keep", "1", "--dry-run"); !strings.Contains(text,
+		"a dry run") {
 		t.Errorf("%s", text)
 	}
 	var pruned struct{ Kept, Removed []string }
@@ -140,8 +145,8 @@ func TestRestoreOnTheCommandLine(t *testing.T) {
 	o := newOperator(t)
 	o.must("backup", "-c", o.config, "--to", o.place)
 	text := o.must("restore", "--from", o.place, "-c", o.config)
-	if !strings.Contains(text, "2 keys") || !strings.Contains(text, "epoch 2") || strings.Count(text, "written: ") != 3 ||
-		!strings.Contains(text, "Next: ") {
+	if !strings.Contains(text, "2 keys") || !strings.Contains(text, "epoch 2") || strings.Count(text,
+		"written: ") != 3 || !strings.Contains(text, "Next: ") {
 		t.Errorf("%s", text)
 	}
 	c, err := cluster.Load(o.config)
@@ -169,13 +174,14 @@ func TestRestoreOnTheCommandLine(t *testing.T) {
 	o.says("--id", "restore", "--from", o.place, "-c", other, "--replica", "replica-1")
 	var all []entry
 	o.json(&all, "backup", "list", "--from", o.place)
-	o.says("replica-0, replica-1, replica-2", "restore", "--from", o.place, "-c", other, "--id", all[0].ID, "--replica",
-		"replica-9")
+	o.says("replica-0, replica-1, replica-2", "restore", "--from", o.place, "-c", other, "--id", all[0].ID,
+		"--replica", "replica-9")
 	o.json(&again, "restore", "--from", o.place, "-c", other, "--id", all[0].ID, "--replica", "replica-1")
 	if len(again.Files) != 1 || !strings.Contains(again.Files[0], "replica-1") {
 		t.Errorf("%+v", again)
 	}
-	o.says("is no backup's id", "restore", "--from", o.place, "-c", other, "--id", "../x", "--replica", "replica-0")
+	o.says("is no backup's id", "restore", "--from", o.place, "-c", other, "--id", "../x", "--replica",
+		"replica-0")
 }
 
 func TestDamageOnTheCommandLine(t *testing.T) {
@@ -190,7 +196,8 @@ func TestDamageOnTheCommandLine(t *testing.T) {
 	}
 	for _, flag := range []string{"--sums", "--json"} {
 		out, err := o.run("backup", "verify", "--from", o.place, flag)
-		if err == nil || !strings.Contains(err.Error(), "--full") || !strings.Contains(out, filepath.Base(chunks[0])) {
+		if err == nil || !strings.Contains(err.Error(), "--full") || !strings.Contains(out,
+			filepath.Base(chunks[0])) {
 			t.Errorf("%s: %v\n%s", flag, err, out)
 		}
 	}
@@ -203,7 +210,8 @@ func TestDamageOnTheCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []entry
-	if o.json(&all, "backup", "list", "--from", o.place); len(all) != 1 || !strings.Contains(all[0].Error, "damaged") {
+	if o.json(&all, "backup", "list", "--from", o.place); len(all) != 1 || !strings.Contains(all[0].Error,
+		"damaged") {
 		t.Errorf("%+v", all)
 	}
 	if text := o.must("backup", "list", "--from", o.place); !strings.Contains(text, "damaged") {
@@ -229,10 +237,12 @@ func TestRefusals(t *testing.T) {
 	o.snapshot = nil
 	o.says("is it running", "backup", "-c", o.config, "--to", o.place)
 	memory := t.TempDir()
-	if _, err := cluster.Dev(memory, cluster.DevOptions{Change: func(c *cluster.Config) { c.Durability = "memory" }}); err != nil {
+	if _, err := cluster.Dev(memory,
+		cluster.DevOptions{Change: func(c *cluster.Config) { c.Durability = "memory" }}); err != nil {
 		t.Fatal(err)
 	}
-	o.says("durability memory", "restore", "--from", emptyPlace(t), "-c", filepath.Join(memory, cluster.FileName))
+	o.says("durability memory", "restore", "--from", emptyPlace(t), "-c", filepath.Join(memory,
+		cluster.FileName))
 }
 
 // emptyPlace is a place without backups.

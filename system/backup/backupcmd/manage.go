@@ -32,8 +32,8 @@ type entry struct {
 
 func newEntry(m *backup.Manifest) entry {
 	return entry{ID: m.ID, Time: m.Time, Cluster: m.Cluster, Tag: fmt.Sprintf("%08x", m.Tag), Replica: m.Replica,
-		Software: m.Software, Position: m.Position, Index: m.Index, Epoch: m.Epoch, Keys: m.Keys, Sessions: m.Sessions,
-		Bytes: m.Bytes, Hash: m.Hash}
+		Software: m.Software, Position: m.Position, Index: m.Index, Epoch: m.Epoch, Keys: m.Keys,
+		Sessions: m.Sessions, Bytes: m.Bytes, Hash: m.Hash}
 }
 
 func listCommand() *cobra.Command {
@@ -85,8 +85,8 @@ func printList(cmd *cobra.Command, all []backup.Entry, asJSON bool) error {
 			fmt.Fprintf(w, "%s\t%s\n", e.ID, e.Error)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Time.Format(time.DateTime), e.Cluster, e.Position, e.Index,
-			e.Epoch, e.Keys, size(e.Bytes))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", e.ID, e.Time.Format(time.DateTime), e.Cluster,
+			e.Position, e.Index, e.Epoch, e.Keys, size(e.Bytes))
 	}
 	return w.Flush()
 }
@@ -103,9 +103,9 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [ID]",
 		Short: "Read a backup back and check everything in it",
-		Long: `Read a backup back, the newest one unless another is named: every chunk and the whole are compared with their
-sums, then the state is decoded as a replica would at its start. Decoding needs memory for the whole store; --sums does
-without.`,
+		Long: `Read a backup back, the newest one unless another is named: every chunk and the
+whole are compared with their sums, then the state is decoded as a replica would at its start.
+Decoding needs memory for the whole store; --sums does without.`,
 		Example: `  metronome backup verify --from /mnt/backups/orders
   metronome backup verify --from s3://backups/orders --all --sums`,
 		Args: cobra.MaximumNArgs(1),
@@ -148,7 +148,9 @@ without.`,
 }
 
 // verify verifies one backup; its error is for what is not the backup's fault.
-func verify(ctx context.Context, cmd *cobra.Command, a *backup.Archive, id string, decode bool) (verified, error) {
+func verify(ctx context.Context, cmd *cobra.Command, a *backup.Archive, id string,
+	decode bool,
+) (verified, error) {
 	m, err := a.Manifest(ctx, id)
 	if errors.Is(err, backup.ErrNotFound) || ctx.Err() != nil {
 		return verified{}, err
@@ -165,8 +167,8 @@ func verify(ctx context.Context, cmd *cobra.Command, a *backup.Archive, id strin
 	return verified{v, ""}, nil
 }
 
-var errBad = errors.New("not all of it is good. Next: make a new backup with --full, which uses no chunk that is there; " +
-	"what is damaged stays so")
+var errBad = errors.New("not all of it is good. Next: make a new backup with --full, which uses no " +
+	"chunk that is there; what is damaged stays so")
 
 func printVerified(cmd *cobra.Command, results []verified, asJSON bool) error {
 	var bad error
@@ -199,9 +201,10 @@ func pruneCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove old backups, and later the chunks that no backup needs",
-		Long: `Remove all but the newest backups. Chunks that no backup needs any more are written down first, and removed by a
-prune that runs at least the grace time later, so that backups may be made meanwhile: run prune as often as backups.
-The clocks of the machines that prune one place must agree within half the grace time.`,
+		Long: `Remove all but the newest backups. Chunks that no backup needs any more are written
+down first, and removed by a prune that runs at least the grace time later, so that backups may be
+made meanwhile: run prune as often as backups. The clocks of the machines that prune one place must
+agree within half the grace time.`,
 		Example: `  metronome backup prune --from /mnt/backups/orders --keep 14
   metronome backup prune --from s3://backups/orders --keep 14 --dry-run`,
 		Args: cobra.NoArgs,

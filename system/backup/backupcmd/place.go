@@ -23,8 +23,8 @@ type place struct {
 func (p *place) add(cmd *cobra.Command, flag, what string) {
 	f := cmd.Flags()
 	f.StringVar(&p.where, flag, "", what+": a directory, or s3://bucket/prefix")
-	f.StringVar(&p.endpoint, "s3-endpoint", "", "the bucket's server, https://host[:port] (default $AWS_ENDPOINT_URL_S3, "+
-		"$AWS_ENDPOINT_URL, or Amazon's)")
+	f.StringVar(&p.endpoint, "s3-endpoint", "", "the bucket's server, https://host[:port] (default "+
+		"$AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, or Amazon's)")
 	f.StringVar(&p.region, "s3-region", "", "the bucket's region (default $AWS_REGION, or what the server says)")
 	f.StringVar(&p.credentials, "s3-credentials", "", "file with the access key, in the AWS client's form "+
 		"(default $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials)")

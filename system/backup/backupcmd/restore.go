@@ -26,13 +26,15 @@ func Restore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore",
 		Short: "Begin a new cluster with a backup",
-		Long: `Make the data directories with which the replicas of a new cluster begin. It is another cluster than the one that
-was backed up: its cluster file has another name, or another cluster key. Keys, values and revisions are as they were;
-sessions have ended, the epoch is the next, and every new revision is beyond all that the old cluster gave out.
+		Long: `Make the data directories with which the replicas of a new cluster begin. It is
+another cluster than the one that was backed up: its cluster file has another name, or another
+cluster key. Keys, values and revisions are as they were; sessions have ended, the epoch is the
+next, and every new revision is beyond all that the old cluster gave out.
 
-Without --replica the directories of all replicas are made here. Replicas on machines of their own are restored each at
-its place, with the same --id. Start them afterwards: the cluster is founded, "metronome cluster init" is not needed. A
-replica that is lost later is not restored again: it joins with an empty data directory.`,
+Without --replica the directories of all replicas are made here. Replicas on machines of their own
+are restored each at its place, with the same --id. Start them afterwards: the cluster is founded,
+"metronome cluster init" is not needed. A replica that is lost later is not restored again: it joins
+with an empty data directory.`,
 		Example: `  metronome restore --from /mnt/backups/orders --config new/cluster.yaml
   metronome restore --from s3://backups/orders --id 20260820T160000.000Z-0123abcd --replica replica-1`,
 		Args: cobra.NoArgs,
@@ -40,8 +42,8 @@ replica that is lost later is not restored again: it joins with an empty data di
 			ctx, stop := interruptible(cmd)
 			defer stop()
 			if len(names) > 0 && id == "" {
-				return errors.New("--replica needs --id: all replicas begin with the same backup, and a newer one may come while " +
-					"they are restored")
+				return errors.New("--replica needs --id: all replicas begin with the same backup, and a newer one may " +
+					"come while they are restored")
 			}
 			c, err := cluster.Load(config)
 			if err != nil {
@@ -61,8 +63,10 @@ replica that is lost later is not restored again: it joins with an empty data di
 	}
 	cmd.Flags().StringVarP(&config, "config", "c", cluster.FileName, "the new cluster's file")
 	cmd.Flags().StringVar(&id, "id", "", "the backup (default the newest)")
-	cmd.Flags().StringArrayVar(&names, "replica", nil, "only this replica's data directory; may be repeated (default all)")
-	cmd.Flags().BoolVar(&replace, "set-aside", false, "set aside, in a folder, what lies in a data directory that is not empty")
+	cmd.Flags().StringArrayVar(&names, "replica", nil, "only this replica's data directory; may be repeated "+
+		"(default all)")
+	cmd.Flags().BoolVar(&replace, "set-aside", false, "set aside, in a folder, what lies in a data directory "+
+		"that is not empty")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	from.add(cmd, "from", "where")
 	return cmd
@@ -86,8 +90,8 @@ func restore(ctx context.Context, cmd *cobra.Command, a *backup.Archive, id stri
 		return printJSON(cmd, r)
 	}
 	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "restored %s: %d keys at position %d, epoch %d, indexes from %d; %s ended\n", r.Backup, r.Keys, r.Position,
-		r.Epoch, r.Index+1, plural(r.Voided, "session"))
+	fmt.Fprintf(out, "restored %s: %d keys at position %d, epoch %d, indexes from %d; %s ended\n", r.Backup,
+		r.Keys, r.Position, r.Epoch, r.Index+1, plural(r.Voided, "session"))
 	for _, f := range r.Aside {
 		fmt.Fprintln(out, "set aside:", f)
 	}
@@ -101,8 +105,8 @@ func restore(ctx context.Context, cmd *cobra.Command, a *backup.Archive, id stri
 // target is what a cluster file, and names of some of its replicas, say.
 func target(ctx context.Context, c *cluster.Config, names []string) (t backup.Target, err error) {
 	if !c.Durable() {
-		return t, fmt.Errorf("durability %s: replicas of this cluster file keep nothing on disk. Next: durability: fsync",
-			c.Durability)
+		return t, fmt.Errorf("durability %s: replicas of this cluster file keep nothing on disk. Next: "+
+			"durability: fsync", c.Durability)
 	}
 	key, err := c.ClusterKey()
 	if err != nil {

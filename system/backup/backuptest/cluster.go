@@ -48,7 +48,8 @@ func Start(t testing.TB, fs disk.FS, tag uint32, seats int, nonce uint64) *Clust
 	c.saving, c.asked = make([]*storage.Saving, seats), make([]*replica.Save, seats)
 	for seat := range seats {
 		d, r, report, err := storage.Start(fs, Dir(seat), journal.Config{Identity: replica.Owner(tag, seat)},
-			replica.Config{Cluster: tag, Seat: seat, Seats: seats, Nonce: nonce*100 + uint64(seat), Digest: c.digester(), MaxItem: 4096,
+			replica.Config{Cluster: tag, Seat: seat, Seats: seats, Nonce: nonce*100 + uint64(seat),
+				Digest: c.digester(), MaxItem: 4096,
 				Lane: lane.Config{Window: 1 << 10, Arena: 1 << 20}, Durable: true, JournalBytes: 8 << 10})
 		if err != nil {
 			t.Fatal(err)

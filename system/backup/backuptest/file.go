@@ -82,7 +82,8 @@ func Fill(t testing.TB, st *store.Store, keys []string, value func(key string) [
 			}
 			payloads = append(payloads, p)
 		}
-		st.Apply(&store.Batch{Index: st.Index() + 1, Time: st.Time() + 1, Spans: []store.Span{{Payloads: payloads}}})
+		st.Apply(&store.Batch{Index: st.Index() + 1, Time: st.Time() + 1,
+			Spans: []store.Span{{Payloads: payloads}}})
 		keys = keys[n:]
 	}
 }

@@ -39,7 +39,8 @@ func Open(ctx context.Context, c Config) (*Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := minio.NewCore(host, &minio.Options{Creds: keys, Secure: secure, Region: c.region(), MaxRetries: 1})
+	client, err := minio.NewCore(host, &minio.Options{Creds: keys, Secure: secure, Region: c.region(),
+		MaxRetries: 1})
 	if err != nil {
 		return nil, fmt.Errorf("bucket: %w", err)
 	}
@@ -105,7 +106,8 @@ func (b *Bucket) List(ctx context.Context, folder string) (all []backup.Object, 
 	call, cancel := context.WithCancel(ctx)
 	defer cancel()
 	prefix := b.key(folder) + "/"
-	for o := range b.client.ListObjectsIter(call, b.bucket, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+	what := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
+	for o := range b.client.ListObjectsIter(call, b.bucket, what) {
 		if o.Err != nil {
 			return nil, b.failed(ctx, "list", folder, o.Err)
 		}
@@ -118,7 +120,8 @@ func (b *Bucket) List(ctx context.Context, folder string) (all []backup.Object, 
 func (b *Bucket) Remove(ctx context.Context, name string) error {
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err := b.failed(ctx, "remove", name, b.client.RemoveObject(call, b.bucket, b.key(name), minio.RemoveObjectOptions{}))
+	err := b.client.RemoveObject(call, b.bucket, b.key(name), minio.RemoveObjectOptions{})
+	err = b.failed(ctx, "remove", name, err)
 	if errors.Is(err, backup.ErrNotFound) {
 		return nil
 	}

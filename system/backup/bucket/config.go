@@ -45,8 +45,8 @@ func Parse(place string) (c Config, err error) {
 	c.Prefix = strings.Trim(c.Prefix, "/")
 	switch {
 	case !ok || !bucketPattern.MatchString(c.Bucket):
-		return c, fmt.Errorf("bucket: %q: use s3://bucket/prefix, with a bucket of 3 to 63 letters, digits, '-' and '.'",
-			place)
+		return c, fmt.Errorf("bucket: %q: use s3://bucket/prefix, with a bucket of 3 to 63 letters, digits, '-' "+
+			"and '.'", place)
 	case c.Prefix != "" && path.Clean("/"+c.Prefix) != "/"+c.Prefix:
 		return c, fmt.Errorf("bucket: %q: the prefix has empty parts, \".\" or \"..\"", place)
 	}
@@ -65,10 +65,10 @@ func (c *Config) endpoint() (host string, secure bool, err error) {
 		from = amazon
 	}
 	u, err := url.Parse(from)
-	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || strings.Trim(u.Path, "/") != "" ||
-		u.User != nil {
-		return "", false, fmt.Errorf("bucket: endpoint %q: use https://host[:port] (or http://, which hides nothing), "+
-			"without keys in it", from)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" {
+		return "", false, fmt.Errorf("bucket: endpoint %q: use https://host[:port] (or http://, which hides "+
+			"nothing), without keys in it", from)
 	}
 	return u.Host, u.Scheme == "https", nil
 }
@@ -99,8 +99,9 @@ func checked(k *credentials.Credentials, where string) (*credentials.Credentials
 		err = errors.New("there is none")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bucket: no access key %s: %w. Next: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name "+
-			"a file with aws_access_key_id and aws_secret_access_key under [default]", where, err)
+		return nil, fmt.Errorf("bucket: no access key %s: %w. Next: set AWS_ACCESS_KEY_ID and "+
+			"AWS_SECRET_ACCESS_KEY, or name a file with aws_access_key_id and aws_secret_access_key under [default]",
+			where, err)
 	}
 	return k, nil
 }

@@ -91,7 +91,8 @@ func signed(r *http.Request, body []byte) error {
 		return errors.New("not signed, or another content than was signed")
 	}
 	var c strings.Builder
-	fmt.Fprintf(&c, "%s\n%s\n%s\n", r.Method, r.URL.EscapedPath(), strings.ReplaceAll(r.URL.Query().Encode(), "+", "%20"))
+	fmt.Fprintf(&c, "%s\n%s\n%s\n", r.Method, r.URL.EscapedPath(), strings.ReplaceAll(r.URL.Query().Encode(),
+		"+", "%20"))
 	for h := range strings.SplitSeq(headers, ";") {
 		value := r.Header.Get(h)
 		if h == "host" {
