@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"metronome/system/wire"
@@ -52,6 +53,11 @@ func (x *exact) run() {
 		rec := &x.h.Log[i]
 		if rec.Expire != 0 {
 			x.replay.expire(rec.Expire)
+			continue
+		}
+		if rec.Restore {
+			x.replay.expire(math.MaxUint64)
+			next = rec.Index + 1
 			continue
 		}
 		if rec.Index != next {

@@ -85,13 +85,14 @@ type Operation struct {
 }
 
 // Record is one place of the order: an item executed at an index, or an expiry of sessions between
-// two.
+// two, or a restore of what came before as the beginning of another log.
 type Record struct {
 	Index     uint64 // of an expiry: the index of the next item
 	Operation int    // place in History.Operations; -1 = of no client
 	Call      Call   // as sent in this attempt
 	Time      uint64 // log time of the item, in ticks
 	Expire    uint64 // if not 0, no item: sessions last used before this log time end here
+	Restore   bool   // no item: all sessions end here, and the next index is the one after this (R29)
 }
 
 // History is everything that clients saw and, if it is known, what was executed in which order.

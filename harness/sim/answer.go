@@ -124,7 +124,10 @@ func (k *workload) history(w *world) *history.History {
 	expired := w.truth.expired
 	for i := range w.truth.items {
 		e := &w.truth.items[i]
-		index := uint64(i) + 1
+		index := w.truth.indexOf(uint64(i) + 1)
+		if uint64(i) == w.truth.kept && w.truth.jump > 0 {
+			h.Log = append(h.Log, history.Record{Index: index - 1, Restore: true})
+		}
 		for len(expired) > 0 && expired[0].index <= index {
 			h.Log = append(h.Log, history.Record{Index: expired[0].index, Expire: expired[0].before})
 			expired = expired[1:]

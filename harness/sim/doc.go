@@ -11,14 +11,33 @@
 //  2. liveness: a bare quorum of voters and one proxy are healed, everything else is frozen, and a
 //     write must complete;
 //  3. convergence: everything is healed, every replica must come to vote and to have the same
-//     state, and every proxy must serve it.
+//     state, every proxy must hear what became of what it sent, and serve it.
+//
+// # Disks
+//
+// In most profiles replicas live in memory and a crash ends a life. In those whose names begin with
+// "disk" each seat has a disk (package disk/fault) that outlives processes, and a replica's
+// surroundings are those of a real one without its threads: package storage, a journal whose syncs
+// take virtual time, snapshots written piece by piece. One sync is on its way at a time; what is
+// appended meanwhile waits for the next. Disks are slow, full, fail with EIO, lose power between any
+// two operations and while they are recovered, are damaged within a block, and are replaced by empty
+// ones; processes are killed, and power fails for one replica or for all. Losses of power lose no
+// life; damage does, as far as the fault model's margin allows. The profile "disk-restore" ends with
+// a new cluster that begins with a backup of the old one.
+//
+// # Checks
 //
 // What is checked, and where:
 //
 //   - after every step, from what replicas do ([Observer]): one sequence of decisions (I2), the
 //     same item at the same index (I3), each once (I4), cuts that a majority holds (I1), lanes that
 //     end where the decisions say (R19), buffers within their bounds (I6), one leader a term, equal
-//     state hashes;
+//     state hashes, a leader that is never silent, however slow its disk (R16);
+//   - whenever a disk is opened, and on copies of disks as a power failure would leave them, taken
+//     when something is decided, saved or trimmed: nothing intact is called damaged (R3), every
+//     promise that the replica sent to others is remembered ([Promise]; I5), what it accepted is
+//     held (R8, R11), and of a decision a majority's disks have everything (I1);
+//   - a life that goes on from its disk repeats the same decisions, indexes and state hashes as all;
 //   - at the end, from what clients saw: harness/history, by index and by porcupine.
 //
 // A run is exact: the same seed gives the same bytes (R18). Raft draws its election timeouts from
@@ -26,9 +45,10 @@
 // process. A violation prints the line that replays it.
 //
 // The simulator survives what the fault model promises to survive and no more: it spares a replica
-// whose loss would leave less than a majority of voters with their state (R2). Only the profile
-// "unlimited" does not, and claims safety of what was agreed alone.
+// whose loss would leave less than a majority of voters with their state (R2), and seals a journal
+// before it damages it (package journal says why). Only the profile "unlimited" spares nobody, and
+// claims safety of what was agreed alone.
 //
-// The package does not simulate disks, real sockets or threads, and measures no time: a virtual
-// millisecond says nothing about a real one.
+// The package does not simulate syncs that lie, disks that fall back to an older state, real sockets
+// or threads, and measures no time: a virtual millisecond says nothing about a real one.
 package sim

@@ -39,6 +39,7 @@ const (
 	streamClients
 	streamProcess
 	streamJudge
+	streamDisk // and those of further seats
 )
 
 func stream(seed uint64, which uint64) *mrand.Rand { return mrand.New(mrand.NewPCG(seed, which)) }

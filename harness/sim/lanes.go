@@ -7,6 +7,7 @@ import "fmt"
 type laneTable struct {
 	lanes   []laneTruth // by id - 1
 	proxies map[uint32]*proxyTruth
+	closed  bool // some lane is: a mark of it is void for who knows, and missing for who does not yet
 }
 
 // laneTruth is one lane.
@@ -72,7 +73,7 @@ func (t *laneTable) open(o Opening, cover Coverage) {
 
 func (t *laneTable) close(p *proxyTruth) {
 	for _, place := range p.lanes {
-		t.lanes[place].closed = true
+		t.lanes[place].closed, t.closed = true, true
 	}
 	p.lanes = nil
 }

@@ -50,10 +50,12 @@ func (t *truth) mayLose(id uint64) bool {
 	return true
 }
 
-// voting are the slots of replicas that vote and have their state, by the newest configuration.
+// voting are the slots of replicas that vote and have their state, by the newest configuration. A
+// process that is down has it on its disk.
 func (w *world) voting() (all []*process) {
 	for _, p := range w.procs {
-		if p.up && p.replica != nil && slices.Contains(w.truth.members.voters, p.life.id) {
+		has := p.life != nil && (p.up && p.replica != nil || p.disk != nil && !p.life.lost)
+		if has && slices.Contains(w.truth.members.voters, p.life.id) {
 			all = append(all, p)
 		}
 	}

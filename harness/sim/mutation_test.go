@@ -4,6 +4,7 @@ package sim
 
 import (
 	"flag"
+	"strings"
 	"testing"
 
 	"metronome/internal/mutate"
@@ -19,8 +20,9 @@ func TestEveryMutationIsCaught(t *testing.T) {
 	for _, m := range mutate.All() {
 		t.Run(m.String(), func(t *testing.T) {
 			before := mutate.Asked()
+			profiles := profilesFor(m)
 			for n := range *mutationSeeds {
-				if caught(t, m, n, Profiles[n%uint64(len(Profiles))].Name) {
+				if caught(t, m, n, profiles[n%uint64(len(profiles))]) {
 					return
 				}
 			}
@@ -31,6 +33,17 @@ func TestEveryMutationIsCaught(t *testing.T) {
 			t.Errorf("%v survived %d seeds: %s", m, *mutationSeeds, m.Doc())
 		})
 	}
+}
+
+// profilesFor are the families under which a mutation can matter: those with disks for rules about
+// disks, those without for all others.
+func profilesFor(m mutate.Mutation) (names []string) {
+	for _, p := range Profiles {
+		if strings.HasPrefix(p.Name, "disk") == m.OfDisk() {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 func caught(t *testing.T, m mutate.Mutation, seed uint64, profile string) bool {

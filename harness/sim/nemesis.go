@@ -25,13 +25,25 @@ const (
 	faultProxyTwin
 	faultMidRange
 	faultStorm
+	faultKill // those from here on are of disks, and of their power
+	faultPowerAll
+	faultPlug
+	faultIOError
+	faultDiskFull
+	faultDiskSlow
+	faultWipe
+	faultDamage
 	faultCount
 )
 
 var faultNames = [faultCount]string{"replica crashed", "replica paused", "replica slow", "leader slow",
 	"leader paused", "leader crashed", "replica isolated", "link cut one way", "cluster in halves",
 	"bridge partition", "link clogged", "stream broken", "receive queue dead", "proxy crashed", "proxy paused",
-	"proxy a zombie", "proxy doubled", "proxy died within a range", "loss storm"}
+	"proxy a zombie", "proxy doubled", "proxy died within a range", "loss storm", "replica killed",
+	"power of all replicas lost", "plug pulled between two operations on the disk", "disk returns an error",
+	"disk full", "disk slow", "disk wiped", "disk damaged"}
+
+func (f fault) ofDisk() bool { return f >= faultKill }
 
 func (f fault) ofNetwork() bool {
 	return f >= faultIsolate && f <= faultDeadQueue || f == faultStorm
@@ -97,6 +109,9 @@ func (n *nemesis) inject(w *world, f fault) bool {
 	case faultDeadQueue:
 		return n.deafen(w, n.replica(w))
 	}
+	if f.ofDisk() {
+		return n.injectDisk(w, f)
+	}
 	return n.injectNetwork(w, f)
 }
 
@@ -122,11 +137,17 @@ func (n *nemesis) proxy(w *world) *process {
 	return n.random(w, func(p *process) bool { return p.up && p.proxy != nil })
 }
 
-// crash kills a process; it comes back with nothing, after a while. A replica is spared if one more
-// lost state would be more than the fault model promises to survive.
+// crash kills a process; it comes back after a while, with nothing, or with what its disk had made
+// durable. A replica without a disk is spared if one more lost state would be more than the fault
+// model promises to survive.
 func (n *nemesis) crash(w *world, p *process) bool {
 	if p == nil {
 		return false
+	}
+	if p.disk != nil {
+		w.losePower(p)
+		w.returnLater(p)
+		return true
 	}
 	if p.replica != nil && !w.params.unlimited && !w.truth.mayLose(p.life.id) {
 		w.cover.Add("crash refused by the margin")
@@ -160,7 +181,7 @@ func (n *nemesis) slow(w *world, p *process) bool {
 		return false
 	}
 	p.lag = n.rng.Int64N(15*milli) + 1
-	w.after(n.rng.Int64N(100*milli), func() { p.lag = 0 })
+	w.after(n.rng.Int64N(100*milli), func() { p.lag, p.beat = 0, w.now })
 	return true
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"metronome/harness/history"
+	"metronome/system/disk"
 	"metronome/system/node"
 	"metronome/system/wire"
 )
@@ -23,6 +24,58 @@ type System interface {
 // what a replica's bad memory would do (R14). nil if this frame cannot be.
 type Forger interface {
 	Forge(frame []byte) []byte
+}
+
+// Keeper is a system whose replicas can keep their state on a disk.
+type Keeper interface {
+	// Continue opens a disk and continues the life that is on it; with nothing there it makes a replica
+	// that belongs to no cluster. Nobody observes it until Watch.
+	Continue(c ReplicaConfig, fs disk.FS) (Kept, error)
+	// Promise reads what a replica's message to another says of itself.
+	Promise(message []byte) Promise
+}
+
+// Kept is a replica with its data directory. An error of any method is the end of its process.
+type Kept interface {
+	Replica
+	// Watch begins to tell an observer what the replica does, from OnRestore on, with all that it did
+	// since.
+	Watch(o Observer)
+	// Lost is why what was on the disk could not be continued, nil if it was.
+	Lost() error
+	Shelf
+}
+
+// Shelf is the disk's side of a replica, as its surroundings drive it.
+type Shelf interface {
+	// Write appends records to the journal. It waits for nothing and need not reach the disk.
+	Write(records [][]byte) error
+	// Flush hands what was appended to the file system.
+	Flush() error
+	// Sync makes durable what was appended, tells the replica, and trims what is not needed any more;
+	// idle says that no other follows soon.
+	Sync(now int64, idle bool) error
+	// Save goes on with the snapshot that the replica wants saved, by about so many bytes, and tells it
+	// when it is durable. busy says that there is one, or was until now.
+	Save(now int64, bytes int) (busy bool, err error)
+	// SetFull says whether the disk is nearly full.
+	SetFull(full bool)
+}
+
+// Restorer is a system that founds a new cluster on what an old one saved (R29).
+type Restorer interface {
+	// Saved is the newest saved snapshot on a disk and where it stands, nil if there is none.
+	Saved(fs disk.FS) (file []byte, position, index uint64, err error)
+	// Restore writes a founding member's disk. jumped is the index that the new cluster goes on from.
+	Restore(file []byte, c ReplicaConfig, fs disk.FS) (jumped uint64, err error)
+}
+
+// Promise is what a message tells its receiver of the sender's stable storage. A restart must not
+// forget it.
+type Promise struct {
+	Term     uint64 // it voted in this term, or accepted something in it; 0 = no promise
+	Position uint64 // it accepted everything up to here, by the order of Term
+	Alive    bool   // it is a leader's heartbeat
 }
 
 // Decision is what a round agreed on, as far as the simulator follows it (R5).
@@ -57,6 +110,8 @@ type ReplicaConfig struct {
 	Found bool   // a founding member; otherwise it comes empty and joins as a learner
 	Seed  uint64
 	Skew  Skew
+
+	Generation uint32 // of the cluster: one more after each restore
 }
 
 // ProxyConfig describes one life of a proxy.
@@ -66,6 +121,8 @@ type ProxyConfig struct {
 	Seats  int
 	Seed   uint64
 	Skew   Skew
+
+	Generation uint32
 }
 
 // Skew is how one process is configured differently from others: nothing of it may change a result
@@ -96,6 +153,8 @@ type View struct {
 	// The configuration it applied, and the position it has committed.
 	Voters, Learners []uint64
 	Position         uint64
+	Last             uint64 // the position up to which it accepted
+	Holes            int    // accepted, and not held
 	Index            uint64 // applied
 	Hash             uint64 // of the state at Index
 	Bounds           []Bound
@@ -120,6 +179,8 @@ type Proxy interface {
 	Submit(now int64, connection, ticket uint64, c *history.Call, barrier bool)
 	// Answers visits, once each, the operations that ended. Refused means not executed, ever.
 	Answers(visit func(ticket uint64, o history.Outcome, a history.Answer))
+	// Idle reports that it knows the outcome of everything that it sent.
+	Idle() bool
 	// Fenced reports that another instance took over this one's number, so that the process exits.
 	Fenced() bool
 }
@@ -143,6 +204,8 @@ type Observer interface {
 	OnApply(index, time uint64, lane uint32, number uint64, item []byte)
 	// OnInstall: a snapshot replaced everything: the state is that after position and index.
 	OnInstall(position, index uint64)
+	// OnRestore: the state is what stable storage kept: that after position and index.
+	OnRestore(position, index uint64)
 }
 
 // ProxyObserver hears what a proxy's core does.

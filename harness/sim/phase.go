@@ -14,31 +14,65 @@ func (w *world) progress() {
 	if w.truth.failed() || !w.params.anyQuorum {
 		return
 	}
-	voters := w.voting()
-	need := len(w.truth.members.voters)/2 + 1
-	if len(w.truth.members.learners) > 0 {
-		need = (len(w.truth.members.voters)+1)/2 + 1 // a promotion may be under way already
-	}
-	if len(voters) < need {
+	core := w.core()
+	if core == nil {
 		w.cover.Add("liveness: no quorum to spare while a learner is promoted")
 		return
 	}
-	w.fault.rng.Shuffle(len(voters), func(i, j int) { voters[i], voters[j] = voters[j], voters[i] })
-	if i := slices.Index(voters, w.fault.holder); i >= 0 { // what it alone holds must not be waited for
-		voters = append(slices.Delete(voters, i, i+1), w.fault.holder)
-	}
-	w.trace.note(w, "liveness: core %v", voters[:need])
+	w.trace.note(w, "liveness: core %v", core)
 	proxy := w.procs[w.params.replicas]
 	for _, p := range w.procs {
 		w.pause(p)
 	}
-	for _, p := range voters[:need] {
-		w.resume(p)
+	for _, p := range core {
+		w.revive(p)
 	}
 	w.revive(proxy)
 	if w.demand(proxy, "a quorum of voters and one proxy") {
 		w.cover.Add("liveness: a quorum alone made progress")
 	}
+}
+
+// core draws a bare quorum of those that vote and have their state, nil if there is none.
+func (w *world) core() []*process {
+	voters := w.voting()
+	for _, p := range voters {
+		if !p.up {
+			w.start(p) // from its disk
+		}
+	}
+	need := len(w.truth.members.voters)/2 + 1
+	if len(w.truth.members.learners) > 0 {
+		need = (len(w.truth.members.voters)+1)/2 + 1 // a promotion may be under way already
+	}
+	if len(voters) < need {
+		return nil
+	}
+	w.fault.rng.Shuffle(len(voters), func(i, j int) { voters[i], voters[j] = voters[j], voters[i] })
+	if i := slices.Index(voters, w.fault.holder); i >= 0 { // what it alone holds must not be waited for
+		voters = append(slices.Delete(voters, i, i+1), w.fault.holder)
+	}
+	for need < len(voters) && !quorate(voters[:need]) {
+		need++
+	}
+	return voters[:need]
+}
+
+// quorate reports whether these are a majority by the configuration that each of them goes by: who
+// has not heard yet that a change was agreed elects by the old one.
+func quorate(core []*process) bool {
+	for _, p := range core {
+		among := 0
+		for _, q := range core {
+			if slices.Contains(p.life.members.voters, q.life.id) {
+				among++
+			}
+		}
+		if 2*among <= len(p.life.members.voters) {
+			return false
+		}
+	}
+	return true
 }
 
 // quiet ends all faults of the network and of processes that run.
@@ -49,6 +83,7 @@ func (w *world) quiet() {
 	for _, q := range w.procs {
 		q.lag, q.deadOf = 0, 0
 	}
+	w.healDisks()
 }
 
 // revive makes a process run, whatever it was.
@@ -92,7 +127,7 @@ func (w *world) converge() {
 			w.kill(p)
 		}
 	}
-	if !w.settle("all healed") {
+	if !w.settle("all healed") || !w.hear() {
 		return
 	}
 	for _, p := range w.procs[w.params.replicas:w.firstSpare()] {
@@ -102,6 +137,26 @@ func (w *world) converge() {
 		}
 	}
 	w.settle("after the last write")
+}
+
+// hear waits until every proxy has heard what became of what it sent, while nobody sends anything
+// new: a client that waits for its answer would not.
+func (w *world) hear() bool {
+	var waits *process
+	idle := func() bool {
+		for _, p := range w.procs[w.params.replicas:w.firstSpare()] {
+			if p.proxy != nil && !p.proxy.Idle() {
+				waits = p
+				return false
+			}
+		}
+		return true
+	}
+	w.run(w.now+w.params.patience, idle)
+	if !w.truth.failed() && !idle() {
+		w.truth.fail("liveness", "%v never hears what became of what it sent", waits)
+	}
+	return !w.truth.failed()
 }
 
 // settle waits until all replicas vote, and stand at one index with one state.

@@ -99,9 +99,14 @@ func TestEntropyIsSeededAndRestored(t *testing.T) {
 	}
 }
 
-// Swarm: over many seeds every rate and every fault is sometimes absent and sometimes present.
+// Swarm: over many seeds every rate and every fault is sometimes absent and sometimes present; those
+// of disks where there are some.
 func TestEveryRateIsSometimesZero(t *testing.T) {
 	const seeds = 500
+	disks, err := profileNamed("disk-all")
+	if err != nil {
+		t.Fatal(err)
+	}
 	absent := map[string]int{}
 	note := func(name string, v float64) {
 		if v == 0 {
@@ -119,8 +124,12 @@ func TestEveryRateIsSometimesZero(t *testing.T) {
 		note("burst", p.burst)
 		note("drift", float64(p.drift))
 		note("calm", float64(p.calm))
-		for f, n := range p.faults {
-			note(faultNames[f], float64(n))
+		for f := range p.faults {
+			drawn := p
+			if fault(f).ofDisk() {
+				drawn = draw(seed, disks)
+			}
+			note(faultNames[f], float64(drawn.faults[f]))
 		}
 	}
 	for name, n := range absent {

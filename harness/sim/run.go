@@ -111,6 +111,9 @@ func newWorld(c *Config, p params) *world {
 			peer = wire.ProxyPeer(uint32(i - p.replicas + 1))
 		}
 		w.procs = append(w.procs, &process{slot: int32(i), peer: peer})
+		if p.disk.on && i < p.replicas {
+			w.procs[i].disk = newSeatDisk(c.Seed, i)
+		}
 	}
 	return w
 }
@@ -139,6 +142,7 @@ func (w *world) play() {
 		w.work.sleep(w, c, w.work.rng.Int64N(w.params.think)+1)
 	}
 	w.fault.plan(w)
+	w.planBackup()
 	w.run(w.params.safety, nil)
 	w.fault.over = true
 	if w.params.unlimited || w.params.altered > 0 {
@@ -146,6 +150,9 @@ func (w *world) play() {
 	}
 	w.progress()
 	w.converge()
+	if w.params.restore && !w.truth.failed() {
+		w.restore()
+	}
 }
 
 // maxOverlap is up to how many operations at once porcupine is asked: its search doubles with each.
@@ -169,6 +176,9 @@ func (w *world) report(profile string) *Report {
 	}
 	if r.Violations = history.Exact(h); len(r.Violations) > 0 {
 		return r
+	}
+	if w.generation > 0 {
+		return r // what the old cluster answered beyond the backup is undone
 	}
 	budget := history.Budget{Keys: 3, Whole: 60, Overlap: maxOverlap, Steps: 2_000_000}
 	f := history.Linearizable(h, budget, stream(w.seed, streamJudge).IntN)

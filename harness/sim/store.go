@@ -90,9 +90,11 @@ func resealed(frame []byte, h *wire.Header) []byte {
 type storeReplica struct {
 	*replica.Replica
 	c ReplicaConfig
-	o Observer
+	o Observer // nil: not watched yet
 
-	commits   []commit // of the call under way
+	commits   []commit           // of the call under way
+	before    []func(o Observer) // batches before it was watched
+	base      uint64             // index before the first of these
 	installed uint64
 	index     uint64
 	hash      uint64
@@ -109,29 +111,39 @@ type commit struct {
 // Replica makes a life. Under a mutation a lost one comes back by its old id.
 func (storeSystem) Replica(c ReplicaConfig, o Observer) Replica {
 	r := &storeReplica{c: c, o: o, stale: true}
-	core, err := replica.New(replica.Config{
-		Cluster: storeCluster, Seat: c.Seat, Seats: c.Seats, Nonce: c.Seed | 1, Seed: c.Seed, Digest: digester(),
-		Lane: lane.Config{Window: storeFrames, Arena: 1 << 18}, MaxItem: storeItem,
-		Store: store.Config{Slots: 64, MaxSessions: storeSessions, SessionWindow: storeWindow,
-			SessionTTL: storeIdle, Parts: 1 + int(c.Seed>>8%3), MaxResultBytes: int(6 * c.Skew.Limits)},
-		Tick: storeTick * c.Skew.Timing / 1000, ElectionTicks: storeElection, HeartbeatTicks: storeHeartbeat,
-		RoundInterval: 300 * micro * c.Skew.Timing / 1000, Silence: 150 * milli * c.Skew.Timing / 1000,
-		ReportInterval: 2 * milli, ResultBytes: int(1 << 20 * c.Skew.Limits / 1000), Observer: r,
-	})
+	core, err := replica.New(r.config())
 	if err != nil {
 		panic(fmt.Sprintf("sim: a replica that cannot be made: %v", err))
 	}
 	r.Replica = core
 	if c.Found || mutate.On(mutate.RestartUnderOldID) {
-		seats := make([]int, c.Seats)
-		for i := range seats {
-			seats[i] = i
-		}
-		if err := core.Found(seats); err != nil {
-			panic(fmt.Sprintf("sim: a founding member that cannot be: %v", err))
-		}
+		r.found()
 	}
 	return r
+}
+
+func (r *storeReplica) config() replica.Config {
+	c := &r.c
+	return replica.Config{
+		Cluster: storeCluster + c.Generation, Seat: c.Seat, Seats: c.Seats, Nonce: c.Seed | 1, Seed: c.Seed,
+		Digest: digester(), Lane: lane.Config{Window: storeFrames, Arena: 1 << 18}, MaxItem: storeItem,
+		Store: store.Config{Slots: 64, MaxSessions: storeSessions, SessionWindow: storeWindow,
+			SessionTTL: storeIdle, Parts: 1 + int(c.Seed>>8%3), MaxResultBytes: int(6 * c.Skew.Limits)},
+		Tick: storeTick * c.Skew.Timing / 1000, ElectionTicks: storeElection, HeartbeatTicks: storeHeartbeat,
+		RoundInterval: 300 * micro * c.Skew.Timing / 1000, Silence: 150 * milli * c.Skew.Timing / 1000,
+		ReportInterval: 2 * milli, ResultBytes: int(1 << 20 * c.Skew.Limits / 1000), Observer: r,
+	}
+}
+
+// found makes this replica a founding member of a cluster of all seats.
+func (r *storeReplica) found() {
+	seats := make([]int, r.c.Seats)
+	for i := range seats {
+		seats[i] = i
+	}
+	if err := r.Found(seats); err != nil {
+		panic(fmt.Sprintf("sim: a founding member that cannot be: %v", err))
+	}
 }
 
 func digester() *wire.Digester {
@@ -206,15 +218,36 @@ func (r *storeReplica) Commit(_ int, position uint64, decision []byte) {
 // Batch is replica.Observer's.
 func (r *storeReplica) Batch(_ int, position uint64, b *store.Batch) {
 	r.applied = true
+	if r.o != nil {
+		tellBatch(r.o, position, b)
+		return
+	}
+	if len(r.before) == 0 {
+		r.base = b.Index - 1
+	}
+	kept := *b
+	kept.Spans = nil
+	for _, span := range b.Spans {
+		payloads := make([][]byte, len(span.Payloads))
+		for i, payload := range span.Payloads {
+			payloads[i] = append([]byte(nil), payload...)
+		}
+		span.Payloads = payloads
+		kept.Spans = append(kept.Spans, span)
+	}
+	r.before = append(r.before, func(o Observer) { tellBatch(o, position, &kept) })
+}
+
+func tellBatch(o Observer, position uint64, b *store.Batch) {
 	if b.ExpireBefore > 0 {
-		r.o.OnExpire(position, b.Index, b.ExpireBefore)
+		o.OnExpire(position, b.Index, b.ExpireBefore)
 	}
 	index := b.Index
 	for i := range b.Spans {
 		span := &b.Spans[i]
 		number := span.First
 		items(span.Payloads, func(item []byte) {
-			r.o.OnApply(index, b.Time, span.Lane, number, item)
+			o.OnApply(index, b.Time, span.Lane, number, item)
 			index++
 			number++
 		})
@@ -254,12 +287,14 @@ func (r *storeReplica) Holds(decision []byte) bool {
 func (r *storeReplica) Inspect(v *View) {
 	if r.stale {
 		r.seen, r.stale = r.View(), false
+		r.seen.Status = r.Status() // the view's may be a tick old
 	}
 	if r.applied {
 		r.index, r.hash, r.applied = r.Index(), r.StateHash(), false
 	}
 	at := &r.seen.Status
 	v.ID, v.Term, v.Leading, v.Position = r.ID(), at.Term, at.Leading, at.Position
+	v.Last, v.Holes = at.Last, at.Holes
 	v.Voters = append(v.Voters, r.seen.Members.Voters...)
 	v.Learners = append(v.Learners, r.seen.Members.Learners...)
 	v.Index, v.Hash = r.index, r.hash

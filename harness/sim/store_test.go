@@ -27,7 +27,7 @@ func TestTheStoreSurvives(t *testing.T) {
 // TestOneSeedOfTheStoreTwiceIsTheSameRun is R18 for the real cores: nothing in them may follow from
 // anything but what they are given.
 func TestOneSeedOfTheStoreTwiceIsTheSameRun(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(len(Profiles)) {
 		profile := Profiles[seed%uint64(len(Profiles))].Name
 		first, second := runStore(t, seed, profile), runStore(t, seed, profile)
 		if first.Trace != second.Trace || first.Events != second.Events {

@@ -26,7 +26,7 @@ type ended struct {
 func (storeSystem) Proxy(c ProxyConfig, o ProxyObserver) Proxy {
 	p := &storeProxy{calls: map[uint64]*history.Call{}}
 	core, err := proxy.New(proxy.Config{
-		Cluster: storeCluster, Number: c.Number, Nonce: c.Seed | 1, Seed: c.Seed, Seats: c.Seats,
+		Cluster: storeCluster + c.Generation, Number: c.Number, Nonce: c.Seed | 1, Seed: c.Seed, Seats: c.Seats,
 		Lanes: 1 + int(c.Seed>>16%2), Digest: digester(),
 		Sender:  lane.SenderConfig{Window: 256, Arena: 1 << 19, FrameBytes: 1224 + int(c.Seed>>24%249)},
 		Pending: 64, HedgeDelay: 4 * milli * c.Skew.Timing / 1000, Deadline: 100 * milli, OpenRetry: 8 * milli,
@@ -78,6 +78,16 @@ func (p *storeProxy) Answers(visit func(ticket uint64, o history.Outcome, a hist
 	for _, e := range answered {
 		visit(e.ticket, e.outcome, e.answer)
 	}
+}
+
+// Idle reports that every item is committed and answered.
+func (p *storeProxy) Idle() bool {
+	for _, l := range p.View().Lanes {
+		if l.Committed < l.Items || l.Answered < l.Items {
+			return false
+		}
+	}
+	return true
 }
 
 // Fenced reports that another instance took over.

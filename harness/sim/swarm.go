@@ -31,8 +31,11 @@ type params struct {
 	skewed             bool
 	level              int
 
+	disk diskParams
+
 	faults    [faultCount]int // weights
 	calm      int64           // mean time between faults; 0 = none
+	restore   bool            // in the end, found a new cluster on a backup
 	unlimited bool            // beyond the fault model: safety only
 	altered   float64         // probability that a frame to seat 0 is another one, and valid
 
@@ -78,6 +81,29 @@ var Profiles = []Profile{
 	{"whole", "few operations, so that histories are also judged whole", func(_ *rand.Rand, p *params) {
 		p.operations, p.keys = 40, 4
 	}},
+	{"disk", "replicas keep their state on disks; power fails, for one and for all", func(r *rand.Rand,
+		p *params) {
+		p.onDisks(r, faultCrash, faultCrashLeader, faultKill, faultPowerAll, faultPlug, faultIOError)
+	}},
+	{"disk-damage", "disks are damaged or wiped, one after another", func(r *rand.Rand, p *params) {
+		p.onDisks(r, faultWipe, faultDamage, faultDamage, faultKill, faultPowerAll)
+	}},
+	{"disk-slow", "disks are slow", func(r *rand.Rand, p *params) {
+		p.onDisks(r, faultDiskSlow, faultDiskSlow, faultPowerAll)
+	}},
+	{"disk-full", "disks are full", func(r *rand.Rand, p *params) {
+		p.onDisks(r, faultDiskFull, faultDiskFull, faultKill)
+	}},
+	{"disk-all", "everything that befalls disks, together", func(r *rand.Rand, p *params) {
+		p.onDisks(r, faultCrash, faultKill, faultPowerAll, faultPlug, faultIOError, faultDiskFull, faultDiskSlow,
+			faultWipe, faultDamage)
+	}},
+	{"disk-restore", "in the end a new cluster begins with a backup of the old one", func(r *rand.Rand,
+		p *params) {
+		p.onDisks(r, faultCrash, faultKill)
+		p.restore, p.operations = true, p.operations+100
+		p.mix[mixCAS] += 4
+	}},
 	{"altered", "one replica's memory holds other values than were sent: safety only", func(_ *rand.Rand,
 		p *params) {
 		p.altered, p.mix[mixPut] = 0.05, p.mix[mixPut]+8
@@ -85,6 +111,21 @@ var Profiles = []Profile{
 	{"unlimited", "more faults than promised: safety of what was agreed only", func(_ *rand.Rand, p *params) {
 		p.unlimited, p.calm = true, 10*milli
 	}},
+}
+
+// onDisks gives replicas disks, which some faults befall. Half of the seeds have no other faults.
+func (p *params) onDisks(r *rand.Rand, faults ...fault) {
+	p.disk = diskParams{on: true, sync: 50*micro + r.Int64N(2*milli), flush: 0.3 * float64(r.IntN(3)),
+		saveStep: 1 + r.IntN(32<<10), audits: 0.02, restart: 1 + r.Int64N(60*milli),
+		again: 0.1 * float64(r.IntN(3))}
+	if r.IntN(2) == 0 {
+		clear(p.faults[:])
+		p.loss, p.duplicate, p.reorder, p.corrupt, p.burst = 0, 0, 0, 0, 0
+	}
+	for _, f := range faults {
+		p.faults[f] += r.IntN(20)
+	}
+	p.calm = 8*milli + r.Int64N(40*milli)
 }
 
 // profileNamed finds a profile; an empty name is the usual one.
@@ -125,7 +166,9 @@ func draw(seed uint64, profile Profile) params {
 		timeout: 30*milli + r.Int64N(120*milli), anyQuorum: true, patience: 5 * second,
 	}
 	for f := range p.faults {
-		p.faults[f] = max(0, r.IntN(16)-6)
+		if !fault(f).ofDisk() {
+			p.faults[f] = max(0, r.IntN(16)-6)
+		}
 	}
 	for m := range p.mix {
 		p.mix[m] = max(0, r.IntN(14)-4)

@@ -347,3 +347,4 @@ func (p *toyProxy) Answers(visit func(uint64, history.Outcome, history.Answer)) 
 }
 
 func (p *toyProxy) Fenced() bool { return false }
+func (p *toyProxy) Idle() bool   { return true }

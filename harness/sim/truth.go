@@ -49,6 +49,9 @@ type truth struct {
 	leaders   map[uint64]uint64  // by term
 	hashes    map[stateAt]uint64 // of the state
 
+	// The items beyond the first kept places have indexes higher by jump: since a restore (R29).
+	kept, jump uint64
+
 	members  membership
 	lives    []*life
 	lastLife map[int]uint64
@@ -73,6 +76,11 @@ type life struct {
 	index    uint64 // last applied
 	expiries int    // of truth.expired
 	members  membership
+
+	disk    *seatDisk // nil: this life is its process'
+	down    bool      // no process runs; it goes on when one does
+	promise Promise   // the latest
+	ghost   Replica   // what its disk holds while it is down
 }
 
 func newTruth(w *world) truth {
@@ -152,26 +160,47 @@ func (t *truth) replicated(l *life, position uint64, decision []byte) {
 	v := &t.w.view
 	v.reset()
 	l.replica.Inspect(v) // a change of members may have come with this decision, before or after it
-	was, is := t.majority(t.members.voters, decision), t.majority(v.Voters, decision)
+	strict := l.disk != nil && l.disk.rng.Float64() < t.w.params.disk.audits
+	was, is := t.majority(t.members.voters, position, decision, strict), false
+	if !was {
+		is = t.majority(v.Voters, position, decision, strict)
+	}
 	if !was && !is {
 		t.fail("I1", "%v committed position %d without a majority that holds what is under its cut: neither "+
 			"of %x nor of %x", l, position, t.members.voters, v.Voters)
 	}
 }
 
-func (t *truth) majority(voters []uint64, decision []byte) bool {
+func (t *truth) majority(voters []uint64, position uint64, decision []byte, strict bool) bool {
 	holders := 0
 	for _, id := range voters {
-		if t.holds(id, decision) {
+		if t.holds(id, position, decision, strict) {
 			holders++
 		}
 	}
 	return 2*holders > len(voters)
 }
 
-func (t *truth) holds(id uint64, decision []byte) bool {
+// holds reports whether a life holds what is under a decision. A life on a disk holds what the disk
+// gives; strict asks the disk even of one that runs, and for the decision itself.
+func (t *truth) holds(id, position uint64, decision []byte, strict bool) bool {
 	for _, l := range t.lives {
-		if l.id == id && l.replica.Holds(decision) {
+		if l.id != id {
+			continue
+		}
+		r := l.replica
+		onDisk := l.disk != nil && !l.lost && (l.down || strict)
+		if onDisk {
+			r = t.recovered(l)
+		}
+		if r == nil || !r.Holds(decision) {
+			continue
+		}
+		var v View
+		if onDisk {
+			r.Inspect(&v)
+		}
+		if !onDisk || v.Last >= position {
 			return true
 		}
 	}
@@ -187,14 +216,30 @@ func (l *life) OnApply(index, time uint64, lane uint32, number uint64, item []by
 		return
 	}
 	l.index = index
+	at := t.place(index)
 	e := executed{laneItem: laneItem{lane, number}, time: time, hash: xxh3.Hash(item)}
-	if index == uint64(len(t.items))+1 {
+	if at == uint64(len(t.items))+1 {
 		t.execute(l, index, e, item)
 	}
-	if got := &t.items[index-1]; got.laneItem != e.laneItem || got.hash != e.hash || got.time != e.time {
+	if got := &t.items[at-1]; got.laneItem != e.laneItem || got.hash != e.hash || got.time != e.time {
 		t.fail("I3", "%v applied at index %d item %d of lane %d (hash %x, time %d), others item %d of lane %d "+
 			"(%x, %d)", l, index, number, lane, e.hash, time, got.number, got.lane, got.hash, got.time)
 	}
+}
+
+// place is an index's place among all items, from 1; indexOf is its inverse.
+func (t *truth) place(index uint64) uint64 {
+	if index > t.kept {
+		return index - t.jump
+	}
+	return index
+}
+
+func (t *truth) indexOf(place uint64) uint64 {
+	if place > t.kept {
+		return place + t.jump
+	}
+	return place
 }
 
 // execute is an index's first execution.
@@ -251,11 +296,17 @@ func (t *truth) joined(l *life, v *View) {
 func (l *life) OnInstall(position, index uint64) {
 	l.w.cover.Add("snapshot installed")
 	t := &l.w.truth
-	if index > uint64(len(t.items)) || position < l.position || index < l.index {
+	if t.place(index) > uint64(len(t.items)) || position < l.position || index < l.index {
 		t.fail("R30", "%v at position %d and index %d installed a snapshot of position %d and index %d", l,
 			l.position, l.index, position, index)
 		return
 	}
+	l.moveTo(position, index)
+}
+
+// moveTo puts a life behind a position and an index.
+func (l *life) moveTo(position, index uint64) {
+	t := &l.w.truth
 	l.position, l.index = position, index
 	l.at, _ = slices.BinarySearch(t.positions, position+1)
 	l.expiries = len(t.expired)
@@ -296,6 +347,7 @@ func (t *truth) inspect(w *world, p *process) {
 	if v.Leading {
 		t.led(p, v)
 	}
+	t.speaks(p, v)
 	if v.Hash != 0 && v.Index == p.life.index {
 		at := stateAt{v.Index, p.life.expiries}
 		if want, known := t.hashes[at]; !known {
@@ -303,6 +355,18 @@ func (t *truth) inspect(w *world, p *process) {
 		} else if want != v.Hash {
 			t.fail("I3", "%v has state %x at index %d, others %x", p.life, v.Hash, v.Index, want)
 		}
+	}
+}
+
+// longestSilence is for how long a leader that runs may say nothing, in virtual time: some of its
+// ticks. No disk is that fast when it is slow (R16).
+const longestSilence = 15 * milli
+
+func (t *truth) speaks(p *process, v *View) {
+	if _, heard := t.w.system.(Keeper); !heard || !v.Leading || p.lag > 0 || t.w.now <= p.lagTail || p.paused {
+		p.beat = t.w.now
+	} else if t.w.now-p.beat > longestSilence {
+		t.fail("R16", "%v leads and sends no heartbeat for %d ms", p.life, (t.w.now-p.beat)/milli)
 	}
 }
 

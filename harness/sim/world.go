@@ -21,6 +21,9 @@ type process struct {
 	proxy   Proxy   // nil: a replica
 	life    *life   // of a replica
 
+	disk *seatDisk // of a replica; nil: its state is its process'
+	beat int64     // when it last sent a heartbeat, or had a reason not to
+
 	interval int64 // between ticks
 	lag      int64 // a slow process handles everything this much later
 	lagTail  int64 // and in order
@@ -53,7 +56,10 @@ type world struct {
 	out   node.Output
 	view  View
 	steps uint64
-	rng   *rand.Rand // of processes' small differences
+
+	generation uint32 // of the cluster
+	backup     backup
+	rng        *rand.Rand // of processes' small differences
 }
 
 // at calls do at a time.
@@ -113,7 +119,9 @@ func (w *world) deliver(e *event) {
 	w.trace.event(w, e)
 	w.handle(p, e)
 	w.flush(p)
-	w.truth.inspect(w, p)
+	if p.up {
+		w.truth.inspect(w, p)
+	}
 }
 
 // heldDatagrams is how many datagrams the socket of a stopped process holds; streams push back
@@ -165,7 +173,13 @@ func (w *world) flush(p *process) {
 		w.net.unicast(w, p, w.out.Unicast[i].To, w.out.Unicast[i].Bytes)
 	}
 	for i := range w.out.Messages {
+		if p.replica != nil {
+			w.promised(p, w.out.Messages[i].Bytes)
+		}
 		w.net.message(w, p, w.out.Messages[i].To, w.out.Messages[i].Bytes)
+	}
+	if p.disk != nil {
+		w.write(p)
 	}
 	if p.proxy != nil {
 		w.work.collect(w, p)
@@ -180,10 +194,10 @@ func (w *world) start(p *process) {
 	p.drift = w.rng.Int64N(2*w.params.drift+1) - w.params.drift
 	p.interval = w.params.tick/2 + w.rng.Int64N(w.params.tick)
 	skew := w.skew()
-	if p.peer.IsReplica() {
-		w.startReplica(p, skew)
-	} else {
+	if !p.peer.IsReplica() {
 		w.startProxy(p, skew)
+	} else if !w.startReplica(p, skew) {
+		return
 	}
 	w.queue.push(event{at: w.now + w.rng.Int64N(p.interval), kind: evTick, to: p.slot, gen: p.gen})
 	w.trace.note(w, "start %v life %d", p.peer, p.gen)
@@ -203,27 +217,36 @@ func (w *world) skew() Skew {
 	return s
 }
 
-func (w *world) startReplica(p *process, skew Skew) {
-	seat := p.peer.Seat()
-	number := w.truth.nextLife(seat)
-	p.life = w.truth.born(w, seat, number)
-	p.replica = w.system.Replica(ReplicaConfig{Seat: seat, Life: number, Seats: w.params.replicas,
-		Found: w.now == 0, Seed: w.rng.Uint64(), Skew: skew}, p.life)
+// startReplica reports whether a process runs: one may end while it opens its disk.
+func (w *world) startReplica(p *process, skew Skew) bool {
+	p.beat = w.now
+	c := ReplicaConfig{Seat: p.peer.Seat(), Seats: w.params.replicas, Found: w.now == 0, Seed: w.rng.Uint64(),
+		Skew: skew, Generation: w.generation}
+	if p.disk != nil {
+		return w.startKept(p, c)
+	}
+	p.life = w.truth.born(w, c.Seat, w.truth.nextLife(c.Seat))
+	p.replica = w.system.Replica(c, p.life)
 	p.core, p.life.replica = p.replica, p.replica
+	return true
 }
 
 func (w *world) startProxy(p *process, skew Skew) {
 	number := p.peer.Number()
 	w.work.lives[number]++
 	p.proxy = w.system.Proxy(ProxyConfig{Number: number, Life: w.work.lives[number], Seats: w.params.replicas,
-		Seed: w.rng.Uint64(), Skew: skew}, tickets{w})
+		Seed: w.rng.Uint64(), Skew: skew, Generation: w.generation}, tickets{w})
 	p.core = p.proxy
 }
 
-// kill ends a life: what is on its way to it, from it by stream, and in it, is gone.
+// kill ends a process: what is on its way to it, from it by stream, and in it, is gone.
 func (w *world) kill(p *process) {
 	w.trace.note(w, "kill %v", p.peer)
-	if p.life != nil {
+	switch {
+	case p.disk != nil:
+		p.disk.fs, p.disk.kept = p.disk.fs.Kill(), nil
+		p.life.down = true
+	case p.life != nil:
 		p.life.lost = true
 	}
 	p.up, p.paused, p.held = false, false, nil
@@ -251,7 +274,7 @@ func (w *world) resume(p *process) {
 	if !p.up || !p.paused {
 		return
 	}
-	p.paused = false
+	p.paused, p.beat = false, w.now
 	w.trace.note(w, "resume %v, %d events held", p.peer, len(p.held))
 	w.queue.push(event{at: w.now, kind: evTick, to: p.slot, gen: p.gen})
 	for _, e := range p.held {

@@ -58,28 +58,64 @@ const (
 	// RestoreSameEpoch installs a snapshot without its session table, so that an index or a session's
 	// number comes to mean something else (R29, R30).
 	RestoreSameEpoch
+	// ProposeVolatile counts a leader's own acceptance before it is durable (R8).
+	ProposeVolatile
+	// AcknowledgeBeforeSync answers the orderer's messages at once, not when what they rest on is
+	// durable (R8, R11, I5).
+	AcknowledgeBeforeSync
+	// VoteBeforePersist grants votes at once (I5, R3).
+	VoteBeforePersist
+	// FramesAfterOrder writes an acceptance before the frames that it rests on (R8, R11).
+	FramesAfterOrder
+	// DamageAsTornTail takes damage at a journal's end for a torn tail (R3).
+	DamageAsTornTail
+	// TornTailAsDamage takes a torn tail for damage, so that a power failure costs a life (R3).
+	TornTailAsDamage
+	// TrimJournalUndecided lets a saved snapshot free records of frames that it has not applied, under
+	// cuts that are accepted and not decided (R17).
+	TrimJournalUndecided
+	// TrimBeforeSaved trims the journal when a snapshot is captured, before it is durable (R17, R30).
+	TrimBeforeSaved
+	// SavedBeforeDurable calls a snapshot saved without syncing its file (R30).
+	SavedBeforeDurable
+	// RestoreWithoutEpoch lets a restored cluster go on from the index of its backup, so that revisions
+	// and sessions of what was lost come to mean something else (R29).
+	RestoreWithoutEpoch
+	// SkipDirSync makes files durable and not their names.
+	SkipDirSync
 	count
 )
 
 var catalog = [count]struct{ name, doc string }{
-	None:              {"none", "breaks nothing"},
-	SkipGate:          {"skip-gate", "R11: accept every cut as if it were held"},
-	OnlyEmptyAppends:  {"only-empty-appends", "R12: hold back whole appends while empty ones pass"},
-	ProposeUnheld:     {"propose-unheld", "R8, R9: propose what nobody is known to hold"},
-	RestartUnderOldID: {"restart-under-old-id", "R1: come back empty under the old id, and vote"},
-	JudgeAtPropose:    {"judge-at-propose", "R6: judge validity when proposing, not when applying"},
-	CommitMinority:    {"commit-minority", "I1: count one holder too few as a quorum"},
-	ApplyTwice:        {"apply-twice", "I4: apply an item twice"},
-	HighestNumberOnly: {"highest-number-only", "R24: remember a session's highest number only"},
-	StaleRead:         {"stale-read", "R26: answer barrier reads without the read index"},
-	LanesReordered:    {"lanes-reordered", "I3: execute a cut's lanes in an order of one's own"},
-	IgnoreDigest:      {"ignore-digest", "R14: accept a cut of another history"},
-	ReuseIncarnation:  {"reuse-incarnation", "R19: restart a proxy under its old incarnation"},
-	CloseAtHeld:       {"close-at-held", "R19: close a lane at what happens to be held here"},
-	TrimUndecided:     {"trim-undecided", "R17: drop items under an undecided cut"},
-	ExpireByLocalTime: {"expire-by-local-time", "R23: expire sessions by the local clock"},
-	LocalLimits:       {"local-limits", "R23: take limits from the local configuration"},
-	RestoreSameEpoch:  {"restore-same-epoch", "R29, R30: install a snapshot without its sessions"},
+	None:                  {"none", "breaks nothing"},
+	SkipGate:              {"skip-gate", "R11: accept every cut as if it were held"},
+	OnlyEmptyAppends:      {"only-empty-appends", "R12: hold back whole appends while empty ones pass"},
+	ProposeUnheld:         {"propose-unheld", "R8, R9: propose what nobody is known to hold"},
+	RestartUnderOldID:     {"restart-under-old-id", "R1: come back empty under the old id, and vote"},
+	JudgeAtPropose:        {"judge-at-propose", "R6: judge validity when proposing, not when applying"},
+	CommitMinority:        {"commit-minority", "I1: count one holder too few as a quorum"},
+	ApplyTwice:            {"apply-twice", "I4: apply an item twice"},
+	HighestNumberOnly:     {"highest-number-only", "R24: remember a session's highest number only"},
+	StaleRead:             {"stale-read", "R26: answer barrier reads without the read index"},
+	LanesReordered:        {"lanes-reordered", "I3: execute a cut's lanes in an order of one's own"},
+	IgnoreDigest:          {"ignore-digest", "R14: accept a cut of another history"},
+	ReuseIncarnation:      {"reuse-incarnation", "R19: restart a proxy under its old incarnation"},
+	CloseAtHeld:           {"close-at-held", "R19: close a lane at what happens to be held here"},
+	TrimUndecided:         {"trim-undecided", "R17: drop items under an undecided cut"},
+	ExpireByLocalTime:     {"expire-by-local-time", "R23: expire sessions by the local clock"},
+	LocalLimits:           {"local-limits", "R23: take limits from the local configuration"},
+	RestoreSameEpoch:      {"restore-same-epoch", "R29, R30: install a snapshot without its sessions"},
+	ProposeVolatile:       {"propose-volatile", "R8: count a leader's own acceptance before it is durable"},
+	AcknowledgeBeforeSync: {"acknowledge-before-sync", "R11, I5: answer before it is durable"},
+	VoteBeforePersist:     {"vote-before-persist", "I5: vote before the vote is durable"},
+	FramesAfterOrder:      {"frames-after-order", "R8: write an acceptance before the frames it rests on"},
+	DamageAsTornTail:      {"damage-as-torn-tail", "R3: drop what was durable as if it had never been"},
+	TornTailAsDamage:      {"torn-tail-as-damage", "R3: end a life for a torn tail"},
+	TrimJournalUndecided:  {"trim-journal-undecided", "R17: trim the journal under an undecided cut"},
+	TrimBeforeSaved:       {"trim-before-saved", "R17, R30: trim below a snapshot not durable yet"},
+	SavedBeforeDurable:    {"saved-before-durable", "R30: call a snapshot saved that is not durable"},
+	RestoreWithoutEpoch:   {"restore-without-epoch", "R29: go on from the index of the backup"},
+	SkipDirSync:           {"skip-dir-sync", "I5: make files durable and not their names"},
 }
 
 // All are the mutations, None left out, in a fixed order.
@@ -98,6 +134,10 @@ func (m Mutation) String() string {
 	}
 	return catalog[m].name
 }
+
+// OfDisk reports whether a mutation breaks a rule about stable storage: without a disk it does
+// nothing.
+func (m Mutation) OfDisk() bool { return m >= ProposeVolatile && m < count }
 
 // Doc names the rule a mutation breaks and says how.
 func (m Mutation) Doc() string {

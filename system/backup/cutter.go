@@ -25,7 +25,7 @@ const recordFixed = 14
 // cutter gathers what sections hold into chunks.
 type cutter struct {
 	buf  []byte
-	emit func(chunk []byte) error // which gets the chunk for good
+	emit func(chunk []byte) error // borrows the chunk
 }
 
 // records adds the payload of a section of keys.
@@ -72,9 +72,6 @@ func (c *cutter) add(b []byte) error {
 			return err
 		}
 	}
-	if c.buf == nil {
-		c.buf = make([]byte, 0, max(minChunk+2*meanChunk, len(b)))
-	}
 	c.buf = append(c.buf, b...)
 	return nil
 }
@@ -84,7 +81,7 @@ func (c *cutter) flush() error {
 	if len(c.buf) == 0 {
 		return nil
 	}
-	b := c.buf
-	c.buf = nil
-	return c.emit(b)
+	err := c.emit(c.buf)
+	c.buf = c.buf[:0]
+	return err
 }

@@ -37,7 +37,7 @@ func records(n, size int) (all [][]byte) {
 // cut cuts records that come in sections of so many.
 func cut(t *testing.T, all [][]byte, section int) (chunks [][]byte) {
 	t.Helper()
-	c := cutter{emit: func(b []byte) error { chunks = append(chunks, b); return nil }}
+	c := cutter{emit: func(b []byte) error { chunks = append(chunks, bytes.Clone(b)); return nil }}
 	for len(all) > 0 {
 		n := min(section, len(all))
 		if err := c.records(bytes.Join(all[:n], nil)); err != nil {

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -164,7 +165,7 @@ func (s *saving) chunk(b []byte) error {
 	if ok = ok && o.Size == int64(len(b)); !ok {
 		o = Object{chunkName(sum, s.m.ID), int64(len(b))}
 		s.have[sum] = o
-		if err := s.put(o.Name, b); err != nil {
+		if err := s.put(o.Name, bytes.Clone(b)); err != nil {
 			return err
 		}
 		s.done.Stored += uint64(len(b))

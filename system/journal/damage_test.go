@@ -155,27 +155,28 @@ func TestEveryByte(t *testing.T) {
 		"hole":     func(b []byte, at int64) []byte { clear(b[at:min(at+512, int64(len(b)))]); return b },
 	}
 	for _, s := range samples(t) {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			for _, name := range s.fs.Names() {
-				if !strings.HasSuffix(name, segmentSuffix) {
-					continue
-				}
-				whole := s.fs.Bytes(name)
-				for what, attack := range attacks {
-					for at := int64(0); at < int64(len(whole)); at += stride(what, whole, at) {
-						fsys, s := s.fs.Kill(), *s
-						if what == "zero" && name == s.last() {
-							s.exempt = min(s.exempt, s.firstAt(t, name, at))
-						}
-						fsys.Edit(name, func(b []byte) []byte { return attack(b, at) })
-						if err := s.check(fsys); err != nil {
-							t.Fatalf("%s %s at %d: %v", what, name, at, err)
-						}
-					}
-				}
+		for what, attack := range attacks {
+			t.Run(s.name+"/"+what, func(t *testing.T) { s.attack(t, what, attack) })
+		}
+	}
+}
+
+func (s *sample) attack(t *testing.T, what string, attack func(b []byte, at int64) []byte) {
+	for _, name := range s.fs.Names() {
+		if !strings.HasSuffix(name, segmentSuffix) {
+			continue
+		}
+		whole := s.fs.Bytes(name)
+		for at := int64(0); at < int64(len(whole)); at += stride(what, whole, at) {
+			fsys, s := s.fs.Kill(), *s
+			if what == "zero" && name == s.last() {
+				s.exempt = min(s.exempt, s.firstAt(t, name, at))
 			}
-		})
+			fsys.Edit(name, func(b []byte) []byte { return attack(b, at) })
+			if err := s.check(fsys); err != nil {
+				t.Fatalf("%s at %d: %v", name, at, err)
+			}
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func TestLiesAreNoticed(t *testing.T) {
 // wrong record.
 func TestLiesLeaveNoHole(t *testing.T) {
 	reported, silent := 0, 0
-	for seed := range max(scaled(200), 60) {
+	for seed := range max(scaled(120), 60) {
 		fsys, m := fault.New(seed), newModel()
 		rng := rand.New(rand.NewPCG(seed, 5))
 		m.uniform = seed%2 == 0

@@ -193,7 +193,7 @@ func died(err error) bool { return err == nil || errors.Is(err, fault.ErrCrash) 
 // TestCrashAtEveryWrite crashes the same work at each of its changes to the disk, with several
 // outcomes of what was not synced, and goes on from there.
 func TestCrashAtEveryWrite(t *testing.T) {
-	seeds := scaled(4)
+	seeds := scaled(2)
 	points := 0
 	for seed := range seeds {
 		for n := uint64(0); ; n++ {
@@ -231,7 +231,7 @@ func (m *model) clone() *model {
 
 // TestManyLives crashes or kills a journal again and again, in recovery too.
 func TestManyLives(t *testing.T) {
-	seeds := scaled(120)
+	seeds := scaled(48)
 	full := 0
 	for seed := range seeds {
 		rng := rand.New(rand.NewPCG(seed, 1))
@@ -265,7 +265,7 @@ func TestManyLives(t *testing.T) {
 // simply a full disk, it is the last thing that the journal does; what it said was durable is.
 func TestEveryErrorIsFinal(t *testing.T) {
 	ways := []error{fault.ErrIO, disk.ErrNoSpace, fault.Short(100, nil), fault.Short(5000, disk.ErrNoSpace)}
-	for seed := range scaled(4) {
+	for seed := range scaled(2) {
 		for n := uint64(0); ; n++ {
 			fsys, m := fault.New(seed), newModel()
 			rng := rand.New(rand.NewPCG(seed, 2))

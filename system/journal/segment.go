@@ -264,7 +264,9 @@ func (j *Journal) endActive() error {
 	var err error
 	if j.off+blockSize <= j.size {
 		h := j.header(kindEnd)
-		err = j.writeMark(&h)
+		if err = j.writeMark(&h); err == nil {
+			err = j.active.Sync() // or a segment that is lost later would be missed by nobody
+		}
 	}
 	return errors.Join(err, j.active.Close())
 }

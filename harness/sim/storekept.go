@@ -1,0 +1,149 @@
+package sim
+
+import (
+	"math/rand/v2"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"metronome/system/disk"
+	"metronome/system/journal"
+	"metronome/system/replica"
+	"metronome/system/storage"
+	"metronome/system/wire"
+)
+
+// storeKept is a replica with its data directory.
+type storeKept struct {
+	*storeReplica
+	dir    *storage.Dir
+	lost   error
+	saving *storage.Saving
+	save   *replica.Save
+	told   uint64 // records that the replica knows to be durable
+}
+
+// Continue opens a disk. Segments, batches and the journal's bound are as small as can be, and
+// differ from start to start.
+func (storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
+	k := &storeKept{storeReplica: &storeReplica{c: c, stale: true, applied: true}}
+	rc := k.config()
+	rc.Durable, rc.JournalBytes = true, 4<<10+int(c.Seed>>32%(60<<10))
+	dir, core, report, err := storage.Start(fs, storeDir, storeJournal(&c), rc)
+	if err != nil {
+		return nil, err
+	}
+	k.dir, k.Replica, k.lost = dir, core, report.Lost
+	if c.Found && core.ID() == 0 {
+		k.found()
+	}
+	return k, nil
+}
+
+func storeJournal(c *ReplicaConfig) journal.Config {
+	return journal.Config{SegmentBytes: 64 << 10, BatchBytes: 1<<10 + int(c.Seed>>48%(32<<10)),
+		Salt: rand.New(rand.NewPCG(c.Seed, 0)).Uint32, Identity: replica.Owner(storeCluster+c.Generation, c.Seat)}
+}
+
+// Lost is why the state was set aside.
+func (k *storeKept) Lost() error { return k.lost }
+
+// Watch tells what was done since the disk was opened, and goes on.
+func (k *storeKept) Watch(o Observer) {
+	position, index := k.Status().Applied, k.Index()
+	if len(k.commits) > 0 {
+		position = k.commits[0].position - 1
+	}
+	if len(k.before) > 0 {
+		index = k.base
+	}
+	o.OnRestore(position, index)
+	k.o = o
+	k.tell(k.commits)
+	k.commits = k.commits[:0]
+	for _, tell := range k.before {
+		tell(o)
+	}
+	k.before, k.stale = nil, true
+	k.settle()
+}
+
+// Write appends records.
+func (k *storeKept) Write(records [][]byte) error {
+	for _, b := range records {
+		if _, err := k.dir.Journal().Append(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Flush hands them to the file system.
+func (k *storeKept) Flush() error { return k.dir.Journal().Flush() }
+
+// Sync makes them durable. An idle journal is sealed.
+func (k *storeKept) Sync(now int64, idle bool) error {
+	j := k.dir.Journal()
+	if err := j.Sync(); err != nil {
+		return err
+	}
+	if idle {
+		if err := j.Seal(); err != nil {
+			return err
+		}
+	}
+	if n := j.Synced(); n > k.told {
+		k.told, k.stale = n, true
+		k.Synced(now, n-1)
+		k.settle()
+	}
+	return k.trim()
+}
+
+func (k *storeKept) trim() error {
+	if t := k.Trimmable(); t > 0 {
+		return k.dir.Journal().Trim(t)
+	}
+	return nil
+}
+
+// Save goes on with a snapshot.
+func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
+	if k.saving == nil {
+		if k.save = k.Replica.Save(); k.save == nil {
+			return false, nil
+		}
+		k.saving, err = k.dir.Save(k.save)
+		return true, err
+	}
+	done, err := k.saving.Step(bytes)
+	if err != nil || !done {
+		return true, err
+	}
+	k.saving, k.stale = nil, true
+	k.Saved(now, k.save.Position)
+	k.settle()
+	return true, k.trim()
+}
+
+// SetFull says whether the disk is nearly full.
+func (k *storeKept) SetFull(full bool) { k.SetDiskFull(full) }
+
+// Promise reads what an orderer's message says of its sender. Only what answers an append or a
+// request to vote does, and the library writes a message's type first.
+func (storeSystem) Promise(b []byte) (p Promise) {
+	const typeAt = 1 + orderHeader
+	if len(b) < typeAt+2 || wire.Kind(b[0]) != wire.KindOrder || b[typeAt] != 8 {
+		return p
+	}
+	switch raftpb.MessageType(b[typeAt+1]) {
+	case raftpb.MsgHeartbeat:
+		p.Alive = true
+	case raftpb.MsgAppResp, raftpb.MsgVoteResp:
+		var m raftpb.Message
+		if proto.Unmarshal(b[typeAt:], &m) == nil && !m.GetReject() {
+			p.Term, p.Position = m.GetTerm(), m.GetIndex()
+		}
+	}
+	return p
+}
