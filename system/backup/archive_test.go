@@ -267,7 +267,7 @@ func TestVerifyNamesEveryBadChunk(t *testing.T) {
 // TestACrashAnywhereLeavesOlderBackupsAsTheyWere pulls the plug at every operation of a backup.
 func TestACrashAnywhereLeavesOlderBackupsAsTheyWere(t *testing.T) {
 	begin := newPlace(t)
-	old, fresh := large(t, "old", 3<<20), large(t, "new", 3<<20)
+	old, fresh := large(t, "old", 2<<20), large(t, "new", 2<<20)
 	first := begin.save(old)
 	durable := begin.fs.Crash(1) // all of it is
 	outcomes := map[bool]int{}

@@ -55,7 +55,7 @@ func cut(t *testing.T, all [][]byte, section int) (chunks [][]byte) {
 // zeros, of three lengths.
 func TestChunksAreTheContentWhateverSectionsItComesIn(t *testing.T) {
 	for _, size := range []int{10, 1000, 100_000} {
-		all := records(40<<20/(size+30), size)
+		all := records(24<<20/(size+30), size)
 		whole := bytes.Join(all, nil)
 		want := cut(t, all, 1)
 		mean := len(whole) / len(want)
@@ -111,13 +111,13 @@ func TestAKeyBeyondItsSectionIsDamage(t *testing.T) {
 // TestCutsFindThemselvesAgain is what chunks are cut by content for: a key more, a key less and another
 // value change a chunk or two, wherever they lie.
 func TestCutsFindThemselvesAgain(t *testing.T) {
-	all := records(100_000, 300)
+	all := records(50_000, 300)
 	known := map[[32]byte]bool{}
 	before := cut(t, all, 200)
 	for _, c := range before {
 		known[sha256.Sum256(c)] = true
 	}
-	for _, at := range []int{0, 20_000, 99_999} {
+	for _, at := range []int{0, 20_000, 49_999} {
 		for what, changed := range map[string][][]byte{
 			"more":  append(append(append([][]byte{}, all[:at]...), record("new", []byte("x"))), all[at:]...),
 			"less":  append(append([][]byte{}, all[:at]...), all[at+1:]...),

@@ -216,9 +216,9 @@ func stride(what string, b []byte, at int64) int64 {
 	case at%blockSize >= headerSize+2*recordSize:
 		return 307
 	case what == "flip":
-		return 3
+		return 5
 	}
-	return 17
+	return 29
 }
 
 // TestEveryBlockUnreadable has the disk refuse each block of each segment.

@@ -41,6 +41,8 @@
 //   - A loss of the batch together with all that was written after it in its segment, as when a disk
 //     falls back to an older state, or the end of the newest segment is zeroed. Open then finds an
 //     older journal, and no reason to complain.
+//   - The loss of the newest segment's file, if a crash came just after its making, before the end
+//     block of the one before was written.
 //   - The loss of all files. That there ever was a journal must be known elsewhere (rule R1).
 //
 // Told are: any change to a record or header that is testified to; a segment that is missing (the
@@ -89,8 +91,9 @@
 // record of a dropped tail from completing a torn batch written over it.
 //
 // A new segment is begun in this order, each step durable before the next: what the old one holds;
-// the new heads; the new name. Trim writes a seal with the new keep and syncs it before it gives a
-// file up.
+// the new heads; the new name; the old one's end. Trim writes a seal with the new keep and syncs it
+// before it gives a file up. Open writes again what nobody testifies to before it syncs: after a sync
+// that failed, the page cache may hold what the disk does not, and call it clean.
 //
 // # Bounds
 //

@@ -202,7 +202,7 @@ func (j *Journal) mayGrow(size int64) error {
 }
 
 // roll begins the next segment. In this order, each step safe before the next: what the old one
-// holds, the new one's heads, its name; last, unsynced, the old one's end.
+// holds, the new one's heads, its name, the old one's end.
 func (j *Journal) roll() error {
 	if err := j.syncActive(); err != nil {
 		return err

