@@ -30,7 +30,9 @@ func (m *Master) join(w http.ResponseWriter, r *http.Request) error {
 	if m.cfg.Authority == nil {
 		return api.NewProblem("token-refused", "This master was started without the CA's key, and admits nobody.")
 	}
-	who, err := TokensIn(m.cfg.Dir).Redeem([join.SecretBytes]byte(secret), digest)
+	tokens := TokensIn(m.cfg.Dir)
+	tokens.Now = m.cfg.Now
+	who, err := tokens.Redeem([join.SecretBytes]byte(secret), digest)
 	if err != nil {
 		m.cfg.Log.Warn("a join token was refused", "from", r.RemoteAddr, "error", err)
 		return err

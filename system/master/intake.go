@@ -174,7 +174,7 @@ func (m *Master) appendLog(w http.ResponseWriter, r *http.Request, b *member) er
 
 // listObjects and getObject let an edge read its own backups, to restore them in place.
 func (m *Master) listObjects(w http.ResponseWriter, r *http.Request, b *member) error {
-	dest, err := m.cfg.Place(r.Context(), b.name)
+	dest, err := b.destination(r.Context())
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (m *Master) getObject(w http.ResponseWriter, r *http.Request, b *member) er
 	if folder != "chunks" && folder != "backups" || !plain(name) {
 		return api.NewProblem("not-found", "There is no such object.")
 	}
-	dest, err := m.cfg.Place(r.Context(), b.name)
+	dest, err := b.destination(r.Context())
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func (m *Master) Status() api.Status {
 		s.Heartbeats = "every " + m.cfg.Heartbeat.String()
 	}
 	s.DiskFree, _ = m.cfg.FS.Free(m.cfg.Dir)
-	s.Findings = append(s.Findings, m.findings(&s, own)...)
+	s.Findings = append(s.Findings, m.findings(s.DiskFree, own)...)
 	for _, b := range m.all() {
 		s.Edges = append(s.Edges, b.show(now, mono))
 	}
@@ -62,13 +62,20 @@ func finding(level api.Level, code, format string, args ...any) api.Finding {
 	return api.Finding{Level: level, Code: code, Text: fmt.Sprintf(format, args...)}
 }
 
-func (m *Master) findings(s *api.Status, own pki.Status) (list []api.Finding) {
-	if s.DiskFree < s.DiskFloor {
+// Findings is what somebody should know of the master itself.
+func (m *Master) Findings() []api.Finding {
+	free, _ := m.cfg.FS.Free(m.cfg.Dir)
+	return m.findings(free, m.cfg.Keeper.Status())
+}
+
+func (m *Master) findings(free uint64, own pki.Status) (list []api.Finding) {
+	floor := m.cfg.MinFree
+	if free < floor {
 		list = append(list, finding(api.Bad, "disk", "%d MiB of disk are free and %d MiB stay free: no backup is taken in "+
-			"until there is room", s.DiskFree>>20, s.DiskFloor>>20))
-	} else if s.DiskFree < 2*s.DiskFloor {
+			"until there is room", free>>20, floor>>20))
+	} else if free < 2*floor {
 		list = append(list, finding(api.Warn, "disk", "%d MiB of disk are free; below %d MiB nothing is taken in",
-			s.DiskFree>>20, s.DiskFloor>>20))
+			free>>20, floor>>20))
 	}
 	if own.State != pki.Good {
 		list = append(list, finding(api.Bad, "certificate", "the master's certificate: %s", own.Detail))

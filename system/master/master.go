@@ -178,3 +178,12 @@ func (m *Master) all() []*member {
 	})
 	return list
 }
+
+// Look opens the backups of all edges, so that Status tells of them: for those who do not call Run.
+func (m *Master) Look(ctx context.Context) (err error) {
+	for _, b := range m.all() {
+		_, e := b.storage(ctx)
+		err = errors.Join(err, e)
+	}
+	return err
+}

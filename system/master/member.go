@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"metronome/system/access/pki"
+	"metronome/system/backup"
 	"metronome/system/master/api"
 	"metronome/system/master/phi"
 	"metronome/system/master/vault"
@@ -22,6 +23,7 @@ type member struct {
 	mu      sync.Mutex // guards all below
 	record  *Record
 	vault   *vault.Vault
+	dest    backup.Destination // the vault's
 	passive *phi.Detector
 	beats   *phi.Detector // of heartbeats; nil = none were sent
 	seen    time.Time     // on the wall
@@ -83,26 +85,31 @@ func (b *member) storage(ctx context.Context) (*vault.Vault, error) {
 	if v != nil {
 		return v, nil
 	}
-	v, err := openVault(ctx, &b.m.cfg, r)
-	if err != nil {
-		return nil, err
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.vault = v
-	return v, nil
-}
-
-func openVault(ctx context.Context, cfg *Config, r *Record) (*vault.Vault, error) {
 	key, err := r.key()
 	if err != nil {
 		return nil, err
 	}
-	dest, err := cfg.Place(ctx, r.Edge)
+	dest, err := b.m.cfg.Place(ctx, b.name)
 	if err != nil {
 		return nil, err
 	}
-	return vault.Open(ctx, dest, key, vault.Options{Now: cfg.Now})
+	if v, err = vault.Open(ctx, dest, key, vault.Options{Now: b.m.cfg.Now}); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.vault, b.dest = v, dest
+	return v, nil
+}
+
+// destination is where the vault is.
+func (b *member) destination(ctx context.Context) (backup.Destination, error) {
+	if _, err := b.storage(ctx); err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dest, nil
 }
 
 // opened is the vault if it has been opened.

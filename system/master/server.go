@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -96,8 +97,11 @@ func (t routes) handle(pattern string, limit time.Duration, do action) {
 // ServeHTTP finds the route.
 func (t routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer t.m.survive(w, r)
-	if h, pattern := t.mux.Handler(r); pattern != "" && !strings.Contains(r.URL.Path, "//") {
-		_ = h
+	if path.Clean(r.URL.Path) != r.URL.Path { // the mux would redirect
+		t.m.refuse(w, r, api.NewProblem("no-such-route", "The path has empty parts, \".\" or \"..\"."))
+		return
+	}
+	if _, pattern := t.mux.Handler(r); pattern != "" {
 		t.mux.ServeHTTP(w, r)
 		return
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -314,4 +316,15 @@ func holds(t *testing.T, s *local.Store) map[string]string {
 		}
 		l = edge.Listing{Client: "test", Cursor: page.Next}
 	}
+}
+
+// admin has a master do something for an edge, and returns what it says.
+func admin(m *master.Master, edge, what string) (string, error) {
+	r := httptest.NewRequest(http.MethodPost, api.EdgePath(edge, what), nil)
+	w := httptest.NewRecorder()
+	m.AdminHandler().ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		return "", fmt.Errorf("%d: %s", w.Code, w.Body)
+	}
+	return w.Body.String(), nil
 }

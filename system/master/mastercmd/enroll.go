@@ -1,0 +1,150 @@
+package mastercmd
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"metronome/system/access/join"
+	"metronome/system/access/secretfile"
+	"metronome/system/master"
+	"metronome/system/master/ship"
+)
+
+// enrolled is what enroll prints as JSON.
+type enrolled struct {
+	Edge    string    `json:"edge"`
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires"`
+}
+
+func enrollCommand() *cobra.Command {
+	var dir string
+	var e master.Enrolment
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "enroll EDGE",
+		Short: "Print a one-time token with which an edge joins",
+		Long: `Print a one-time token with which an edge joins: it gets a certificate and a backup key for it. The
+token is a secret, is good for one key, and ends after an hour unless --life says otherwise. An edge that was
+enrolled before keeps its backup key, so one with a new disk can be restored.
+
+--host names what the edge's certificate may speak for; the edge itself has no say in it.`,
+		Example: `  metronome master enroll hallway --host hallway.local --host 192.168.1.20
+  metronome master enroll hallway | ssh hallway metronome master join --master https://master:7600`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ca, err := layout(dir).authority()
+			if err != nil {
+				return err
+			}
+			token, err := master.RegistryIn(dir).Enroll(args[0], ca, master.TokensIn(dir), e)
+			if err != nil {
+				return err
+			}
+			life := e.Life
+			if life == 0 {
+				life = join.DefaultLife
+			}
+			if asJSON {
+				return printJSON(cmd, enrolled{args[0], token.Text(), time.Now().Add(life).UTC()})
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Text())
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Within %v, at the edge: metronome master join --master https://THIS-HOST:7600 "+
+				"--member DIR, and give it this token.\nCopy %s to a safe place: it holds the backup key.\n", life,
+				filepath.Join(dir, "edges"))
+			return err
+		},
+	}
+	dirFlag(cmd, &dir)
+	cmd.Flags().StringArrayVar(&e.Hosts, "host", nil, "name or address under which the edge serves; repeatable")
+	cmd.Flags().DurationVar(&e.Life, "life", 0, "how long the token is good for (default 1h, at most a week)")
+	cmd.Flags().BoolVar(&e.Again, "again", false, "let in an edge that was revoked")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func revokeCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:     "revoke EDGE",
+		Short:   "Shut an edge out: its certificate and tokens are refused; its backups stay",
+		Example: `  metronome master revoke hallway`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := master.RegistryIn(dir).Revoke(args[0], master.TokensIn(dir), time.Now()); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "edge %s is shut out; a running master knows within seconds\n", args[0])
+			return err
+		},
+	}
+	dirFlag(cmd, &dir)
+	return cmd
+}
+
+const maxToken = 4 << 10
+
+// Join is the command metronome master join: an edge's.
+func Join() *cobra.Command {
+	var j ship.Joining
+	var tokenFile string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "join",
+		Short: "Become an edge: trade a token for a certificate and a backup key",
+		Long: `Become an edge of the home that the token is of. The token comes from standard input or a file, not
+from the command line, which everybody on a machine can see. The master's CA is recognised by the token: nothing
+has to be trusted beforehand. If the answer is lost, run it again with the same token.`,
+		Example: `  metronome master join --master https://master:7600 --member /var/lib/metronome/member < token
+  metronome master join --master https://master:7600 --token-file /run/secrets/token`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if j.Token, err = readToken(cmd, tokenFile); err != nil {
+				return err
+			}
+			m, err := ship.Join(cmd.Context(), j)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(cmd, map[string]any{"edge": m.Edge, "home": m.Home, "identity": m.Files.Identity,
+					"ca": m.Files.CA, "restorable": m.Restorable})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "this is edge %s of %s now: %s\n", m.Edge, m.Home, j.Dir)
+			if m.Restorable {
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "the master has backups of it: metronome master restore --member %s "+
+					"--to DATA brings them back, before the edge is started\n", j.Dir)
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&j.Master, "master", "", "the master's address, https://host:port")
+	cmd.Flags().StringVar(&j.Dir, "member", "member", "where certificate and key are kept")
+	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the token (default: standard input)")
+	jsonFlag(cmd, &asJSON)
+	_ = cmd.MarkFlagRequired("master")
+	return cmd
+}
+
+func readToken(cmd *cobra.Command, file string) (string, error) {
+	if file != "" {
+		b, err := secretfile.Read(file, maxToken)
+		return string(b), err
+	}
+	if f, ok := cmd.InOrStdin().(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "join token, then Enter and Ctrl-D:")
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxToken))
+	if err == nil && strings.TrimSpace(string(b)) == "" {
+		return "", fmt.Errorf("no token on standard input: metronome master enroll EDGE prints one")
+	}
+	return string(b), err
+}
