@@ -146,13 +146,12 @@ func (a *Archive) fetchAll(ctx context.Context, chunks []Chunk) iter.Seq2[[]byte
 			}
 		})
 		for range chunks {
-			select {
-			case r := <-ahead:
-				if got := <-r; !yield(got.b, got.err) {
-					return
-				}
-			case <-ctx.Done():
+			r, ok := <-ahead
+			if !ok { // the producer has seen the end of ctx
 				yield(nil, ctx.Err())
+				return
+			}
+			if got := <-r; !yield(got.b, got.err) {
 				return
 			}
 		}

@@ -355,6 +355,14 @@ func TestCancellation(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("read: %v", err)
 	}
+	for range 200 { // whoever notices first
+		if err := p.WriteTo(ctx, m, io.Discard, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("read: %v", err)
+		}
+		if _, err := p.Save(ctx, bytes.NewReader(file), backup.SaveOptions{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("save: %v", err)
+		}
+	}
 }
 
 // flaky fails calls for a reason that passes: each name's first few.

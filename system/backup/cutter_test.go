@@ -55,7 +55,7 @@ func cut(t *testing.T, all [][]byte, section int) (chunks [][]byte) {
 // zeros, of three lengths.
 func TestChunksAreTheContentWhateverSectionsItComesIn(t *testing.T) {
 	for _, size := range []int{10, 1000, 100_000} {
-		all := records(24<<20/(size+30), size)
+		all := records(16<<20/(size+30), size)
 		whole := bytes.Join(all, nil)
 		want := cut(t, all, 1)
 		mean := len(whole) / len(want)

@@ -34,9 +34,9 @@ type SaveOptions struct {
 // written are used by the next try.
 func (a *Archive) Save(ctx context.Context, from io.Reader, o SaveOptions) (*Manifest, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	s := &saving{a: a, o: o, ctx: ctx, cancel: cancel, sum: sha256.New(), slots: make(chan struct{}, a.parallel)}
 	defer s.running.Wait()
+	defer cancel(nil) // first: what is on its way is of no use any more
 	begin := a.now()
 	s.m = Manifest{ID: newID(begin), Time: begin.UTC().Truncate(time.Second), Cluster: o.Cluster,
 		Replica: o.Replica, Software: o.Software}

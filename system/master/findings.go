@@ -80,6 +80,7 @@ func (b *member) backups(e *api.Edge, now time.Time) (list []api.Finding) {
 // said is what an edge's own report gives reason for.
 func said(r *api.Report, skew time.Duration) (list []api.Finding) {
 	switch days := r.CertDays; {
+	case days == 0: // not told
 	case days < 0:
 		list = append(list, finding(api.Bad, "certificate", "its certificate ended %.0f days ago", -days))
 	case days < pki.WarnBefore.Hours()/24:

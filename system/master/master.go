@@ -187,3 +187,6 @@ func (m *Master) Look(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+// Tend does for each edge what is due: what Run does twice a minute.
+func (m *Master) Tend(ctx context.Context) { m.upkeep(ctx) }

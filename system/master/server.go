@@ -39,7 +39,7 @@ const (
 // who shows none.
 func (m *Master) Serve(ctx context.Context, l net.Listener) error {
 	config := m.cfg.Keeper.ServerTLS(m.policy)
-	config.MinVersion = tls.VersionTLS13
+	config.MinVersion, config.NextProtos = tls.VersionTLS13, []string{"http/1.1"} // a connection an upload
 	return m.serve(ctx, tls.NewListener(l, config), m.Handler())
 }
 

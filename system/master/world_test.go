@@ -328,3 +328,7 @@ func admin(m *master.Master, edge, what string) (string, error) {
 	}
 	return w.Body.String(), nil
 }
+
+func targetNewest() vault.Target { return vault.Target{} }
+
+func targetOf(backup uint64) vault.Target { return vault.Target{Backup: backup} }

@@ -79,7 +79,7 @@ type Report struct {
 	Bytes       uint64        `json:"bytes"`
 	Clock       time.Time     `json:"clock"` // the edge's
 	QueueDepth  int           `json:"queue_depth"`
-	CertDays    float64       `json:"certificate_days"`
+	CertDays    float64       `json:"certificate_days"` // 0 = not told
 	DiskFree    uint64        `json:"disk_free_bytes"`
 	DiskFloor   uint64        `json:"disk_floor_bytes"`
 	Backup      BackupState   `json:"backup"`

@@ -22,6 +22,7 @@ type Page struct {
 	pages  *template.Template
 	style  []byte
 	mux    *http.ServeMux
+	reload int // seconds
 }
 
 // New makes a page of what status returns.
@@ -30,7 +31,7 @@ func New(status func() api.Status) *Page {
 	if err != nil {
 		panic(err) // it is part of the binary
 	}
-	p := &Page{status: status, style: style, mux: http.NewServeMux(),
+	p := &Page{status: status, style: style, mux: http.NewServeMux(), reload: reload,
 		pages: template.Must(template.New("page.html").Funcs(words).ParseFS(files, "page.html"))}
 	p.mux.HandleFunc("GET /{$}", p.home)
 	p.mux.HandleFunc("GET /edges/{edge}", p.edge)
@@ -76,7 +77,7 @@ func (p *Page) edge(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Page) show(w http.ResponseWriter, status int, name string, v view) {
-	v.Reload = reload
+	v.Reload = p.reload
 	var b bytes.Buffer
 	if err := p.pages.ExecuteTemplate(&b, name, v); err != nil {
 		http.Error(w, "the page cannot be made: "+err.Error(), http.StatusInternalServerError)

@@ -174,5 +174,6 @@ func (m *Membership) keep(dir string, identity, ca []byte) error {
 // and nobody else's.
 func (m *Membership) Config(k *pki.Keeper, s local.Source, scratch string) (Config, error) {
 	key, err := m.Key()
-	return Config{Edge: m.Edge, Master: m.Master, HTTP: Client(k), Key: key, Source: s, Scratch: scratch}, err
+	return Config{Edge: m.Edge, Master: m.Master, HTTP: Client(k), Key: key, Source: s, Scratch: scratch,
+		Describe: func(r *api.Report) { r.CertDays = k.DaysLeft() }}, err
 }

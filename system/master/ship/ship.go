@@ -159,7 +159,7 @@ func (s *Shipper) Poke() {
 func (s *Shipper) Run(ctx context.Context) {
 	defer s.settle()
 	for ctx.Err() == nil {
-		err := s.guarded(ctx)
+		err := errors.Join(s.guarded(ctx, s.step), s.guarded(ctx, s.report)) // so that people see what fails
 		wait := s.cfg.Every
 		if err != nil && ctx.Err() == nil {
 			wait = s.failed(err)
@@ -186,10 +186,10 @@ func (s *Shipper) settle() {
 	}
 }
 
-// guarded is step, of which a panic is an error: a bug here must not stop the edge.
-func (s *Shipper) guarded(ctx context.Context) (err error) {
+// guarded does something of which a panic is an error: a bug here must not stop the edge.
+func (s *Shipper) guarded(ctx context.Context, do func(context.Context) error) (err error) {
 	defer catch(&err)
-	return s.step(ctx)
+	return do(ctx)
 }
 
 func catch(err *error) {
@@ -198,10 +198,10 @@ func catch(err *error) {
 	}
 }
 
-// step does what is due.
+// step ships what is due.
 func (s *Shipper) step(ctx context.Context) error {
 	if s.fencedOnce {
-		return s.report(ctx) // so that people see why
+		return nil
 	}
 	if s.lease == 0 {
 		if err := s.hello(ctx); err != nil {
@@ -212,7 +212,7 @@ func (s *Shipper) step(ctx context.Context) error {
 	if s.why != "" && s.uploading == nil && !time.Now().Before(s.again) {
 		s.upload(ctx)
 	}
-	return errors.Join(s.shipLog(ctx), s.report(ctx))
+	return s.shipLog(ctx)
 }
 
 // plan decides whether a checkpoint is due.
