@@ -56,7 +56,8 @@ func TestWrongCertificates(t *testing.T) {
 	}{
 		{"nobody", &api.Client{URL: w.url, HTTP: w.stranger()}, "hallway", "unauthenticated"},
 		{"another edge", w.as(h.keeper), "kitchen", "forbidden"},
-		{"an edge that is not enrolled", w.as(w.keeper("cellar", pki.Leaf{Name: pki.Name{Role: pki.Edge, ID: "cellar"}})),
+		{"an edge that is not enrolled", w.as(w.keeper("cellar", pki.Leaf{Name: pki.Name{Role: pki.Edge,
+			ID: "cellar"}})),
 			"cellar", "forbidden"},
 		{"a device", w.as(w.keeper("lamp", pki.Leaf{Name: pki.Name{Role: pki.Device, ID: "hallway"}})), "hallway",
 			"bad certificate"},
@@ -95,7 +96,8 @@ func TestNoOldTLS(t *testing.T) {
 
 func (w *world) redeem(secret string, request []byte) (out api.JoinReply, err error) {
 	c := api.Client{URL: w.url, HTTP: w.stranger()}
-	err = c.Call(context.Background(), http.MethodPost, "/v1/join", api.JoinRequest{Secret: secret, Request: string(request)},
+	err = c.Call(context.Background(), http.MethodPost, "/v1/join",
+		api.JoinRequest{Secret: secret, Request: string(request)},
 		&out)
 	return out, err
 }
@@ -150,11 +152,13 @@ func TestJoinTokens(t *testing.T) {
 // TestJoinIsForTheRightHome: a token's CA is another's, and nothing is sent there.
 func TestJoinIsForTheRightHome(t *testing.T) {
 	w, other := newWorld(t), newWorld(t)
-	_, err := ship.Join(t.Context(), ship.Joining{Master: other.url, Token: w.token("hallway"), Dir: t.TempDir()})
+	_, err := ship.Join(t.Context(), ship.Joining{Master: other.url, Token: w.token("hallway"),
+		Dir: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "join token") {
 		t.Errorf("%v", err)
 	}
-	for _, url := range []string{"http://127.0.0.1:1", "https://", "https://u:p@host", "https://host/path", "host:7600"} {
+	for _, url := range []string{"http://127.0.0.1:1", "https://", "https://u:p@host", "https://host/path",
+		"host:7600"} {
 		_, err := ship.Join(t.Context(), ship.Joining{Master: url, Token: w.token("hallway"), Dir: t.TempDir()})
 		if err == nil || !strings.Contains(err.Error(), "https://host:port") {
 			t.Errorf("%s: %v", url, err)
@@ -162,7 +166,8 @@ func TestJoinIsForTheRightHome(t *testing.T) {
 	}
 }
 
-// TestCertExpiredWhileOfflineEdgeDead (iotedge#5417): an edge that was off for 400 days renews and goes on.
+// TestCertExpiredWhileOfflineEdgeDead (iotedge#5417): an edge that was off for 400 days renews and
+// goes on.
 func TestCertExpiredWhileOfflineEdgeDead(t *testing.T) {
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
@@ -176,7 +181,8 @@ func TestCertExpiredWhileOfflineEdgeDead(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	client := w.as(h.keeper)
-	if err := client.Call(t.Context(), http.MethodGet, api.EdgePath("hallway"), nil, nil); code(err) != "certificate-expired" {
+	if err := client.Call(t.Context(), http.MethodGet, api.EdgePath("hallway"), nil,
+		nil); code(err) != "certificate-expired" {
 		t.Fatalf("an expired certificate: %v", err)
 	}
 	if err := h.keeper.Renew(t.Context(), ship.Signer(w.url, client.HTTP)); err != nil {
@@ -204,7 +210,8 @@ func TestRevoked(t *testing.T) {
 	h.put("a", 0, 10)
 	h.safe()
 	token := w.token("hallway")
-	if err := master.RegistryIn(w.cfg.Dir).Revoke("hallway", master.TokensIn(w.cfg.Dir), time.Now()); err != nil {
+	if err := master.RegistryIn(w.cfg.Dir).Revoke("hallway", master.TokensIn(w.cfg.Dir),
+		time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	w.wait("the revocation is known", func() bool { return h.show().Revoked })
@@ -217,17 +224,20 @@ func TestRevoked(t *testing.T) {
 	if err := h.keeper.Renew(t.Context(), ship.Signer(w.url, client.HTTP)); code(err) != "revoked" {
 		t.Errorf("renewed: %v", err)
 	}
-	if _, err := ship.Join(t.Context(), ship.Joining{Master: w.url, Token: token, Dir: t.TempDir()}); err == nil {
+	if _, err := ship.Join(t.Context(), ship.Joining{Master: w.url, Token: token,
+		Dir: t.TempDir()}); err == nil {
 		t.Error("joined by a token of before")
 	}
-	if _, err := master.RegistryIn(w.cfg.Dir).Enroll("hallway", w.ca, master.TokensIn(w.cfg.Dir), master.Enrolment{}); err == nil {
+	if _, err := master.RegistryIn(w.cfg.Dir).Enroll("hallway", w.ca, master.TokensIn(w.cfg.Dir),
+		master.Enrolment{}); err == nil {
 		t.Error("enrolled again without being asked to")
 	}
 	h.put("b", 0, 10) // the edge goes on
 	w.wait("the edge says so", func() bool { return strings.Contains(h.ship.State().Error, "revoked") })
 }
 
-// TestTwoProcessesBackUpOneEdge: a copied edge. The later one shuts the earlier one out, and both say so.
+// TestTwoProcessesBackUpOneEdge: a copied edge. The later one shuts the earlier one out, and both
+// say so.
 func TestTwoProcessesBackUpOneEdge(t *testing.T) {
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
@@ -257,7 +267,8 @@ func TestAnEdgeMayOnlyAdd(t *testing.T) {
 	h.end()
 	client := w.as(h.keeper)
 	var objects []api.Object
-	if err := client.Call(t.Context(), http.MethodGet, api.EdgePath("hallway", "objects", "chunks"), nil, &objects); err != nil ||
+	if err := client.Call(t.Context(), http.MethodGet, api.EdgePath("hallway", "objects", "chunks"), nil,
+		&objects); err != nil ||
 		len(objects) == 0 {
 		t.Fatal(len(objects), err)
 	}
@@ -269,7 +280,8 @@ func TestAnEdgeMayOnlyAdd(t *testing.T) {
 	}
 	var lease api.Lease
 	hello := api.Hello{KeyID: h.cfg.Key.ID()}
-	if err := client.Call(t.Context(), http.MethodPost, api.EdgePath("hallway", "hello"), hello, &lease); err != nil {
+	if err := client.Call(t.Context(), http.MethodPost, api.EdgePath("hallway", "hello"), hello,
+		&lease); err != nil {
 		t.Fatal(err)
 	}
 	client.Header = http.Header{api.LeaseHeader: {fmt.Sprint(lease.Lease)}}
@@ -286,14 +298,17 @@ func TestAnEdgeMayOnlyAdd(t *testing.T) {
 		t.Errorf("a chunk that is there is not written again, and that is no error: %v", err)
 	}
 	for _, method := range []string{http.MethodDelete, http.MethodPatch, http.MethodPost} {
-		for _, p := range []string{path, put, api.EdgePath("hallway", "backups", "00000001.json"), api.EdgePath("hallway")} {
-			if err := client.Call(t.Context(), method, p, nil, nil); code(err) != "method-not-allowed" && code(err) != "no-such-route" {
+		for _, p := range []string{path, put, api.EdgePath("hallway", "backups", "00000001.json"),
+			api.EdgePath("hallway")} {
+			if err := client.Call(t.Context(), method, p, nil, nil); code(err) != "method-not-allowed" &&
+				code(err) != "no-such-route" {
 				t.Errorf("%s %s: %v", method, p, err)
 			}
 		}
 	}
 	var after api.Raw
-	if err := client.Call(t.Context(), http.MethodGet, path, nil, &after); err != nil || !bytes.Equal(before, after) {
+	if err := client.Call(t.Context(), http.MethodGet, path, nil, &after); err != nil ||
+		!bytes.Equal(before, after) {
 		t.Errorf("the chunk changed: %v", err)
 	}
 	done, _, err := h.restored(vault.Target{})
@@ -308,12 +323,16 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 	h := w.join("hallway")
 	client := ship.Client(h.keeper)
 	methods := []string{"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "PROPFIND"}
-	paths := []string{"/", "/v1", "/v1/edges", "/v1/edges/", "/v1/edges/hallway/", "/v1/edges/hallway", "/v1/join", "/v1/renew",
-		"/v1/edges/../hallway", "/v1/edges/hallway/chunks/%2e%2e%2fx", "/v1/edges/hallway/chunks/..", "/v1//edges/hallway",
+	paths := []string{"/", "/v1", "/v1/edges", "/v1/edges/", "/v1/edges/hallway/", "/v1/edges/hallway",
+		"/v1/join", "/v1/renew",
+		"/v1/edges/../hallway", "/v1/edges/hallway/chunks/%2e%2e%2fx", "/v1/edges/hallway/chunks/..",
+		"/v1//edges/hallway",
 		"/v1/edges/hallway/objects/chunks/..%2f..%2fstate.json", "/v1/edges/hallway/objects/edges",
 		"/v1/edges/hallway/objects/..", "/v1/edges/hallway/objects/chunks/.hidden", "/v1/edges/hallway/hello",
-		"/v1/edges/hallway/report", "/v1/edges/hallway/missing", "/v1/edges/hallway/backups", "/v1/edges/hallway/log/1",
-		"/v1/edges/hallway/log/x", "/v1/edges/hallway/restores", "/v1/edges/hallway/chunks/" + strings.Repeat("a", 64),
+		"/v1/edges/hallway/report", "/v1/edges/hallway/missing", "/v1/edges/hallway/backups",
+		"/v1/edges/hallway/log/1",
+		"/v1/edges/hallway/log/x", "/v1/edges/hallway/restores", "/v1/edges/hallway/chunks/" +
+			strings.Repeat("a", 64),
 		"/v1/status", "/debug/pprof/", "/metrics"}
 	bodies := []string{"", "{", `{"names":7}`, strings.Repeat("x", 1<<16), "\x00\xff"}
 	for _, method := range methods {
@@ -354,18 +373,21 @@ func TestOversizedAndSlowBodies(t *testing.T) {
 	if err := client.Call(t.Context(), http.MethodPut, put, large, nil); code(err) != "too-large" {
 		t.Errorf("a large chunk: %v", err)
 	}
-	if err := client.Call(t.Context(), http.MethodPost, "/v1/join", make(api.Raw, 1<<20), nil); code(err) != "too-large" {
+	if err := client.Call(t.Context(), http.MethodPost, "/v1/join", make(api.Raw, 1<<20),
+		nil); code(err) != "too-large" {
 		t.Errorf("a large body of a stranger's route: %v", err)
 	}
 	names := api.Missing{Names: make([]string, api.MaxNames+1)}
-	if err := client.Call(t.Context(), http.MethodPost, api.EdgePath("hallway", "missing"), names, nil); code(err) != "too-large" {
+	if err := client.Call(t.Context(), http.MethodPost, api.EdgePath("hallway", "missing"), names,
+		nil); code(err) != "too-large" {
 		t.Errorf("many names: %v", err)
 	}
 	client.Header = http.Header{api.LeaseHeader: {"1x"}}
 	if err := client.Call(t.Context(), http.MethodPut, put, api.Raw("x"), nil); code(err) != "fenced" {
 		t.Errorf("a lease that is none: %v", err)
 	}
-	// A connection that says nothing is dropped by the server's header limit, and serves nobody meanwhile.
+	// A connection that says nothing is dropped by the server's header limit, and serves nobody
+	// meanwhile.
 	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "https://"))
 	if err != nil {
 		t.Fatal(err)
@@ -377,7 +399,8 @@ func TestOversizedAndSlowBodies(t *testing.T) {
 }
 
 func TestEdgeNames(t *testing.T) {
-	for _, bad := range []string{"", ".", "..", "a/b", "../x", "a b", "-a", "ä", strings.Repeat("a", 64), "a\x00"} {
+	for _, bad := range []string{"", ".", "..", "a/b", "../x", "a b", "-a", "ä", strings.Repeat("a", 64),
+		"a\x00"} {
 		if err := master.CheckName(bad); err == nil {
 			t.Errorf("%q may be an edge's name", bad)
 		}

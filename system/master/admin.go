@@ -10,7 +10,8 @@ import (
 // jobLimit is how long a command may wait for a drill or a check.
 const jobLimit = 12 * time.Hour
 
-// AdminHandler serves the commands on this machine. It knows no passwords: who reaches it may do all.
+// AdminHandler serves the commands on this machine. It knows no passwords: who reaches it may do
+// all.
 //
 //	GET  /v1/status
 //	POST /v1/edges/E/drill    restore the newest backup into a scratch directory

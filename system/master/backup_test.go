@@ -43,7 +43,8 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("%+v", done)
 	}
 	e := h.show()
-	if e.Newest == nil || e.Newest.Reach != done.Revision || e.Passive.State != phi.Fresh || e.BackupAge > time.Minute {
+	if e.Newest == nil || e.Newest.Reach != done.Revision || e.Passive.State != phi.Fresh ||
+		e.BackupAge > time.Minute {
 		t.Errorf("%+v", e)
 	}
 	if again, _, err := h.restored(vault.Target{}); err != nil || again.Epoch != 2 {

@@ -27,7 +27,8 @@ type Config struct {
 	Grace  time.Duration // between marking and removing; default 24 h
 
 	DrillEvery time.Duration // a backup of each edge is restored this often; default a week; < 0 = never
-	CheckEvery time.Duration // a part of each edge's backups is read again this often; default a day; < 0 = never
+	// a part of each edge's backups is read again this often; default a day; < 0 = never
+	CheckEvery time.Duration
 	CheckTurns int           // this many parts; default 100
 	PruneEvery time.Duration // default an hour
 	ListEvery  time.Duration // how often it is looked whether anything vanished; default ten minutes
@@ -50,8 +51,8 @@ func (c *Config) setDefaults() error {
 		return fmt.Errorf("master: Config.Dir and Config.Keeper are needed")
 	}
 	if n := c.Keeper.Name(); n.Role != pki.Master {
-		return fmt.Errorf("master: the certificate names %v: a master needs one of role master, see metronome pki leaf "+
-			"master/NAME", n)
+		return fmt.Errorf("master: the certificate names %v: a master needs one of role master, see metronome "+
+			"pki leaf master/NAME", n)
 	}
 	if c.FS == nil {
 		c.FS = disk.OS()

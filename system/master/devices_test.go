@@ -37,7 +37,8 @@ func (h *home) serve(address string) (*serving, string) {
 	h.w.t.Helper()
 	s := &serving{done: make(chan struct{})}
 	var err error
-	if s.server, err = edge.New(edge.Config{Name: h.name, Store: h.store, Access: named{}, Log: quiet()}); err != nil {
+	if s.server, err = edge.New(edge.Config{Name: h.name, Store: h.store, Access: named{},
+		Log: quiet()}); err != nil {
 		h.w.t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", address)
@@ -83,9 +84,11 @@ type sensors []*sensor
 
 func newSensors(t *testing.T, n int, url string) (all sensors) {
 	for i := range n {
-		s := &sensor{name: fmt.Sprintf("sensor-%02d", i), rng: rand.New(rand.NewPCG(uint64(i), 1)), want: map[string]string{}}
+		s := &sensor{name: fmt.Sprintf("sensor-%02d", i), rng: rand.New(rand.NewPCG(uint64(i), 1)),
+			want: map[string]string{}}
 		var err error
-		s.d, err = device.Open(device.Config{Dir: filepath.Join(t.TempDir(), s.name), Client: s.name, Edges: []string{url},
+		s.d, err = device.Open(device.Config{Dir: filepath.Join(t.TempDir(), s.name), Client: s.name,
+			Edges:  []string{url},
 			Linger: time.Millisecond, RetryLeast: 5 * time.Millisecond, RetryMost: 200 * time.Millisecond, BatchOps: 8,
 			MaxBytes: 4 << 20, SegmentBytes: 64 << 10, FreeFloor: 1})
 		if err != nil {
@@ -127,8 +130,8 @@ func (all sensors) want() map[string]string {
 	return want
 }
 
-// TestFiftyDevicesReplayWhatARestoredEdgeLacks: the edge's disk dies after a day without backups; the backup of the day
-// before is restored; the devices send the difference again, once.
+// TestFiftyDevicesReplayWhatARestoredEdgeLacks: the edge's disk dies after a day without backups;
+// the backup of the day before is restored; the devices send the difference again, once.
 func TestFiftyDevicesReplayWhatARestoredEdgeLacks(t *testing.T) {
 	const devices = 50
 	w := newWorld(t)
@@ -157,7 +160,8 @@ func TestFiftyDevicesReplayWhatARestoredEdgeLacks(t *testing.T) {
 	if !joinedRestorable(t, w, h) {
 		t.Error("the master does not say that there is something to restore")
 	}
-	done, err := ship.Restore(t.Context(), h.member, ship.Client(h.keeper), vault.Restoration{Dir: h.data(), Log: quiet()})
+	done, err := ship.Restore(t.Context(), h.member, ship.Client(h.keeper),
+		vault.Restoration{Dir: h.data(), Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +194,8 @@ func TestFiftyDevicesReplayWhatARestoredEdgeLacks(t *testing.T) {
 // joinedRestorable asks again what joining says.
 func joinedRestorable(t *testing.T, w *world, h *home) bool {
 	t.Helper()
-	m, err := ship.Join(t.Context(), ship.Joining{Master: w.url, Token: w.token(h.name), Dir: t.TempDir(), Now: w.now})
+	m, err := ship.Join(t.Context(), ship.Joining{Master: w.url, Token: w.token(h.name), Dir: t.TempDir(),
+		Now: w.now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,8 @@ import (
 	"metronome/system/master/ship"
 )
 
-// TestDrill: the newest backup is restored, recounted, compared with what the edge reported, and is proven then.
+// TestDrill: the newest backup is restored, recounted, compared with what the edge reported, and is
+// proven then.
 func TestDrill(t *testing.T) {
 	w := newWorld(t)
 	h := w.join("hallway").open()
@@ -41,7 +42,8 @@ func TestDrill(t *testing.T) {
 	})
 	h.admin("drill")
 	e := h.show()
-	if e.Drill == nil || !e.Drill.Good || e.Proof == nil || !e.Proof.Compared || e.Proof.Backup != e.Newest.Number {
+	if e.Drill == nil || !e.Drill.Good || e.Proof == nil || !e.Proof.Compared ||
+		e.Proof.Backup != e.Newest.Number {
 		t.Fatalf("%+v %+v", e.Drill, e.Proof)
 	}
 	if _, err := os.Stat(filepath.Join(w.cfg.Dir, "drill", "hallway")); err == nil {
@@ -56,7 +58,8 @@ func TestDrill(t *testing.T) {
 	}
 }
 
-// TestRestoreFailedWhenINeededIt (litestream#582): what cannot be restored is found by a drill, not by the fire.
+// TestRestoreFailedWhenINeededIt (litestream#582): what cannot be restored is found by a drill, not
+// by the fire.
 func TestRestoreFailedWhenINeededIt(t *testing.T) {
 	w := newWorld(t)
 	h := w.join("hallway").open()
@@ -138,7 +141,8 @@ func TestTheLastProvenBackupStays(t *testing.T) {
 func TestHeartbeats(t *testing.T) {
 	w := newWorld(t, func(c *master.Config) { c.Heartbeat = 20 * time.Millisecond })
 	h := w.join("hallway").open()
-	server, err := edge.New(edge.Config{Name: "hallway", Store: h.store, Access: edge.Everybody("x"), Log: quiet()})
+	server, err := edge.New(edge.Config{Name: "hallway", Store: h.store, Access: edge.Everybody("x"),
+		Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +172,8 @@ func TestHeartbeats(t *testing.T) {
 	w.wait("silence is seen", func() bool { return h.show().Heartbeat.State == phi.Suspect })
 }
 
-// TestPassiveLiveness: any request of an edge is a sign of life, and silence is noticed, with the reason.
+// TestPassiveLiveness: any request of an edge is a sign of life, and silence is noticed, with the
+// reason.
 func TestPassiveLiveness(t *testing.T) {
 	var mono int64 = 1e9
 	clock := make(chan int64, 1)
@@ -236,7 +241,8 @@ func TestAReportsWordsAreBounded(t *testing.T) {
 	for i := range r.Reasons {
 		r.Reasons[i] = fmt.Sprint(i, long[:1000])
 	}
-	if err := w.as(h.keeper).Call(context.Background(), http.MethodPost, api.EdgePath("hallway", "report"), r, nil); err != nil {
+	if err := w.as(h.keeper).Call(context.Background(), http.MethodPost, api.EdgePath("hallway", "report"), r,
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	got := h.show().Report

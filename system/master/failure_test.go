@@ -51,7 +51,8 @@ func (h *home) admin(what string) string {
 	return body
 }
 
-// TestALostChunkIsHealedFromTheLivingEdge (kopia#3492): the master misses a chunk that the edge still has.
+// TestALostChunkIsHealedFromTheLivingEdge (kopia#3492): the master misses a chunk that the edge
+// still has.
 func TestALostChunkIsHealedFromTheLivingEdge(t *testing.T) {
 	for what, harm := range map[string]func(path string) error{
 		"removed": os.Remove,
@@ -116,7 +117,9 @@ func TestALostPieceOfTheLogIsSentAgain(t *testing.T) {
 	}
 	h.check()
 	h.put("b", 0, 5)
-	w.wait("the chain leads to the end again", func() bool { return h.show().Newest.Reach == h.store.Status().Revision })
+	w.wait("the chain leads to the end again", func() bool {
+		return h.show().Newest.Reach == h.store.Status().Revision
+	})
 	_, dir, err := h.restored(vault.Target{})
 	if err != nil {
 		t.Fatal(err)
@@ -124,13 +127,14 @@ func TestALostPieceOfTheLogIsSentAgain(t *testing.T) {
 	same(t, contents(t, dir), holds(t, h.store))
 }
 
-// TestTheMasterIsAway: the edge goes on, and everything that came up is there afterwards, by log or, if that no longer
-// reaches back, by a checkpoint.
+// TestTheMasterIsAway: the edge goes on, and everything that came up is there afterwards, by log
+// or, if that no longer reaches back, by a checkpoint.
 func TestTheMasterIsAway(t *testing.T) {
 	w := newWorld(t)
 	h := w.join("hallway")
 	var err error
-	h.store, err = local.Open(local.Config{Dir: h.data(), BackedUp: true, MinFree: 1, LogBytes: 200 << 10, Log: quiet(),
+	h.store, err = local.Open(local.Config{Dir: h.data(), BackedUp: true, MinFree: 1, LogBytes: 200 << 10,
+		Log:      quiet(),
 		MemTable: 1 << 20, Cache: 4 << 20})
 	if err != nil {
 		t.Fatal(err)
@@ -294,8 +298,8 @@ func memoryVault(t *testing.T, mem *fault.FS, h *home) *vault.Vault {
 	return v
 }
 
-// TestMarkedAsBackedUpSurvivesThePowerCut: whatever the edge was told is in a backup is there after the master lost its
-// power at that moment.
+// TestMarkedAsBackedUpSurvivesThePowerCut: whatever the edge was told is in a backup is there after
+// the master lost its power at that moment.
 func TestMarkedAsBackedUpSurvivesThePowerCut(t *testing.T) {
 	mem := fault.New(4)
 	w := newWorld(t, func(c *master.Config) { c.Place = master.Directories(mem, "vault") })
@@ -357,7 +361,8 @@ func TestEncryptionIsNeverOff(t *testing.T) {
 	h.safe()
 	h.put("the alarm's code is 4712", 0, 50)
 	h.safe()
-	err := filepath.WalkDir(filepath.Join(w.cfg.Dir, "vault"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join(w.cfg.Dir, "vault"), func(path string, d fs.DirEntry,
+		err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -372,16 +377,21 @@ func TestEncryptionIsNeverOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ship.New(ship.Config{Edge: "x", Source: h.store, HTTP: h.cfg.HTTP, Scratch: t.TempDir(), Master: w.url}); err == nil ||
+	if _, err := ship.New(ship.Config{Edge: "x", Source: h.store, HTTP: h.cfg.HTTP, Scratch: t.TempDir(),
+		Master: w.url}); err == nil ||
 		!strings.Contains(err.Error(), "encryption") {
 		t.Errorf("a shipper without a key: %v", err)
 	}
 	h.end()
 	h.begin(func(c *ship.Config) { c.Key = vault.NewKey() })
-	w.wait("another key is refused", func() bool { return strings.Contains(h.ship.State().Error, "foreign-key") })
+	w.wait("another key is refused", func() bool {
+		return strings.Contains(h.ship.State().Error,
+			"foreign-key")
+	})
 }
 
-// TestIncrementsAreProportionalToWhatChanged: a second checkpoint of a large store in which little changed sends little.
+// TestIncrementsAreProportionalToWhatChanged: a second checkpoint of a large store in which little
+// changed sends little.
 func TestIncrementsAreProportionalToWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	h := w.join("hallway").open()

@@ -38,11 +38,12 @@ func alive(e *api.Edge) []api.Finding {
 		return []api.Finding{finding(api.Warn, "late", "silent for %v, and it speaks every %v: %s", silent,
 			e.Passive.Interval.Round(time.Second), e.Passive.Why)}
 	case phi.Suspect:
-		return []api.Finding{finding(api.Bad, "suspect", "silent for %v: %s. Look whether it has power and network", silent,
+		return []api.Finding{finding(api.Bad, "suspect", "silent for %v: %s. Look whether it has power and "+
+			"network", silent,
 			e.Passive.Why)}
 	case phi.Gone:
-		return []api.Finding{finding(api.Bad, "gone", "silent for %v. Its newest backup can be restored elsewhere: "+
-			"metronome master restore %s", silent, e.Name)}
+		return []api.Finding{finding(api.Bad, "gone", "silent for %v. Its newest backup can be restored "+
+			"elsewhere: metronome master restore %s", silent, e.Name)}
 	}
 	return nil
 }
@@ -67,7 +68,8 @@ func (b *member) backups(e *api.Edge, now time.Time) (list []api.Finding) {
 			d.At.Format(time.DateTime), d.Error))
 	}
 	if e.Proof == nil && e.Newest != nil && now.Sub(e.Newest.Received) > neverProven {
-		list = append(list, finding(api.Warn, "unproven", "no restore of it was ever tried: metronome master drill %s",
+		list = append(list, finding(api.Warn, "unproven", "no restore of it was ever tried: metronome master "+
+			"drill %s",
 			e.Name))
 	}
 	if c := e.Checked; c != nil && !c.Good() {
@@ -84,17 +86,19 @@ func said(r *api.Report, skew time.Duration) (list []api.Finding) {
 	case days < 0:
 		list = append(list, finding(api.Bad, "certificate", "its certificate ended %.0f days ago", -days))
 	case days < pki.WarnBefore.Hours()/24:
-		list = append(list, finding(api.Warn, "certificate", "its certificate ends in %.0f days and was not renewed", days))
+		list = append(list, finding(api.Warn, "certificate", "its certificate ends in %.0f days and was not "+
+			"renewed", days))
 	}
 	if r.DiskFloor > 0 && r.DiskFree < r.DiskFloor {
-		list = append(list, finding(api.Bad, "disk", "%d MiB of its disk are free, below its floor of %d MiB: it refuses "+
-			"writes", r.DiskFree>>20, r.DiskFloor>>20))
+		list = append(list, finding(api.Bad, "disk", "%d MiB of its disk are free, below its floor of %d MiB: "+
+			"it refuses writes", r.DiskFree>>20, r.DiskFloor>>20))
 	} else if r.DiskFloor > 0 && r.DiskFree < 2*r.DiskFloor {
 		list = append(list, finding(api.Warn, "disk", "%d MiB of its disk are free; below %d MiB it refuses writes",
 			r.DiskFree>>20, r.DiskFloor>>20))
 	}
 	if skew.Abs() > mostSkew {
-		list = append(list, finding(api.Warn, "clock", "its clock differs from the master's by %v", skew.Round(time.Second)))
+		list = append(list, finding(api.Warn, "clock", "its clock differs from the master's by %v",
+			skew.Round(time.Second)))
 	}
 	if r.Backup.Error != "" {
 		list = append(list, finding(api.Warn, "shipping", "it cannot ship: %s", r.Backup.Error))

@@ -20,12 +20,13 @@ const beating = 16
 func (m *Master) newBeater() *http.Client {
 	config := m.cfg.Keeper.ClientTLS(pki.Policy{Roles: []pki.Role{pki.Edge}})
 	return &http.Client{Timeout: 5 * time.Second,
-		Transport:     &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, IdleConnTimeout: 2 * time.Minute},
+		Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true,
+			IdleConnTimeout: 2 * time.Minute},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// heartbeats asks all edges, again and again, at times that jitter so that masters and edges do not fall into
-// step.
+// heartbeats asks all edges, again and again, at times that jitter so that masters and edges do not
+// fall into step.
 func (m *Master) heartbeats(ctx context.Context) {
 	for {
 		wait := m.cfg.Heartbeat*9/10 + rand.N(m.cfg.Heartbeat/5+1)
@@ -78,7 +79,8 @@ func (b *member) livez() string {
 	return "https://" + u.Host + "/livez"
 }
 
-// ask reports whether an edge answers. Any answer will do: it is the certificate behind it that counts.
+// ask reports whether an edge answers. Any answer will do: it is the certificate behind it that
+// counts.
 func (m *Master) ask(ctx context.Context, edge, url string) bool {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

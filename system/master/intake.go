@@ -28,8 +28,8 @@ func (m *Master) hello(w http.ResponseWriter, r *http.Request, b *member) error 
 		return err
 	}
 	if h.KeyID != key.ID() {
-		return api.NewProblem("foreign-key", fmt.Sprintf("Edge %s seals with backup key %.16s, and its record here has %s. "+
-			"Join again with a new token, or bring back the right record.", b.name, h.KeyID, key.ID()))
+		return api.NewProblem("foreign-key", fmt.Sprintf("Edge %s seals with backup key %.16s, and its record "+
+			"here has %s. Join again with a new token, or bring back the right record.", b.name, h.KeyID, key.ID()))
 	}
 	record, err := m.registry.known(b.name, func(r *Record) error { r.Lease++; return nil })
 	if err != nil {
@@ -46,14 +46,16 @@ func (m *Master) hello(w http.ResponseWriter, r *http.Request, b *member) error 
 	return reply(w, http.StatusOK, out)
 }
 
-// warning speaks up when an edge began with an empty or older store though there are backups of more.
+// warning speaks up when an edge began with an empty or older store though there are backups of
+// more.
 func warning(v *vault.Vault, h *api.Hello) string {
 	s, ok := v.Newest()
 	if !ok || s.Incarnation == h.Incarnation || h.Revision >= s.Reach {
 		return ""
 	}
-	return fmt.Sprintf("this edge is at revision %d of another life, and backup %d leads to revision %d: if its data was "+
-		"lost, stop it and restore the backup before devices write more", h.Revision, s.Number, s.Reach)
+	return fmt.Sprintf("this edge is at revision %d of another life, and backup %d leads to revision %d: if "+
+		"its data was lost, stop it and restore the backup before devices write more", h.Revision, s.Number,
+		s.Reach)
 }
 
 // takeReport notes what an edge says of itself.
@@ -82,7 +84,8 @@ func (m *Master) takeReport(w http.ResponseWriter, r *http.Request, b *member) e
 
 // note remembers a digest, for drills to compare with.
 func (b *member) note(k mark) {
-	if n := len(b.marks); n > 0 && b.marks[n-1].revision == k.revision && b.marks[n-1].incarnation == k.incarnation {
+	if n := len(b.marks); n > 0 && b.marks[n-1].revision == k.revision &&
+		b.marks[n-1].incarnation == k.incarnation {
 		return
 	}
 	if b.marks = append(b.marks, k); len(b.marks) > maxMarks {
@@ -138,13 +141,15 @@ func (m *Master) commit(w http.ResponseWriter, r *http.Request, b *member) error
 		return err
 	}
 	if len(missing) > 0 {
-		p := api.NewProblem("chunks-missing", fmt.Sprintf("%d chunks are not here: send them, then the manifest again.",
+		p := api.NewProblem("chunks-missing", fmt.Sprintf("%d chunks are not here: send them, then the manifest "+
+			"again.",
 			len(missing)))
 		p.Missing = missing[:min(len(missing), api.MaxNames)]
 		return p
 	}
 	b.look(v)
-	m.cfg.Log.Info("a backup is complete", "edge", b.name, "backup", s.Number, "revision", s.Revision, "keys", s.Keys,
+	m.cfg.Log.Info("a backup is complete", "edge", b.name, "backup", s.Number, "revision", s.Revision, "keys",
+		s.Keys,
 		"bytes", s.Bytes)
 	return reply(w, http.StatusCreated, api.Committed{Number: s.Number, Reach: s.Reach})
 }

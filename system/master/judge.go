@@ -25,7 +25,8 @@ func bound(p *api.Report) {
 		p.Promise = wantPromise
 	}
 	p.Promise = min(max(p.Promise, minPromise), maxPromise)
-	for _, s := range []*string{&p.URL, &p.Software, &p.Store, &p.Incarnation, &p.Digest, &p.Backup.State, &p.Backup.Error} {
+	for _, s := range []*string{&p.URL, &p.Software, &p.Store, &p.Incarnation, &p.Digest, &p.Backup.State,
+		&p.Backup.Error} {
 		*s = (*s)[:min(len(*s), maxText)]
 	}
 	p.Reasons = p.Reasons[:min(len(p.Reasons), maxReasons)]
@@ -40,7 +41,8 @@ func (m *Master) Status() api.Status {
 	own := m.cfg.Keeper.Status()
 	s := api.Status{Home: own.Name.Home, Master: own.Name.ID, Software: version.String(), Now: now.UTC(),
 		Started: m.started.UTC(), Destination: m.cfg.Where, DiskFloor: m.cfg.MinFree, CertDays: own.DaysLeft,
-		CADays: own.CADays, Retention: m.retention(), Heartbeats: "off", Edges: []api.Edge{}, Findings: []api.Finding{}}
+		CADays: own.CADays, Retention: m.retention(), Heartbeats: "off", Edges: []api.Edge{},
+		Findings: []api.Finding{}}
 	if m.cfg.Heartbeat > 0 {
 		s.Heartbeats = "every " + m.cfg.Heartbeat.String()
 	}
@@ -54,7 +56,8 @@ func (m *Master) Status() api.Status {
 
 func (m *Master) retention() string {
 	p := m.cfg.Policy
-	return fmt.Sprintf("%d last, %d hourly, %d daily, %d weekly, %d monthly", p.Last, p.Hourly, p.Daily, p.Weekly,
+	return fmt.Sprintf("%d last, %d hourly, %d daily, %d weekly, %d monthly", p.Last, p.Hourly, p.Daily,
+		p.Weekly,
 		p.Monthly)
 }
 
@@ -71,8 +74,8 @@ func (m *Master) Findings() []api.Finding {
 func (m *Master) findings(free uint64, own pki.Status) (list []api.Finding) {
 	floor := m.cfg.MinFree
 	if free < floor {
-		list = append(list, finding(api.Bad, "disk", "%d MiB of disk are free and %d MiB stay free: no backup is taken in "+
-			"until there is room", free>>20, floor>>20))
+		list = append(list, finding(api.Bad, "disk", "%d MiB of disk are free and %d MiB stay free: no backup "+
+			"is taken in until there is room", free>>20, floor>>20))
 	} else if free < 2*floor {
 		list = append(list, finding(api.Warn, "disk", "%d MiB of disk are free; below %d MiB nothing is taken in",
 			free>>20, floor>>20))
@@ -117,8 +120,8 @@ func (b *member) show(now time.Time, mono time.Duration) api.Edge {
 	return e
 }
 
-// age is how long ago everything was last known to be in a backup. Within one life of the master no clock that
-// jumps has a say in it.
+// age is how long ago everything was last known to be in a backup. Within one life of the master no
+// clock that jumps has a say in it.
 func (b *member) age(now time.Time, mono time.Duration) time.Duration {
 	switch {
 	case b.covered.live:
@@ -131,8 +134,9 @@ func (b *member) age(now time.Time, mono time.Duration) time.Duration {
 
 func liveness(d *phi.Detector, mono time.Duration) api.Liveness {
 	v := d.Judge(int64(mono))
-	return api.Liveness{State: v.State, Phi: v.Phi, Silence: time.Duration(v.Silence), Interval: time.Duration(v.Mean),
-		Why: v.Why}
+	return api.Liveness{State: v.State, Phi: v.Phi, Silence: time.Duration(v.Silence),
+		Interval: time.Duration(v.Mean),
+		Why:      v.Why}
 }
 
 func restorable(all []vault.Summary) string {

@@ -36,8 +36,8 @@ type Master struct {
 	broken  map[string]string // edges whose records cannot be read, and why
 }
 
-// Open takes the directory, which no other master may use meanwhile, and reads what is known. Run does the
-// rest; Close must be called.
+// Open takes the directory, which no other master may use meanwhile, and reads what is known. Run
+// does the rest; Close must be called.
 func Open(cfg Config) (*Master, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, err

@@ -75,7 +75,8 @@ func (b *member) cover() {
 	b.covered = covered{wall: b.m.cfg.Now(), mono: b.m.cfg.Mono(), live: true}
 }
 
-// storage opens the vault at its first use: a bucket that cannot be reached must not keep a master from starting.
+// storage opens the vault at its first use: a bucket that cannot be reached must not keep a master
+// from starting.
 func (b *member) storage(ctx context.Context) (*vault.Vault, error) {
 	b.open.Lock()
 	defer b.open.Unlock()
@@ -136,8 +137,8 @@ func (b *member) hold(lease uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if lease != b.record.Lease || lease == 0 {
-		return api.NewProblem("fenced", "Another process has begun to back up edge "+b.name+" since, under a later "+
-			"lease. If this edge's data or certificate was copied, stop one of the two; else restart this one.")
+		return api.NewProblem("fenced", "Another process has begun to back up edge "+b.name+" since, under a "+
+			"later lease. If this edge's data or certificate was copied, stop one of the two; else restart this one.")
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 	"metronome/system/master/vault"
 )
 
-// Record is what a master must not forget of an edge. It holds the edge's backup key: without it the backups
-// are noise.
+// Record is what a master must not forget of an edge. It holds the edge's backup key: without it
+// the backups are noise.
 type Record struct {
 	Edge     string    `json:"edge"`
 	Key      string    `json:"backup_key"`
@@ -28,8 +28,8 @@ type Record struct {
 	Restores uint16    `json:"restores"` // the highest epoch that was given out
 }
 
-// Registry is the edges that a master knows: a file each, which only their owner may read. The command that
-// enrols and the server are different processes.
+// Registry is the edges that a master knows: a file each, which only their owner may read. The
+// command that enrols and the server are different processes.
 type Registry struct{ Dir string }
 
 const (
@@ -66,8 +66,8 @@ func (g Registry) Read(edge string) (*Record, error) {
 	}
 	r := &Record{}
 	if err := json.Unmarshal(b, r); err != nil || r.Edge != edge {
-		return nil, fmt.Errorf("master: %s is no record of edge %s: %w: bring it back from a copy, it holds the key "+
-			"of its backups", g.path(edge), edge, errors.Join(err, vault.ErrDamaged))
+		return nil, fmt.Errorf("master: %s is no record of edge %s: %w: bring it back from a copy, it holds the "+
+			"key of its backups", g.path(edge), edge, errors.Join(err, vault.ErrDamaged))
 	}
 	return r, nil
 }
@@ -132,8 +132,8 @@ type Enrolment struct {
 	Now   func() time.Time
 }
 
-// Enroll makes an edge known, with a backup key of its own, and a one-time token with which it can join. An edge
-// that is known keeps its key, so that one with a new disk can read its old backups.
+// Enroll makes an edge known, with a backup key of its own, and a one-time token with which it can
+// join. An edge that is known keeps its key, so that one with a new disk can read its old backups.
 func (g Registry) Enroll(edge string, ca *pki.Authority, tokens join.Store, e Enrolment) (join.Token, error) {
 	if e.Now == nil {
 		e.Now = time.Now
@@ -158,7 +158,8 @@ func (g Registry) Enroll(edge string, ca *pki.Authority, tokens join.Store, e En
 	return tokens.Issue(subject(edge), ca.Fingerprint(), e.Life)
 }
 
-// Revoke shuts an edge out: its certificate and its tokens are refused from now on. Its backups stay.
+// Revoke shuts an edge out: its certificate and its tokens are refused from now on. Its backups
+// stay.
 func (g Registry) Revoke(edge string, tokens join.Store, now time.Time) error {
 	_, err := g.known(edge, func(r *Record) error {
 		r.Revoked = now.UTC().Truncate(time.Second)
@@ -173,8 +174,8 @@ func (g Registry) Revoke(edge string, tokens join.Store, now time.Time) error {
 
 func subject(edge string) string { return string(pki.Edge) + "/" + edge }
 
-// NextEpoch gives the number of one more restore of an edge, durably, above all that were given and above one
-// that a backup tells of.
+// NextEpoch gives the number of one more restore of an edge, durably, above all that were given and
+// above one that a backup tells of.
 func (g Registry) NextEpoch(edge string, above uint16) (uint16, error) {
 	r, err := g.known(edge, func(r *Record) error {
 		if max(r.Restores, above) == ^uint16(0) {

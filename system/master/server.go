@@ -1,6 +1,7 @@
 package master
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -35,22 +36,24 @@ const (
 	maxHeader   = 16 << 10
 )
 
-// Serve serves edges until ctx ends. TLS 1.3 and certificates on both sides; only /v1/join and /livez know
-// who shows none.
+// Serve serves edges until ctx ends. TLS 1.3 and certificates on both sides; only /v1/join and
+// /livez know who shows none.
 func (m *Master) Serve(ctx context.Context, l net.Listener) error {
 	config := m.cfg.Keeper.ServerTLS(m.policy)
 	config.MinVersion, config.NextProtos = tls.VersionTLS13, []string{"http/1.1"} // a connection an upload
 	return m.serve(ctx, tls.NewListener(l, config), m.Handler())
 }
 
-// ServeAdmin serves the commands on this machine: a listener that only the master's own user can reach.
+// ServeAdmin serves the commands on this machine: a listener that only the master's own user can
+// reach.
 func (m *Master) ServeAdmin(ctx context.Context, l net.Listener) error {
 	return m.serve(ctx, l, m.AdminHandler())
 }
 
 func (m *Master) serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(m.cfg.Log.Handler(), slog.LevelDebug)}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headerLimit, IdleTimeout: idleLimit,
+		MaxHeaderBytes: maxHeader,
+		ErrorLog:       slog.NewLogLogger(m.cfg.Log.Handler(), slog.LevelDebug)}
 	done := make(chan struct{})
 	stopped := make(chan struct{})
 	go func() {
@@ -186,7 +189,8 @@ func (m *Master) asEdge(do edgeAction) action {
 func (m *Master) who(r *http.Request) (*member, pki.Peer, error) {
 	peer, err := m.cfg.Keeper.Client(r.TLS, m.policy)
 	if err != nil {
-		return nil, peer, api.NewProblem("unauthenticated", err.Error()+". metronome master enroll gives a token to join.")
+		return nil, peer, api.NewProblem("unauthenticated", err.Error()+". metronome master enroll gives a "+
+			"token to join.")
 	}
 	b, err := m.member(peer.Name.ID)
 	if errors.Is(err, ErrNotEnrolled) {
@@ -196,7 +200,8 @@ func (m *Master) who(r *http.Request) (*member, pki.Peer, error) {
 		return nil, peer, err
 	}
 	if b.revoked() {
-		return nil, peer, api.NewProblem("revoked", "metronome master enroll --again "+b.name+" would let it in again.")
+		return nil, peer, api.NewProblem("revoked", "metronome master enroll --again "+b.name+" would let it in "+
+			"again.")
 	}
 	return b, peer, nil
 }
@@ -225,8 +230,8 @@ func (m *Master) large(do edgeAction) edgeAction {
 			return do(w, r, b)
 		}
 		if free, err := m.cfg.FS.Free(m.cfg.Dir); err == nil && free < m.cfg.MinFree {
-			p := api.NewProblem("disk-floor", fmt.Sprintf("%d MiB of disk are free, and %d MiB stay free. Make room at "+
-				"the master.", free>>20, m.cfg.MinFree>>20))
+			p := api.NewProblem("disk-floor", fmt.Sprintf("%d MiB of disk are free, and %d MiB stay free. Make "+
+				"room at the master.", free>>20, m.cfg.MinFree>>20))
 			p.RetryAfter = 10 * time.Second
 			return p
 		}
@@ -279,7 +284,8 @@ func (m *Master) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status >= 500 && p.Code() != "busy" {
 		level = slog.LevelError
 	}
-	m.cfg.Log.Log(r.Context(), level, "refused", "request_id", copied.RequestID, "method", r.Method, "path", r.URL.Path,
+	m.cfg.Log.Log(r.Context(), level, "refused", "request_id", copied.RequestID, "method", r.Method, "path",
+		r.URL.Path,
 		"from", r.RemoteAddr, "error", err)
 	copied.Write(w)
 }
@@ -292,11 +298,12 @@ func newID() string {
 
 // read reads a body of at most limit bytes.
 func read(w http.ResponseWriter, r *http.Request, limit int) ([]byte, error) {
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit)))
-	if err != nil {
+	size := min(max(r.ContentLength, 0), int64(limit)) + bytes.MinRead
+	b := bytes.NewBuffer(make([]byte, 0, min(size, 1<<20))) // who sends less than it says takes no more
+	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, int64(limit))); err != nil {
 		return nil, bodyError(err)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // bodyError tells a body that could not be read from storage that could not.

@@ -11,7 +11,8 @@ import (
 	"metronome/system/master/api"
 )
 
-// saved is what a master remembers over a restart, beside records and backups. Losing it loses no backup.
+// saved is what a master remembers over a restart, beside records and backups. Losing it loses no
+// backup.
 type saved struct {
 	Version int                  `json:"version"`
 	Written time.Time            `json:"written"`
@@ -52,12 +53,13 @@ func (m *Master) remember() error {
 func (b *member) saved() savedEdge {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return savedEdge{Seen: b.seen, Gaps: b.passive.Gaps(), Covered: b.covered.wall, Report: b.report, Arrived: b.arrived,
-		Proof: b.proof, Drill: b.drill, Check: b.check, Turn: b.turn}
+	return savedEdge{Seen: b.seen, Gaps: b.passive.Gaps(), Covered: b.covered.wall, Report: b.report,
+		Arrived: b.arrived,
+		Proof:   b.proof, Drill: b.drill, Check: b.check, Turn: b.turn}
 }
 
-// recall reads what was remembered. What cannot be read is left behind: edges then begin as never heard, and
-// the last proof is unknown until the next drill.
+// recall reads what was remembered. What cannot be read is left behind: edges then begin as never
+// heard, and the last proof is unknown until the next drill.
 func (m *Master) recall() error {
 	body, err := secretfile.Read(m.statePath(), maxState)
 	if errors.Is(err, os.ErrNotExist) {

@@ -12,7 +12,8 @@ import (
 	"metronome/system/master/vault"
 )
 
-// upkeep does for each edge what is due. It is one goroutine's work: a drill does not compete with a check.
+// upkeep does for each edge what is due. It is one goroutine's work: a drill does not compete with
+// a check.
 func (m *Master) upkeep(ctx context.Context) {
 	for _, b := range m.all() {
 		if ctx.Err() != nil {
@@ -51,7 +52,8 @@ func (b *member) tend(ctx context.Context, v *vault.Vault) {
 	}
 }
 
-// due reports whether it is time for a job. Both jobs harm nobody when a clock makes them come early.
+// due reports whether it is time for a job. Both jobs harm nobody when a clock makes them come
+// early.
 func (b *member) due(cfg *Config, job string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,7 +116,8 @@ func (b *member) checkAll(ctx context.Context) (*api.Check, error) {
 		return nil, err
 	}
 	if !b.job.TryLock() {
-		return nil, api.NewProblem("running", "A drill or a check of edge "+b.name+" is running; try again after it.")
+		return nil, api.NewProblem("running", "A drill or a check of edge "+b.name+" is running; try again "+
+			"after it.")
 	}
 	defer b.job.Unlock()
 	return b.checkPart(ctx, v, 0, 1)
@@ -144,7 +147,8 @@ func (b *member) drillNow(ctx context.Context, why string) (*api.Drill, error) {
 		return nil, err
 	}
 	if !b.job.TryLock() {
-		return nil, api.NewProblem("running", "A drill or a check of edge "+b.name+" is running; try again after it.")
+		return nil, api.NewProblem("running", "A drill or a check of edge "+b.name+" is running; try again "+
+			"after it.")
 	}
 	defer b.job.Unlock()
 	newest, ok := v.Newest()
@@ -181,25 +185,29 @@ func (b *member) rehearse(ctx context.Context, v *vault.Vault, newest *vault.Sum
 	}
 	defer func() { _ = os.RemoveAll(scratch) }() // what stays is removed before the next
 	target, want := b.goal(newest)
-	done, err := v.Restore(ctx, vault.Restoration{Dir: scratch, Target: target, Log: slog.New(slog.DiscardHandler),
-		Epoch: func(_ context.Context, above uint16) (uint16, error) { return above + 1, nil }}) // nobody will open it
+	done, err := v.Restore(ctx, vault.Restoration{Dir: scratch, Target: target,
+		Log: slog.New(slog.DiscardHandler),
+		// nobody will open it
+		Epoch: func(_ context.Context, above uint16) (uint16, error) { return above + 1, nil }})
 	if err != nil {
 		return nil, err
 	}
 	if len(done.Warnings) > 0 {
-		return nil, fmt.Errorf("%w: the newest backup could not be restored, an older one could: %v", vault.ErrDamaged,
+		return nil, fmt.Errorf("%w: the newest backup could not be restored, an older one could: %v",
+			vault.ErrDamaged,
 			done.Warnings)
 	}
 	if want != "" && done.Digest != want {
-		return nil, fmt.Errorf("%w: restored to revision %d the digest is %s, and the edge reported %s", vault.ErrDamaged,
+		return nil, fmt.Errorf("%w: restored to revision %d the digest is %s, and the edge reported %s",
+			vault.ErrDamaged,
 			done.Revision, done.Digest, want)
 	}
 	return &api.Proof{Backup: done.Backup, Revision: done.Revision, At: b.m.cfg.Now().UTC(), Took: done.Took,
 		Digest: done.Digest, Compared: want != ""}, nil
 }
 
-// goal is the latest revision for which the edge reported a digest and that its newest backup leads to; or else
-// the newest there is.
+// goal is the latest revision for which the edge reported a digest and that its newest backup leads
+// to; or else the newest there is.
 func (b *member) goal(newest *vault.Summary) (t vault.Target, digest string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

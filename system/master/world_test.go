@@ -26,7 +26,7 @@ import (
 
 // world is a home: a CA, a master that serves on a loopback, and edges.
 type world struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	ca   *pki.Authority
 	cfg  master.Config
@@ -58,7 +58,7 @@ func (w *world) jump(by time.Duration) {
 	w.skew += by
 }
 
-func newWorld(t *testing.T, change ...func(*master.Config)) *world {
+func newWorld(t testing.TB, change ...func(*master.Config)) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir()}
 	var err error
@@ -66,7 +66,8 @@ func newWorld(t *testing.T, change ...func(*master.Config)) *world {
 		t.Fatal(err)
 	}
 	k := w.keeper("master", pki.Leaf{Name: pki.Name{Role: pki.Master, ID: "main"}, Hosts: []string{"127.0.0.1"}})
-	w.cfg = master.Config{Dir: filepath.Join(w.dir, "master"), Keeper: k, Authority: w.ca, Now: w.now, MinFree: 1,
+	w.cfg = master.Config{Dir: filepath.Join(w.dir, "master"), Keeper: k, Authority: w.ca, Now: w.now,
+		MinFree:    1,
 		DrillEvery: -1, CheckEvery: -1, Log: quiet()}
 	for _, f := range change {
 		f(&w.cfg)
@@ -137,7 +138,8 @@ func (w *world) token(edge string) string {
 	w.t.Helper()
 	tokens := master.TokensIn(w.cfg.Dir)
 	tokens.Now = w.now
-	token, err := master.RegistryIn(w.cfg.Dir).Enroll(edge, w.ca, tokens, master.Enrolment{Hosts: []string{"127.0.0.1"}})
+	token, err := master.RegistryIn(w.cfg.Dir).Enroll(edge, w.ca, tokens,
+		master.Enrolment{Hosts: []string{"127.0.0.1"}})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -188,8 +190,9 @@ func (h *home) data() string { return filepath.Join(h.dir, "data") }
 func (h *home) open() *home {
 	h.w.t.Helper()
 	var err error
-	h.store, err = local.Open(local.Config{Dir: h.data(), BackedUp: true, MinFree: 1, Cache: 4 << 20, MemTable: 1 << 20,
-		Now: h.w.now, Log: quiet()})
+	h.store, err = local.Open(local.Config{Dir: h.data(), BackedUp: true, MinFree: 1, Cache: 4 << 20,
+		MemTable: 1 << 20,
+		Now:      h.w.now, Log: quiet()})
 	if err != nil {
 		h.w.t.Fatal(err)
 	}
@@ -289,7 +292,7 @@ func (h *home) restored(t vault.Target) (*vault.Restored, string, error) {
 }
 
 // contents is all that a store in a directory holds.
-func contents(t *testing.T, dir string) map[string]string {
+func contents(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	s, err := local.Open(local.Config{Dir: dir, MinFree: 1, Log: quiet()})
 	if err != nil {
@@ -299,7 +302,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	return holds(t, s)
 }
 
-func holds(t *testing.T, s *local.Store) map[string]string {
+func holds(t testing.TB, s *local.Store) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	l := edge.Listing{Limit: edge.MaxPage, Client: "test"}
@@ -332,3 +335,5 @@ func admin(m *master.Master, edge, what string) (string, error) {
 func targetNewest() vault.Target { return vault.Target{} }
 
 func targetOf(backup uint64) vault.Target { return vault.Target{Backup: backup} }
+
+func everySecond(c *ship.Config) { c.Every, c.Promise = time.Second, 10*time.Second }

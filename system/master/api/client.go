@@ -25,8 +25,8 @@ type Client struct {
 // Raw is a body that is sent, or wanted, as it is.
 type Raw []byte
 
-// Call sends in and reads the reply into out. Both are JSON, or [Raw], or nil. The error is a *[Problem] if the
-// master said no.
+// Call sends in and reads the reply into out. Both are JSON, or [Raw], or nil. The error is a
+// *[Problem] if the master said no.
 func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
 	body, mediaType, err := encode(in)
 	if err != nil {
@@ -65,12 +65,9 @@ func encode(in any) (body []byte, mediaType string, err error) {
 const maxReply = 80 << 20
 
 func decode(resp *http.Response, out any) error {
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
+	b, err := readAll(resp)
 	if err != nil {
-		return fmt.Errorf("master: read the reply: %w", err)
-	}
-	if len(b) > maxReply {
-		return errors.New("master: the reply is too long")
+		return err
 	}
 	if resp.StatusCode/100 != 2 {
 		return problemOf(resp, b)
@@ -88,7 +85,24 @@ func decode(resp *http.Response, out any) error {
 	return nil
 }
 
-// problemOf reads a problem. Anything else comes from something that is no master: a proxy, a login page.
+// readAll reads a body, at once as much as it says that there is.
+func readAll(resp *http.Response) ([]byte, error) {
+	if resp.ContentLength > maxReply {
+		return nil, errors.New("master: the reply is too long")
+	}
+	b := bytes.NewBuffer(make([]byte, 0, max(resp.ContentLength, 0)+bytes.MinRead))
+	n, err := b.ReadFrom(io.LimitReader(resp.Body, maxReply+1))
+	if err != nil {
+		return nil, fmt.Errorf("master: read the reply: %w", err)
+	}
+	if n > maxReply {
+		return nil, errors.New("master: the reply is too long")
+	}
+	return b.Bytes(), nil
+}
+
+// problemOf reads a problem. Anything else comes from something that is no master: a proxy, a login
+// page.
 func problemOf(resp *http.Response, b []byte) error {
 	mediaType, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	p := &Problem{}

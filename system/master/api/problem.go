@@ -81,7 +81,8 @@ func (p *Problem) Write(w http.ResponseWriter) {
 	h := w.Header()
 	b, err := json.Marshal(p)
 	if err != nil {
-		b = []byte(`{"type":"` + URN + `internal","title":"The master made a mistake","status":500,"retryable":true}`)
+		b = []byte(
+			`{"type":"` + URN + `internal","title":"The master made a mistake","status":500,"retryable":true}`)
 	}
 	h.Set("Content-Type", ProblemType)
 	h.Set("Content-Length", strconv.Itoa(len(b)))

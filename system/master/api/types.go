@@ -49,8 +49,8 @@ type RenewReply struct {
 	Certificate string `json:"certificate"`
 }
 
-// Hello begins a life of an edge's backups: POST …/hello. The reply's lease goes into the header Lease of all
-// that follows; who holds an older one is refused.
+// Hello begins a life of an edge's backups: POST …/hello. The reply's lease goes into the header
+// Lease of all that follows; who holds an older one is refused.
 type Hello struct {
 	Incarnation string `json:"incarnation"`
 	Revision    uint64 `json:"revision"`

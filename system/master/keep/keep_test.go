@@ -68,12 +68,14 @@ func TestMonthsAreTheCalendars(t *testing.T) {
 		}
 	}
 	monday := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC).Unix()
-	if week(monday) != week(monday-1)+1 || week(monday) != week(monday+7*86400-1) || week(-4*86400)+1 != week(-3*86400) {
+	if week(monday) != week(monday-1)+1 || week(monday) != week(monday+7*86400-1) ||
+		week(-4*86400)+1 != week(-3*86400) {
 		t.Errorf("weeks begin on Mondays: %d %d", week(monday-1), week(monday))
 	}
 }
 
-// TestAClockJumpCostsNoBackupItsPlace: one backup far in the future or past changes what is kept by itself only.
+// TestAClockJumpCostsNoBackupItsPlace: one backup far in the future or past changes what is kept by
+// itself only.
 func TestAClockJumpCostsNoBackupItsPlace(t *testing.T) {
 	var all []Backup
 	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -101,7 +103,8 @@ func TestAClockJumpCostsNoBackupItsPlace(t *testing.T) {
 func TestKeepIsBoundedAndCoversThePast(t *testing.T) {
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		p := Policy{Last: rng.IntN(6), Hourly: rng.IntN(30), Daily: rng.IntN(10), Weekly: rng.IntN(6), Monthly: rng.IntN(14)}
+		p := Policy{Last: rng.IntN(6), Hourly: rng.IntN(30), Daily: rng.IntN(10), Weekly: rng.IntN(6),
+			Monthly: rng.IntN(14)}
 		var all []Backup
 		now := int64(1.7e9)
 		for n := range rng.IntN(400) {
@@ -139,7 +142,8 @@ func TestNothingGoesBeforeItsGrace(t *testing.T) {
 	}
 }
 
-// TestWantedAgainBeginsAnew: a chunk that a backup came to use in between is not removed for what was before.
+// TestWantedAgainBeginsAnew: a chunk that a backup came to use in between is not removed for what
+// was before.
 func TestWantedAgainBeginsAnew(t *testing.T) {
 	ages, _ := Ages{}.Step([]string{"a"}, 10, 100)
 	ages, _ = ages.Step([]string{"a"}, 99, 100)

@@ -47,7 +47,8 @@ func (p Policy) Keep(backups []Backup) map[uint64][]string {
 		n    int
 		of   func(unix int64) int64
 	}{
-		{"hourly", p.Hourly, hour}, {"daily", p.Daily, day}, {"weekly", p.Weekly, week}, {"monthly", p.Monthly, month},
+		{"hourly", p.Hourly, hour}, {"daily", p.Daily, day}, {"weekly", p.Weekly, week},
+		{"monthly", p.Monthly, month},
 	} {
 		seen := map[int64]bool{}
 		for _, b := range newest {
@@ -69,8 +70,8 @@ func day(unix int64) int64 { return floor(unix, 86400) }
 // week counts from Mondays: 1 January 1970 was a Thursday.
 func week(unix int64) int64 { return floor(day(unix)+3, 7) }
 
-// month counts months of the Gregorian calendar (after Howard Hinnant, chrono-compatible low-level date
-// algorithms): years begin in March, so that the leap day is the last.
+// month counts months of the Gregorian calendar (after Howard Hinnant, chrono-compatible low-level
+// date algorithms): years begin in March, so that the leap day is the last.
 func month(unix int64) int64 {
 	z := day(unix) + 719468
 	era := floor(z, 146097)

@@ -30,9 +30,9 @@ func enrollCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enroll EDGE",
 		Short: "Print a one-time token with which an edge joins",
-		Long: `Print a one-time token with which an edge joins: it gets a certificate and a backup key for it. The
-token is a secret, is good for one key, and ends after an hour unless --life says otherwise. An edge that was
-enrolled before keeps its backup key, so one with a new disk can be restored.
+		Long: `Print a one-time token with which an edge joins: it gets a certificate and a backup key for
+it. The token is a secret, is good for one key, and ends after an hour unless --life says otherwise.
+An edge that was enrolled before keeps its backup key, so one with a new disk can be restored.
 
 --host names what the edge's certificate may speak for; the edge itself has no say in it.`,
 		Example: `  metronome master enroll hallway --host hallway.local --host 192.168.1.20
@@ -55,8 +55,9 @@ enrolled before keeps its backup key, so one with a new disk can be restored.
 				return printJSON(cmd, enrolled{args[0], token.Text(), time.Now().Add(life).UTC()})
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Text())
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Within %v, at the edge: metronome master join --master https://THIS-HOST:7600 "+
-				"--member DIR, and give it this token.\nCopy %s to a safe place: it holds the backup key.\n", life,
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Within %v, at the edge: metronome master join --master "+
+				"https://THIS-HOST:7600 --member DIR, and give it this token.\nCopy %s to a safe place: it holds the "+
+				"backup key.\n", life,
 				filepath.Join(dir, "edges"))
 			return err
 		},
@@ -80,7 +81,8 @@ func revokeCommand() *cobra.Command {
 			if err := master.RegistryIn(dir).Revoke(args[0], master.TokensIn(dir), time.Now()); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "edge %s is shut out; a running master knows within seconds\n", args[0])
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "edge %s is shut out; a running master knows within seconds\n",
+				args[0])
 			return err
 		},
 	}
@@ -98,9 +100,10 @@ func Join() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "join",
 		Short: "Become an edge: trade a token for a certificate and a backup key",
-		Long: `Become an edge of the home that the token is of. The token comes from standard input or a file, not
-from the command line, which everybody on a machine can see. The master's CA is recognised by the token: nothing
-has to be trusted beforehand. If the answer is lost, run it again with the same token.`,
+		Long: `Become an edge of the home that the token is of. The token comes from standard input or a
+file, not from the command line, which everybody on a machine can see. The master's CA is recognised
+by the token: nothing has to be trusted beforehand. If the answer is lost, run it again with the
+same token.`,
 		Example: `  metronome master join --master https://master:7600 --member /var/lib/metronome/member < token
   metronome master join --master https://master:7600 --token-file /run/secrets/token`,
 		Args: cobra.NoArgs,
@@ -118,8 +121,8 @@ has to be trusted beforehand. If the answer is lost, run it again with the same 
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "this is edge %s of %s now: %s\n", m.Edge, m.Home, j.Dir)
 			if m.Restorable {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "the master has backups of it: metronome master restore --member %s "+
-					"--to DATA brings them back, before the edge is started\n", j.Dir)
+				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "the master has backups of it: metronome master restore "+
+					"--member %s --to DATA brings them back, before the edge is started\n", j.Dir)
 			}
 			return err
 		},

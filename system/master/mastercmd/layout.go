@@ -33,7 +33,8 @@ func (l layout) authority() (*pki.Authority, error) {
 // masterName is the id in a master's certificate.
 const masterName = "main"
 
-// Init makes a master's directory: a CA, or the one that is there, and a certificate for the master.
+// Init makes a master's directory: a CA, or the one that is there, and a certificate for the
+// master.
 func Init(dir, home string, hosts []string) error {
 	l := layout(dir)
 	if err := os.MkdirAll(filepath.Dir(l.caFile()), 0o700); err != nil {

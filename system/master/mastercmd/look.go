@@ -30,8 +30,8 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [EDGE]",
 		Short: "Which edges are alive, and how their backups are",
-		Long: `Which edges are alive and why that is thought, how old their backups are, and when a restore was last
-proven. Without a running master this is what the last one left.`,
+		Long: `Which edges are alive and why that is thought, how old their backups are, and when a
+restore was last proven. Without a running master this is what the last one left.`,
 		Example: `  metronome master status
   metronome master status hallway
   metronome master status --json | jq '.edges[] | select(.level != "good") | .name'`,
@@ -63,7 +63,8 @@ func showOne(cmd *cobra.Command, s *api.Status, name string, asJSON bool) error 
 			return printEdge(cmd.OutOrStdout(), s, e)
 		}
 	}
-	return fmt.Errorf("edge %s: %w: metronome master enroll %s makes it known", name, master.ErrNotEnrolled, name)
+	return fmt.Errorf("edge %s: %w: metronome master enroll %s makes it known", name, master.ErrNotEnrolled,
+		name)
 }
 
 func printStatus(out io.Writer, s *api.Status) error {
@@ -84,7 +85,8 @@ func printStatus(out io.Writer, s *api.Status) error {
 		if e.Report != nil {
 			days = fmt.Sprintf("%.0f days", e.Report.CertDays)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, e.Passive.State, heard, page.Ago(e.BackupAge), reach,
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, e.Passive.State, heard,
+			page.Ago(e.BackupAge), reach,
 			proven, page.Bytes(e.Stored), days, e.Level)
 	}
 	if err := w.Flush(); err != nil {
@@ -123,7 +125,8 @@ func printEdge(out io.Writer, s *api.Status, e *api.Edge) error {
 			fmt.Fprintf(w, "%d\t\t\t\t\t\tmanifest damaged\n", b.Number)
 			continue
 		}
-		fmt.Fprintf(w, "%d\t%s\t%d-%d\t%d\t%s\t%s\t%s\n", b.Number, b.Received.Format("2006-01-02 15:04:05"), b.Revision,
+		fmt.Fprintf(w, "%d\t%s\t%d-%d\t%d\t%s\t%s\t%s\n", b.Number, b.Received.Format("2006-01-02 15:04:05"),
+			b.Revision,
 			b.Reach, b.Keys, page.Bytes(b.Bytes), page.Bytes(b.LogBytes), note)
 	}
 	return w.Flush()
@@ -143,8 +146,9 @@ func verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [EDGE...]",
 		Short: "Read all backups again, and say what is damaged or missing",
-		Long: `Read every manifest, chunk and piece of log again. What is damaged is set aside; a living edge is then
-asked for a new checkpoint, which brings back what it still has. It fails if anything was wrong.`,
+		Long: `Read every manifest, chunk and piece of log again. What is damaged is set aside; a living
+edge is then asked for a new checkpoint, which brings back what it still has. It fails if anything
+was wrong.`,
 		Example: `  metronome master verify
   metronome master verify hallway --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,8 +162,9 @@ asked for a new checkpoint, which brings back what it still has. It fails if any
 				if asJSON {
 					return printJSON(cmd, map[string]any{"edge": edge, "check": c})
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d manifests, %d chunks, %d pieces of log, %s read; %d damaged, "+
-					"%d chunks missing\n", edge, c.Manifests, c.Chunks, c.Pieces, page.Bytes(c.Bytes), len(c.Bad), len(c.Missing))
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d manifests, %d chunks, %d pieces of log, %s read; %d "+
+					"damaged, %d chunks missing\n", edge, c.Manifests, c.Chunks, c.Pieces, page.Bytes(c.Bytes), len(c.Bad),
+					len(c.Missing))
 				for _, name := range c.Bad {
 					_, _ = fmt.Fprintf(cmd.OutOrStdout(), "  damaged: %s\n", name)
 				}
@@ -182,8 +187,9 @@ func drillCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "drill [EDGE...]",
 		Short: "Restore the newest backups into a scratch directory, to prove that it can be done",
-		Long: `Restore each edge's newest backup into a scratch directory of the master, count everything anew and
-compare the digest with the one that the edge reported. It fails if any of them cannot be restored.`,
+		Long: `Restore each edge's newest backup into a scratch directory of the master, count everything
+anew and compare the digest with the one that the edge reported. It fails if any of them cannot be
+restored.`,
 		Example: `  metronome master drill
   metronome master drill hallway --json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -219,13 +225,15 @@ func printDrill(out io.Writer, edge string, d *master.DrillReply) error {
 	if d.Proof.Compared {
 		compared = "as the edge reported it"
 	}
-	_, err := fmt.Fprintf(out, "%s: proven: backup %d to revision %d in %v, digest %s %s\n", edge, d.Proof.Backup,
+	_, err := fmt.Fprintf(out, "%s: proven: backup %d to revision %d in %v, digest %s %s\n", edge,
+		d.Proof.Backup,
 		d.Proof.Revision, page.Span(d.Proof.Took), d.Proof.Digest, compared)
 	return err
 }
 
 // each asks the master to do something for each edge, one after the other.
-func (l layout) each(ctx context.Context, args []string, what string, do func(edge string, call func(any) error) error) error {
+func (l layout) each(ctx context.Context, args []string, what string,
+	do func(edge string, call func(any) error) error) error {
 	edges, err := l.named(args)
 	if err != nil {
 		return err

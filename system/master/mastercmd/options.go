@@ -37,7 +37,8 @@ type Options struct {
 // Defaults are the options of a master that is told nothing.
 func Defaults() Options {
 	return Options{Dir: "master", Listen: ":7600", Page: "127.0.0.1:7601", Admin: "127.0.0.1:7602",
-		Policy: keep.Default(), Grace: 24 * time.Hour, Drill: 7 * 24 * time.Hour, Check: 24 * time.Hour, MinFree: 1024}
+		Policy: keep.Default(), Grace: 24 * time.Hour, Drill: 7 * 24 * time.Hour, Check: 24 * time.Hour,
+		MinFree: 1024}
 }
 
 func (o *Options) check() error {
@@ -47,10 +48,11 @@ func (o *Options) check() error {
 	switch {
 	case o.Page == "":
 	case o.Users == "" && !o.Plain:
-		return errors.New("the page needs --users FILE (see metronome user), or --plain-loopback to show it to everybody " +
-			"on this machine, or --page '' for none")
+		return errors.New("the page needs --users FILE (see metronome user), or --plain-loopback to show it to " +
+			"everybody on this machine, or --page '' for none")
 	case o.Plain && !loopback(o.Page):
-		return fmt.Errorf("plain HTTP is for a loopback: --page %s is not one; use --users, which makes it HTTPS", o.Page)
+		return fmt.Errorf("plain HTTP is for a loopback: --page %s is not one; use --users, which makes it HTTPS",
+			o.Page)
 	}
 	return nil
 }

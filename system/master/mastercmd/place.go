@@ -17,7 +17,8 @@ import (
 
 // Place is where a master keeps edges' backups.
 type Place struct {
-	Where       string `json:"where"`                    // a directory or s3://bucket/prefix; "" = in the master's
+	// a directory or s3://bucket/prefix; "" = in the master's
+	Where       string `json:"where"`
 	Endpoint    string `json:"s3_endpoint,omitempty"`    // of a bucket's server
 	Region      string `json:"s3_region,omitempty"`      // of a bucket
 	Credentials string `json:"s3_credentials,omitempty"` // file; "" = the environment's
@@ -46,7 +47,8 @@ func (p *Place) open() (func(ctx context.Context, edge string) (backup.Destinati
 
 const maxPlace = 16 << 10
 
-// place is where backups are: as asked for, else as the server was last told, else in the directory.
+// place is where backups are: as asked for, else as the server was last told, else in the
+// directory.
 func (l layout) place(asked Place) (Place, error) {
 	if asked.Where != "" {
 		return asked, nil

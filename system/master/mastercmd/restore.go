@@ -28,13 +28,16 @@ func restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore [EDGE]",
 		Short: "Make an edge's data directory of its backup",
-		Long: `Make an edge's data directory of its backup: the newest there is, or the state at a revision or a time
-of the edge's clock. Everything is read through its seal, counted anew and compared; a damaged backup is passed
-over for an older one that leads to the same state, which is said. The directory appears when all is good.
+		Long: `Make an edge's data directory of its backup: the newest there is, or the state at a
+revision or a time of the edge's clock. Everything is read through its seal, counted anew and
+compared; a damaged backup is passed over for an older one that leads to the same state, which is
+said. The directory appears when all is good.
 
-At the master, with EDGE and --dir. At an edge that has joined, with --member: its backups come over the network.
+At the master, with EDGE and --dir. At an edge that has joined, with --member: its backups come over
+the network.
 
-Stop the edge before. Devices that still hold what the backup has not send it again when they reconnect.`,
+Stop the edge before. Devices that still hold what the backup has not send it again when they
+reconnect.`,
 		Example: `  metronome master restore hallway --to /mnt/new-disk/edge
   metronome master restore hallway --to old --time 2026-03-01T07:30:00+01:00
   metronome master restore --member /var/lib/metronome/member --to /var/lib/metronome/edge`,
@@ -69,7 +72,8 @@ Stop the edge before. Devices that still hold what the backup has not send it ag
 	return cmd
 }
 
-func restore(ctx context.Context, dir, member string, args []string, r vault.Restoration) (*vault.Restored, error) {
+func restore(ctx context.Context, dir, member string, args []string, r vault.Restoration) (*vault.Restored,
+	error) {
 	switch {
 	case member != "" && len(args) > 0:
 		return nil, errors.New("--member says which edge it is: give no name")
@@ -149,8 +153,9 @@ func printRestored(out io.Writer, dir string, d *vault.Restored) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "%s: revision %d, %d keys, %d sessions, digest %s, from backup %d, in %s\n"+
-		"It is life %d of this edge: metronome edge --data %s starts it.\n", abs, d.Revision, d.Keys, d.Sessions, d.Digest,
+	_, err = fmt.Fprintf(out, "%s: revision %d, %d keys, %d sessions, digest %s, from backup %d, in %s\nIt "+
+		"is life %d of this edge: metronome edge --data %s starts it.\n", abs, d.Revision, d.Keys, d.Sessions,
+		d.Digest,
 		d.Backup, page.Span(d.Took), d.Epoch, abs)
 	return err
 }

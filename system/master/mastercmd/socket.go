@@ -31,8 +31,8 @@ func short(path string) (name string, done func(), err error) {
 	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { _ = dir.Close() }, nil
 }
 
-// listen makes the socket, in place of one that a killed server left. The directory's lock says that no other
-// server is there.
+// listen makes the socket, in place of one that a killed server left. The directory's lock says
+// that no other server is there.
 func listen(path string) (net.Listener, error) {
 	name, done, err := short(path)
 	if err != nil {
@@ -52,7 +52,8 @@ func listen(path string) (net.Listener, error) {
 
 // dialer reaches a server through its socket.
 func dialer(path string) *http.Client {
-	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _,
+		_ string) (net.Conn, error) {
 		name, done, err := short(path)
 		if err != nil {
 			return nil, err
@@ -92,7 +93,8 @@ func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 
 // reach finds the master of a directory: the server if one runs, else one for this command alone.
 func (l layout) reach() (c *api.Client, done func() error, err error) {
-	if conn, err := dialer(l.socket()).Transport.(*http.Transport).DialContext(context.Background(), "", ""); err == nil {
+	if conn, err := dialer(l.socket()).Transport.(*http.Transport).DialContext(context.Background(), "",
+		""); err == nil {
 		_ = conn.Close()
 		return &api.Client{URL: "http://master", HTTP: dialer(l.socket())}, func() error { return nil }, nil
 	}

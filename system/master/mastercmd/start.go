@@ -120,7 +120,8 @@ func (r *Running) servePage() error {
 	scheme, config := "http", (*tls.Config)(nil)
 	if r.o.Users != "" {
 		var err error
-		if r.guard, err = access.NewGuard(access.Config{File: r.o.Users, Realm: "metronome master", Log: r.o.Log}); err != nil {
+		if r.guard, err = access.NewGuard(access.Config{File: r.o.Users, Realm: "metronome master",
+			Log: r.o.Log}); err != nil {
 			return err
 		}
 		r.wg.Go(func() { r.guard.Run(r.ctx) })

@@ -2,6 +2,7 @@ package page
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -46,31 +47,14 @@ func browser(t *testing.T) context.Context {
 	return ctx
 }
 
-// faults is what a person would stumble over, as the browser has laid the page out: text that is cut off or runs out of
-// the window, and text too faint to read (WCAG 2: a contrast of 4.5).
-const faults = `(() => {
-  const found = [];
-  const root = document.documentElement;
-  if (root.scrollWidth > root.clientWidth) found.push("scrolls sideways: " + root.scrollWidth + " > " + root.clientWidth);
-  const channels = c => { const m = c.match(/[\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
-  const light = c => { const [r, g, b] = c.slice(0, 3).map(v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const behind = e => { for (; e; e = e.parentElement) { const c = channels(getComputedStyle(e).backgroundColor); if (c[3] > 0) return c; }
-    return [255, 255, 255, 1]; };
-  for (const e of document.body.querySelectorAll("*")) {
-    const words = [...e.childNodes].filter(n => n.nodeType === 3 && n.data.trim()).map(n => n.data.trim()).join(" ");
-    const box = e.getBoundingClientRect();
-    if (!words || box.width <= 1 || box.height <= 1 || e.closest("thead") && getComputedStyle(e.closest("thead")).position === "absolute") continue;
-    if (box.right > root.clientWidth + 1 || box.left < -1) found.push("outside: " + words.slice(0, 40));
-    if (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== "inline") found.push("cut off: " + words.slice(0, 40));
-    const a = light(channels(getComputedStyle(e).color)), b = light(behind(e));
-    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (contrast < 4.5) found.push("faint (" + contrast.toFixed(1) + "): " + words.slice(0, 40));
-  }
-  return found;
-})()`
+// faults is what a person would stumble over, as the browser has laid the page out: text that is
+// cut off or runs out of the window, and text too faint to read (WCAG 2: a contrast of 4.5).
+//
+//go:embed testdata/faults.js
+var faults string
 
-// TestInABrowser looks at the pages light and dark, narrow and wide. METRONOME_SHOTS names a folder for pictures.
+// TestInABrowser looks at the pages light and dark, narrow and wide. METRONOME_SHOTS names a folder
+// for pictures.
 func TestInABrowser(t *testing.T) {
 	ctx := browser(t)
 	server := httptest.NewServer(New(example))
@@ -84,7 +68,8 @@ func TestInABrowser(t *testing.T) {
 				var text, paper string
 				var picture []byte
 				err := chromedp.Run(ctx,
-					emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+					emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme",
+						Value: scheme}}),
 					chromedp.EmulateViewport(width, 900),
 					chromedp.Navigate(server.URL+path),
 					chromedp.Evaluate(faults, &found),
@@ -121,7 +106,8 @@ func keep(t *testing.T, name string, picture []byte) {
 	}
 }
 
-// TestItRefreshesItselfWithoutJavaScript: a new state appears though scripts are switched off and nobody touches it.
+// TestItRefreshesItselfWithoutJavaScript: a new state appears though scripts are switched off and
+// nobody touches it.
 func TestItRefreshesItselfWithoutJavaScript(t *testing.T) {
 	ctx := browser(t)
 	var asked atomic.Int64

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"html/template"
 	"net/http"
+	"slices"
 
 	"metronome/system/master/api"
 )
@@ -61,8 +62,12 @@ type view struct {
 
 func (p *Page) home(w http.ResponseWriter, _ *http.Request) {
 	s := p.status()
+	slices.SortStableFunc(s.Edges, func(a, b api.Edge) int { return rank(a.Level) - rank(b.Level) })
 	p.show(w, http.StatusOK, "home", view{Status: s, Title: s.Home})
 }
+
+// rank puts first what somebody must look at.
+func rank(l api.Level) int { return slices.Index([]api.Level{api.Bad, api.Warn, api.Good}, l) }
 
 func (p *Page) edge(w http.ResponseWriter, r *http.Request) {
 	v := view{Status: p.status(), Title: r.PathValue("edge")}

@@ -27,12 +27,16 @@ func example() api.Status {
 			Bytes: 6 << 20, LogBytes: 80 << 10, LogPieces: 3},
 	}
 	well := api.Edge{Name: "hallway", Level: api.Good, LastSeen: noon.Add(-3 * time.Second),
-		Passive: api.Liveness{State: phi.Fresh, Silence: 3 * time.Second, Interval: 10 * time.Second, Why: phi.WhyPromise},
-		Report: &api.Report{QueueDepth: 2, CertDays: 61.4, DiskFree: 7 << 30, DiskFloor: 256 << 20, Revision: 51_234,
-			Keys: 1234, Bytes: 99_000, Backup: api.BackupState{State: "shipping"}, Store: "local", Incarnation: "0123456789abcdef",
-			Software: "abc1234"},
+		Passive: api.Liveness{State: phi.Fresh, Silence: 3 * time.Second, Interval: 10 * time.Second,
+			Why: phi.WhyPromise},
+		Report: &api.Report{QueueDepth: 2, CertDays: 61.4, DiskFree: 7 << 30, DiskFloor: 256 << 20,
+			Revision: 51_234,
+			Keys:     1234, Bytes: 99_000, Backup: api.BackupState{State: "shipping"}, Store: "local",
+			Incarnation: "0123456789abcdef",
+			Software:    "abc1234"},
 		BackupAge: 800 * time.Millisecond, Newest: &backups[2], Backups: backups, Stored: 9 << 20,
-		Proof: &api.Proof{Backup: 8, Revision: 51_000, At: noon.Add(-41 * time.Minute), Took: 1800 * time.Millisecond,
+		Proof: &api.Proof{Backup: 8, Revision: 51_000, At: noon.Add(-41 * time.Minute),
+			Took:   1800 * time.Millisecond,
 			Digest: "00ff00ff00ff00ff", Compared: true},
 		Drill:      &api.Drill{At: noon.Add(-41 * time.Minute), Good: true},
 		Heartbeat:  &api.Liveness{State: phi.Fresh, Silence: time.Second},
@@ -46,17 +50,22 @@ func example() api.Status {
 		Passive: api.Liveness{State: phi.Gone, Silence: 49 * time.Hour, Why: phi.WhyGone},
 		Findings: []api.Finding{{Level: api.Bad, Code: "gone",
 			Text: "silent for 49h0m0s. Its newest backup can be restored elsewhere: metronome master restore cellar"}}}
-	never := api.Edge{Name: "garage", Level: api.Warn, BackupAge: -1, Passive: api.Liveness{State: phi.Never, Why: phi.WhyNever},
-		Findings: []api.Finding{{Level: api.Warn, Code: "never-seen", Text: "it was enrolled and has not been heard yet"}}}
+	never := api.Edge{Name: "garage", Level: api.Warn, BackupAge: -1, Passive: api.Liveness{State: phi.Never,
+		Why: phi.WhyNever},
+		Findings: []api.Finding{{Level: api.Warn, Code: "never-seen", Text: "it was enrolled and has not been " +
+			"heard yet"}}}
 	evil := never
 	evil.Name = "evil"
-	evil.Findings = []api.Finding{{Level: api.Warn, Code: "edge", Text: `<script>alert(1)</script><img src=x onerror=alert(2)>`}}
-	return api.Status{Home: "villa", Master: "main", Software: "abc1234", Now: noon, Started: noon.Add(-72 * time.Hour),
-		Destination: "/var/lib/metronome/master/vault", DiskFree: 40 << 30, DiskFloor: 1 << 30, CertDays: 71, CADays: 3600,
+	evil.Findings = []api.Finding{{Level: api.Warn, Code: "edge",
+		Text: `<script>alert(1)</script><img src=x onerror=alert(2)>`}}
+	return api.Status{Home: "villa", Master: "main", Software: "abc1234", Now: noon,
+		Started:     noon.Add(-72 * time.Hour),
+		Destination: "/var/lib/metronome/master/vault", DiskFree: 40 << 30, DiskFloor: 1 << 30, CertDays: 71,
+		CADays:    3600,
 		Retention: "3 last, 24 hourly, 7 daily, 4 weekly, 12 monthly", Heartbeats: "off",
 		Edges: []api.Edge{gone, evil, never, well, late},
-		Findings: []api.Finding{{Level: api.Warn, Code: "disk", Text: "1500 MiB of disk are free; below 1024 MiB nothing is " +
-			"taken in"}}}
+		Findings: []api.Finding{{Level: api.Warn, Code: "disk", Text: "1500 MiB of disk are free; below 1024 " +
+			"MiB nothing is taken in"}}}
 }
 
 func get(t *testing.T, path string) (*http.Response, string) {
@@ -73,7 +82,8 @@ func get(t *testing.T, path string) (*http.Response, string) {
 func TestHome(t *testing.T) {
 	resp, body := get(t, "/")
 	for _, want := range []string{
-		"5 edges", "villa", "hallway", "fresh", "late", "gone", "never", "heard 3 s ago", "all of now", "51\u202f234", "41 min ago",
+		"5 edges", "villa", "hallway", "fresh", "late", "gone", "never", "heard 3 s ago", "up to date",
+		"51\u202f234", "41 min ago",
 		"61 days", "7.0 GiB", `http-equiv="refresh" content="5"`, `href="/edges/kitchen"`, "it speaks every 10s",
 		"1500 MiB of disk are free", `name="viewport"`, `lang="en"`, "24 hourly",
 	} {
@@ -93,7 +103,8 @@ func TestHome(t *testing.T) {
 
 func TestEdgePage(t *testing.T) {
 	_, body := get(t, "/edges/hallway")
-	for _, want := range []string{"all is well", "φ 0.0", "backup 8 to revision 51\u202f000 in 1 s", "as the edge reported", "2 chunks missing",
+	for _, want := range []string{"All is well", "φ 0.0", "backup 8 to revision 51\u202f000 in 1 s",
+		"as the edge reported", "2 chunks missing",
 		"its manifest is damaged", "3 backups, 9.0 MiB", "shipping", "0123456789abcdef"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -102,7 +113,8 @@ func TestEdgePage(t *testing.T) {
 	if _, body := get(t, "/edges/garage"); !strings.Contains(body, "never") {
 		t.Error("an edge of which nothing is known")
 	}
-	if resp, body := get(t, "/edges/<b>x"); resp.StatusCode != http.StatusNotFound || strings.Contains(body, "<b>x") {
+	if resp, body := get(t, "/edges/<b>x"); resp.StatusCode != http.StatusNotFound ||
+		strings.Contains(body, "<b>x") {
 		t.Errorf("an unknown edge: %d %s", resp.StatusCode, body)
 	}
 	if resp, _ := get(t, "/nothing"); resp.StatusCode != http.StatusNotFound {
@@ -150,13 +162,16 @@ func TestEveryTagIsClosed(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
-	for d, want := range map[time.Duration]string{-1: "never", 0: "now", 999 * time.Millisecond: "now", time.Second: "1 s ago",
-		119 * time.Second: "119 s ago", 2 * time.Minute: "2 min ago", 3 * time.Hour: "3 h ago", 72 * time.Hour: "3 days ago"} {
+	for d, want := range map[time.Duration]string{-1: "never", 0: "now", 999 * time.Millisecond: "now",
+		time.Second:       "1 s ago",
+		119 * time.Second: "119 s ago", 2 * time.Minute: "2 min ago", 3 * time.Hour: "3 h ago",
+		72 * time.Hour: "3 days ago"} {
 		if got := Ago(d); got != want {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 150 << 10: "150 KiB", 1 << 30: "1.0 GiB",
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 150 << 10: "150 KiB",
+		1 << 30: "1.0 GiB",
 		5 << 40: "5.0 TiB"} {
 		if got := Bytes(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)

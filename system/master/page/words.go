@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 
 	"metronome/system/master/api"
@@ -11,8 +12,10 @@ import (
 
 // words are the templates' functions.
 var words = template.FuncMap{
-	"ago": Ago, "span": Span, "bytes": Bytes[int64], "ubytes": Bytes[uint64], "count": Count, "state": state, "mark": mark, "levelWord": levelWord,
-	"reverse": reverse[vault.Summary], "since": func(now, then time.Time) string { return Ago(now.Sub(then)) },
+	"ago": Ago, "span": Span, "bytes": Bytes[int64], "ubytes": Bytes[uint64], "count": Count, "state": state,
+	"mark": mark, "levelWord": levelWord,
+	"reverse": reverse[vault.Summary], "covered": covered, "sentence": sentence,
+	"since": func(now, then time.Time) string { return Ago(now.Sub(then)) },
 	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"days":  func(d float64) string { return fmt.Sprintf("%.0f", d) },
 }
@@ -99,4 +102,26 @@ func reverse[T any](list []T) []T {
 		back = append(back, list[len(list)-1-i])
 	}
 	return back
+}
+
+// current is an age of a backup that nobody needs to think about.
+const current = 15 * time.Second
+
+// covered says what a backup covers, by its age.
+func covered(age time.Duration) string {
+	switch {
+	case age < 0:
+		return "not complete yet"
+	case age < current:
+		return "up to date"
+	}
+	return "as of " + Ago(age)
+}
+
+// sentence begins with a capital letter.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }

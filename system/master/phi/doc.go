@@ -4,15 +4,16 @@
 //	d.Heard(now)                               // at every sign of life
 //	v := d.Judge(now)                          // v.State, v.Phi, v.Why
 //
-// It is the phi-accrual detector of Hayashibara et al. (SRDS 2004) in the form that Akka and Hazelcast use:
-// φ = −log10 of the probability that a living peer stays silent for as long as this one has, with gaps
-// between signs taken as normal. φ = 1 is wrong one time in ten, φ = 8 one time in 10^8.
+// It is the phi-accrual detector of Hayashibara et al. (SRDS 2004) in the form that Akka and
+// Hazelcast use: φ = −log10 of the probability that a living peer stays silent for as long as this
+// one has, with gaps between signs taken as normal. φ = 1 is wrong one time in ten, φ = 8 one time
+// in 10^8.
 //
-// Gaps of edges come in bursts: a backup is a hundred requests in a second, then nothing until the next
-// beat. Three bounds keep φ from accusing those: the mean gap counts as no shorter than the interval that
-// was promised, the deviation as no smaller than half a second, and silence of three promised intervals is
-// suspect whatever φ says.
+// Gaps of edges come in bursts: a backup is a hundred requests in a second, then nothing until the
+// next beat. Three bounds keep φ from accusing those: the mean gap counts as no shorter than the
+// interval that was promised, the deviation as no smaller than half a second, and silence of three
+// promised intervals is suspect whatever φ says.
 //
-// The package is pure: time is a number of nanoseconds that only grows, and is handed in. It sends nothing
-// and asks nobody.
+// The package is pure: time is a number of nanoseconds that only grows, and is handed in. It sends
+// nothing and asks nobody.
 package phi

@@ -85,8 +85,8 @@ func (d *Detector) Heard(now int64) {
 	d.last, d.heard, d.mild = max(now, d.last), true, false
 }
 
-// Excuse notes that nothing could be heard until now, because the listener was away: silence counts from
-// here, and this gap is not remembered.
+// Excuse notes that nothing could be heard until now, because the listener was away: silence counts
+// from here, and this gap is not remembered.
 func (d *Detector) Excuse(now int64) { d.last, d.mild = max(now, d.last), true }
 
 func (d *Detector) remember(gap int64) {

@@ -39,7 +39,8 @@ func TestStates(t *testing.T) {
 
 // TestPhiIsTheNormalTail: the figures of the normal distribution's tail.
 func TestPhiIsTheNormalTail(t *testing.T) {
-	for _, c := range []struct{ z, p float64 }{{0, 0.5}, {1, 0.158655}, {2, 0.0227501}, {3, 1.349898e-3}, {6, 9.8659e-10}} {
+	for _, c := range []struct{ z, p float64 }{{0, 0.5}, {1, 0.158655}, {2, 0.0227501}, {3, 1.349898e-3},
+		{6, 9.8659e-10}} {
 		if got, want := phi(10+c.z, 10, 1), -math.Log10(c.p); math.Abs(got-want) > 1e-4 {
 			t.Errorf("z=%v: φ=%v, want %v", c.z, got, want)
 		}
@@ -80,7 +81,8 @@ func TestAnIrregularPeerIsGivenMoreTime(t *testing.T) {
 	}
 }
 
-// TestNobodyIsAccusedAfterTheMastersOwnAbsence: silence counts from its return, and the gap is forgotten.
+// TestNobodyIsAccusedAfterTheMastersOwnAbsence: silence counts from its return, and the gap is
+// forgotten.
 func TestNobodyIsAccusedAfterTheMastersOwnAbsence(t *testing.T) {
 	d := New(Config{Promise: 10 * second})
 	at := beat(d, 0, 10*second, 50)

@@ -124,7 +124,8 @@ type uploader struct {
 	sent uint64           // bytes
 }
 
-// describe lists the files, and names their chunks. Tables that the checkpoint before had are not read again.
+// describe lists the files, and names their chunks. Tables that the checkpoint before had are not
+// read again.
 func (u *uploader) describe(ctx context.Context, m *vault.Manifest, known map[string][]vault.Chunk) error {
 	return filepath.WalkDir(u.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil {
@@ -251,7 +252,8 @@ func (u *uploader) chunks(ctx context.Context, names []string) error {
 	return context.Cause(ctx)
 }
 
-// chunkTries is how often one chunk is tried before the whole checkpoint is put off: a master that is busy says so.
+// chunkTries is how often one chunk is tried before the whole checkpoint is put off: a master that
+// is busy says so.
 const chunkTries = 5
 
 func (u *uploader) one(ctx context.Context, name string) (err error) {

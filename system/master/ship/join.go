@@ -47,8 +47,8 @@ func Load(dir string) (*Membership, error) {
 	path := filepath.Join(dir, memberFile)
 	b, err := secretfile.Read(path, maxFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("ship: %s is no membership: run metronome master join with a token of metronome master "+
-			"enroll: %w", dir, err)
+		return nil, fmt.Errorf("ship: %s is no membership: run metronome master join with a token of metronome "+
+			"master enroll: %w", dir, err)
 	}
 	m := &Membership{}
 	if err == nil {
@@ -64,7 +64,8 @@ func Load(dir string) (*Membership, error) {
 // Key is the edge's backup key.
 func (m *Membership) Key() (vault.Key, error) { return vault.ParseKey(m.BackupKey) }
 
-// Client is an HTTP client that shows the edge's certificate and speaks to no one but its home's master.
+// Client is an HTTP client that shows the edge's certificate and speaks to no one but its home's
+// master.
 func Client(k *pki.Keeper) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{TLSClientConfig: k.ClientTLS(pki.Policy{Roles: []pki.Role{pki.Master}}),
@@ -91,8 +92,8 @@ type Joining struct {
 	Now    func() time.Time
 }
 
-// Join makes this machine an edge of the token's home. If the answer is lost it can be called again with the
-// same token and directory.
+// Join makes this machine an edge of the token's home. If the answer is lost it can be called again
+// with the same token and directory.
 func Join(ctx context.Context, j Joining) (*Membership, error) {
 	token, err := join.Parse(strings.TrimSpace(j.Token))
 	if err != nil {
@@ -112,12 +113,14 @@ func Join(ctx context.Context, j Joining) (*Membership, error) {
 	client := api.Client{URL: j.Master, HTTP: &http.Client{Timeout: time.Minute,
 		Transport: &http.Transport{TLSClientConfig: pin.TLS(), ForceAttemptHTTP2: true, DisableKeepAlives: true}}}
 	var out api.JoinReply
-	err = client.Call(ctx, http.MethodPost, "/v1/join", api.JoinRequest{Secret: hex.EncodeToString(token.Secret[:]),
-		Request: string(request)}, &out)
+	err = client.Call(ctx, http.MethodPost, "/v1/join",
+		api.JoinRequest{Secret: hex.EncodeToString(token.Secret[:]),
+			Request: string(request)}, &out)
 	if err != nil {
 		return nil, err
 	}
-	m := &Membership{Edge: out.Edge, Home: out.Home, Master: j.Master, BackupKey: out.BackupKey, Restorable: out.Restorable}
+	m := &Membership{Edge: out.Edge, Home: out.Home, Master: j.Master, BackupKey: out.BackupKey,
+		Restorable: out.Restorable}
 	if _, err := m.Key(); err != nil {
 		return nil, err
 	}
@@ -170,8 +173,8 @@ func (m *Membership) keep(dir string, identity, ca []byte) error {
 	return os.Remove(filepath.Join(dir, pendingFile))
 }
 
-// Config is the configuration of a shipper for this membership. Scratch has to be on the store's file system,
-// and nobody else's.
+// Config is the configuration of a shipper for this membership. Scratch has to be on the store's
+// file system, and nobody else's.
 func (m *Membership) Config(k *pki.Keeper, s local.Source, scratch string) (Config, error) {
 	key, err := m.Key()
 	return Config{Edge: m.Edge, Master: m.Master, HTTP: Client(k), Key: key, Source: s, Scratch: scratch,

@@ -37,7 +37,8 @@ func (d *remote) Get(ctx context.Context, name string, limit int) ([]byte, error
 		return nil, err
 	}
 	if len(out) > limit {
-		return nil, fmt.Errorf("ship: %s has %d bytes, at most %d are right: %w", name, len(out), limit, backup.ErrDamaged)
+		return nil, fmt.Errorf("ship: %s has %d bytes, at most %d are right: %w", name, len(out), limit,
+			backup.ErrDamaged)
 	}
 	return out, nil
 }
@@ -60,7 +61,8 @@ const readTries = 4
 
 func (d *remote) call(ctx context.Context, out any, parts ...string) (err error) {
 	for range readTries {
-		err = d.client.Call(ctx, http.MethodGet, api.EdgePath(d.edge, append([]string{"objects"}, parts...)...), nil, out)
+		err = d.client.Call(ctx, http.MethodGet, api.EdgePath(d.edge, append([]string{"objects"}, parts...)...),
+			nil, out)
 		var p *api.Problem
 		switch {
 		case err == nil || ctx.Err() != nil:
@@ -74,8 +76,10 @@ func (d *remote) call(ctx context.Context, out any, parts ...string) (err error)
 	return err
 }
 
-// Restore restores an edge from its master, at the edge. What r.Epoch would give comes from the master.
-func Restore(ctx context.Context, m *Membership, c *http.Client, r vault.Restoration) (*vault.Restored, error) {
+// Restore restores an edge from its master, at the edge. What r.Epoch would give comes from the
+// master.
+func Restore(ctx context.Context, m *Membership, c *http.Client, r vault.Restoration) (*vault.Restored,
+	error) {
 	key, err := m.Key()
 	if err != nil {
 		return nil, err

@@ -34,7 +34,8 @@ type Config struct {
 	Uploads         int           // chunks on their way at once; default 3
 	Backoff         time.Duration // longest pause after failures; default 60 s
 
-	// Describe adds to a report what the shipper does not know: address, queue, disk, certificate. May be nil.
+	// Describe adds to a report what the shipper does not know: address, queue, disk, certificate. May
+	// be nil.
 	Describe func(*api.Report)
 	Now      func() time.Time // default time.Now
 	Log      *slog.Logger
@@ -85,7 +86,8 @@ type Stats struct {
 	LastIncrement uint64 // bytes of chunks that the last checkpoint sent
 }
 
-// Shipper ships one edge's changes to its master. Run is its one goroutine, beside those of an upload.
+// Shipper ships one edge's changes to its master. Run is its one goroutine, beside those of an
+// upload.
 type Shipper struct {
 	cfg    Config
 	seal   *vault.Sealer
@@ -125,8 +127,9 @@ func New(cfg Config) (*Shipper, error) {
 		return nil, err
 	}
 	return &Shipper{cfg: cfg, seal: seal, poke: make(chan struct{}, 1), why: "a process began",
-		client: api.Client{URL: cfg.Master, HTTP: cfg.HTTP, Header: http.Header{}}, known: map[string][]vault.Chunk{},
-		state: api.BackupState{State: "starting"}}, nil
+		client: api.Client{URL: cfg.Master, HTTP: cfg.HTTP, Header: http.Header{}},
+		known:  map[string][]vault.Chunk{},
+		state:  api.BackupState{State: "starting"}}, nil
 }
 
 // State is how backups go.
@@ -229,8 +232,9 @@ func (s *Shipper) plan() {
 func (s *Shipper) hello(ctx context.Context) error {
 	st := s.cfg.Source.Status()
 	var out api.Lease
-	err := s.call(ctx, http.MethodPost, "hello", "", api.Hello{Incarnation: st.Incarnation, Revision: st.Revision,
-		KeyID: s.cfg.Key.ID()}, &out)
+	err := s.call(ctx, http.MethodPost, "hello", "", api.Hello{Incarnation: st.Incarnation,
+		Revision: st.Revision,
+		KeyID:    s.cfg.Key.ID()}, &out)
 	if err != nil {
 		return err
 	}
@@ -263,8 +267,9 @@ func (s *Shipper) report(ctx context.Context) error {
 		return nil
 	}
 	st := s.cfg.Source.Status()
-	r := api.Report{Promise: s.cfg.Promise, Software: version.String(), Store: st.Kind, Incarnation: st.Incarnation,
-		Revision: st.Revision, Digest: vault.DigestText(st.Digest), Keys: st.Keys, Bytes: st.Bytes, Clock: now,
+	r := api.Report{Promise: s.cfg.Promise, Software: version.String(), Store: st.Kind,
+		Incarnation: st.Incarnation,
+		Revision:    st.Revision, Digest: vault.DigestText(st.Digest), Keys: st.Keys, Bytes: st.Bytes, Clock: now,
 		Backup: s.State()}
 	if s.cfg.Describe != nil {
 		s.cfg.Describe(&r)

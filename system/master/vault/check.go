@@ -24,8 +24,9 @@ type Checked struct {
 // Good reports whether nothing was wrong.
 func (c *Checked) Good() bool { return len(c.Bad)+len(c.Missing) == 0 }
 
-// Check reads the list anew, all manifests and logs, and of the chunks the part that turn says: a chunk is read
-// when its turn comes up, 0 <= turn < turns, so that turns checks in a row read all. Damage is set aside.
+// Check reads the list anew, all manifests and logs, and of the chunks the part that turn says: a
+// chunk is read when its turn comes up, 0 <= turn < turns, so that turns checks in a row read all.
+// Damage is set aside.
 func (v *Vault) Check(ctx context.Context, turn, turns int) (r Checked, err error) {
 	if err := v.Relist(ctx); err != nil {
 		return r, err
@@ -72,8 +73,10 @@ func (v *Vault) lost() []string {
 	return slices.Sorted(maps.Keys(lost))
 }
 
-// twice reads an object, and again if it is damaged: what was wrong on the way is not wrong at its place.
-func (v *Vault) twice(ctx context.Context, object string, limit int, good func([]byte) error) (n int, err error) {
+// twice reads an object, and again if it is damaged: what was wrong on the way is not wrong at its
+// place.
+func (v *Vault) twice(ctx context.Context, object string, limit int, good func([]byte) error) (n int,
+	err error) {
 	for range 2 {
 		var b []byte
 		b, err = v.dest.Get(ctx, object, limit)
@@ -128,7 +131,8 @@ func (v *Vault) setAside(ctx context.Context, object string, limit int) error {
 	return v.dest.Remove(ctx, object)
 }
 
-// checkBackups reads all manifests and logs. Damaged manifests stay under their names: Prune must know of them.
+// checkBackups reads all manifests and logs. Damaged manifests stay under their names: Prune must
+// know of them.
 func (v *Vault) checkBackups(ctx context.Context, r *Checked) error {
 	v.mu.Lock()
 	chains := maps.Clone(v.chains)

@@ -64,8 +64,8 @@ func covered(all []choice) string {
 	return s
 }
 
-// choices are all chains that can be read, newest first, each with the logs of later chains of the same life:
-// where a later checkpoint is lost, its log still follows an earlier one.
+// choices are all chains that can be read, newest first, each with the logs of later chains of the
+// same life: where a later checkpoint is lost, its log still follows an earlier one.
 func (v *Vault) choices() (all []choice) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

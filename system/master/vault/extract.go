@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 )
 
 // extraction writes a checkpoint's files.
@@ -21,19 +22,33 @@ type extraction struct {
 	total  int64
 }
 
-// workers is how many chunks are on their way at once: opening is work for the processor, reading for the disk.
+// workers is how many chunks are on their way at once: opening is work for the processor, reading
+// for the disk.
 const workers = 4
 
 // part is a chunk and its place.
 type part struct {
-	f     *os.File
+	f     *file
 	at    int64
 	chunk Chunk
-	left  *sync.WaitGroup // of the file's chunks
+}
+
+// file is a file whose chunks arrive in any order. Whoever brings the last makes it durable.
+type file struct {
+	*os.File
+	left atomic.Int64
+}
+
+func (f *file) done() error {
+	if f.left.Add(-1) > 0 {
+		return nil
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // extract writes the files of a checkpoint into a directory, durably.
-func (v *Vault) extract(ctx context.Context, m *Manifest, dir string, progress func(done, total int64)) error {
+func (v *Vault) extract(ctx context.Context, m *Manifest, dir string,
+	progress func(done, total int64)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	e := &extraction{v: v, dir: dir, progress: progress, cancel: cancel, total: m.Size()}
@@ -43,7 +58,9 @@ func (v *Vault) extract(ctx context.Context, m *Manifest, dir string, progress f
 		wg.Go(func() {
 			for p := range parts {
 				e.one(ctx, p)
-				p.left.Done()
+				if err := p.f.done(); err != nil {
+					e.cancel(err)
+				}
 			}
 		})
 	}
@@ -66,19 +83,18 @@ func (e *extraction) file(f *File, parts chan<- part) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	opened, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("vault: %w", err)
 	}
-	var left sync.WaitGroup
+	out := &file{File: opened}
+	out.left.Store(int64(len(f.Chunks)) + 1)
 	at := int64(0)
 	for _, c := range f.Chunks {
-		left.Add(1)
-		parts <- part{f: file, at: at, chunk: c, left: &left}
+		parts <- part{f: out, at: at, chunk: c}
 		at += int64(c.Size)
 	}
-	left.Wait()
-	return errors.Join(file.Sync(), file.Close())
+	return out.done()
 }
 
 func (e *extraction) one(ctx context.Context, p part) {
@@ -109,7 +125,8 @@ func (v *Vault) chunk(ctx context.Context, c Chunk) ([]byte, error) {
 	}
 	plain, err := v.seal.Open(ChunkKind, c.Name, b)
 	if err == nil && len(plain) != c.Size {
-		err = fmt.Errorf("vault: chunk %s: %w: %d bytes, and the manifest says %d", c.Name, ErrDamaged, len(plain), c.Size)
+		err = fmt.Errorf("vault: chunk %s: %w: %d bytes, and the manifest says %d", c.Name, ErrDamaged, len(plain),
+			c.Size)
 	}
 	return plain, err
 }

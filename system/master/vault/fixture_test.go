@@ -93,7 +93,8 @@ func (l *life) take(t testing.TB, s *Sealer, store *local.Store, dir string, now
 		t.Fatal(err)
 	}
 	c := checkpoint{chunks: map[string][]byte{}}
-	c.m = Manifest{Format: ManifestFormat, Edge: "e", Taken: now.UTC(), Incarnation: sum.Incarnation, Epoch: sum.Epoch,
+	c.m = Manifest{Format: ManifestFormat, Edge: "e", Taken: now.UTC(), Incarnation: sum.Incarnation,
+		Epoch:    sum.Epoch,
 		Revision: sum.Revision, Keys: sum.Keys, Bytes: sum.Bytes, Digest: DigestText(sum.Digest)}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -183,7 +184,10 @@ func inMemory(fs *fault.FS) (backup.Destination, error) { return backup.NewDirec
 
 func open(t testing.TB, d backup.Destination) *Vault {
 	t.Helper()
-	v, err := Open(t.Context(), d, testKey(t), Options{Now: func() time.Time { return time.Unix(1_700_000_000, 0) }})
+	v, err := Open(t.Context(), d, testKey(t), Options{Now: func() time.Time {
+		return time.Unix(1_700_000_000,
+			0)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,6 +197,7 @@ func open(t testing.TB, d backup.Destination) *Vault {
 // restored restores and returns what there is to say, and the digest of the data.
 func restored(t testing.TB, v *Vault, target Target) (*Restored, error) {
 	t.Helper()
-	return v.Restore(t.Context(), Restoration{Target: target, Dir: filepath.Join(t.TempDir(), "to"), Log: quiet(),
+	return v.Restore(t.Context(), Restoration{Target: target, Dir: filepath.Join(t.TempDir(), "to"),
+		Log:   quiet(),
 		Epoch: func(_ context.Context, above uint16) (uint16, error) { return above + 1, nil }})
 }

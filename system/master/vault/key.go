@@ -30,8 +30,8 @@ func ParseKey(text string) (k Key, err error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(text), keyPrefix)
 	b, err := base64.RawURLEncoding.Strict().DecodeString(rest)
 	if !ok || err != nil || len(b) != len(k.b)+2 {
-		return k, fmt.Errorf("vault: %w: it begins with %s and has 46 characters more; copy it again from "+
-			"the master's or the edge's file", ErrKey, keyPrefix)
+		return k, fmt.Errorf("vault: %w: it begins with %s and has 46 characters more; copy it again from the "+
+			"master's or the edge's file", ErrKey, keyPrefix)
 	}
 	copy(k.b[:], b)
 	if sum := k.sum(); sum[0] != b[32] || sum[1] != b[33] {

@@ -104,7 +104,8 @@ func (m *Manifest) check() error {
 }
 
 func (f *File) check() error {
-	if f.Path == "" || len(f.Path) > maxPath || path.Clean("/"+f.Path) != "/"+f.Path || strings.ContainsAny(f.Path, "\\\x00") {
+	if f.Path == "" || len(f.Path) > maxPath || path.Clean("/"+f.Path) != "/"+f.Path ||
+		strings.ContainsAny(f.Path, "\\\x00") {
 		return fmt.Errorf("vault: a manifest with a file %.60q: that is no path inside a store", f.Path)
 	}
 	var size int64

@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// Merging: a piece a second is many objects; as soon as there are mergeFrom small ones they become one. The
-// whole is stored before its parts go, and readers skip what they have seen, so a crash leaves it twice at most.
+// Merging: a piece a second is many objects; as soon as there are mergeFrom small ones they become
+// one. The whole is stored before its parts go, and readers skip what they have seen, so a crash
+// leaves it twice at most.
 const (
 	mergeFrom  = 64
 	mergeBytes = MaxChunk // sealed, of one merged piece

@@ -35,8 +35,8 @@ const (
 	maxAges  = 64 << 20
 )
 
-// Prune looks at what nobody wants, and removes what has been unwanted for the grace time. It is to be called
-// once an hour or so.
+// Prune looks at what nobody wants, and removes what has been unwanted for the grace time. It is to
+// be called once an hour or so.
 func (v *Vault) Prune(ctx context.Context, o Pruning) (r Pruned, err error) {
 	v.write.Lock()
 	defer v.write.Unlock()
@@ -63,8 +63,8 @@ func (v *Vault) Prune(ctx context.Context, o Pruning) (r Pruned, err error) {
 	return r, nil
 }
 
-// candidates are the backups as a policy sees them. The newest chains of the newest life stay in any case, by
-// the policy's own rule; one that cannot be read takes nobody's place.
+// candidates are the backups as a policy sees them. The newest chains of the newest life stay in
+// any case, by the policy's own rule; one that cannot be read takes nobody's place.
 func (v *Vault) candidates(proven uint64) (all []keep.Backup) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -81,9 +81,10 @@ func (v *Vault) candidates(proven uint64) (all []keep.Backup) {
 	return all
 }
 
-// unwanted are the objects that nobody wants, manifests first of all: what they name is wanted as long as
-// they exist.
-func (v *Vault) unwanted(ctx context.Context, kept map[uint64][]string) (names []string, held string, err error) {
+// unwanted are the objects that nobody wants, manifests first of all: what they name is wanted as
+// long as they exist.
+func (v *Vault) unwanted(ctx context.Context, kept map[uint64][]string) (names []string, held string,
+	err error) {
 	objects, err := v.dest.List(ctx, backupFolder)
 	if err != nil {
 		return nil, "", err
@@ -120,7 +121,8 @@ func (v *Vault) unwanted(ctx context.Context, kept map[uint64][]string) (names [
 	return names, "", nil
 }
 
-// order puts manifests first: a crash in between leaves chunks without a manifest, never the reverse.
+// order puts manifests first: a crash in between leaves chunks without a manifest, never the
+// reverse.
 func order(objects []string) []string {
 	slices.SortStableFunc(objects, func(a, b string) int {
 		return rank(a) - rank(b)
@@ -135,7 +137,8 @@ func rank(object string) int {
 	return 1
 }
 
-// remove removes one object, unless somebody came to want it since the look: a chunk that was uploaded again.
+// remove removes one object, unless somebody came to want it since the look: a chunk that was
+// uploaded again.
 func (v *Vault) remove(ctx context.Context, object string) error {
 	folder, name, _ := strings.Cut(object, "/")
 	if folder == chunkFolder && IsChunk(name) {

@@ -17,7 +17,8 @@ import (
 
 // fake is a backup of a few small chunks out of a few dozen, so that backups share some.
 func fake(rng *rand.Rand, s *Sealer) *checkpoint {
-	c := &checkpoint{chunks: map[string][]byte{}, m: Manifest{Format: ManifestFormat, Edge: "e", Incarnation: "i"}}
+	c := &checkpoint{chunks: map[string][]byte{}, m: Manifest{Format: ManifestFormat, Edge: "e",
+		Incarnation: "i"}}
 	for i := range 1 + rng.IntN(4) {
 		content := fmt.Appendf(nil, "chunk %d", rng.IntN(40))
 		name := s.Name(content)
@@ -28,8 +29,9 @@ func fake(rng *rand.Rand, s *Sealer) *checkpoint {
 	return c
 }
 
-// TestPruneNeverTakesWhatIsNeeded: random backups, uploads that were given up, lost chunks, crashes and looks, and
-// after each step everything that a kept manifest names is there, and the proven one is whole.
+// TestPruneNeverTakesWhatIsNeeded: random backups, uploads that were given up, lost chunks, crashes
+// and looks, and after each step everything that a kept manifest names is there, and the proven one
+// is whole.
 func TestPruneNeverTakesWhatIsNeeded(t *testing.T) {
 	for seed := range uint64(60) {
 		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { pruneModel(t, seed) }) {
@@ -168,7 +170,8 @@ func TestTheGraceIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestNothingIsRemovedWhileAManifestCannotBeRead (litestream#1084, kopia#1087): nobody knows what it needs.
+// TestNothingIsRemovedWhileAManifestCannotBeRead (litestream#1084, kopia#1087): nobody knows what
+// it needs.
 func TestNothingIsRemovedWhileAManifestCannotBeRead(t *testing.T) {
 	fs := fault.New(1)
 	d, err := inMemory(fs)

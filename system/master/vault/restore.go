@@ -20,8 +20,8 @@ import (
 type Restoration struct {
 	Target
 	Dir string // is made; must not exist, or be empty
-	// Epoch gives the number of this restore of this edge, higher than any before and than above. It is asked for
-	// when all that can be checked beforehand is good.
+	// Epoch gives the number of this restore of this edge, higher than any before and than above. It
+	// is asked for when all that can be checked beforehand is good.
 	Epoch func(ctx context.Context, above uint16) (uint16, error)
 
 	Progress func(done, total int64) // bytes of the checkpoint; nil = none
@@ -43,8 +43,9 @@ type Restored struct {
 	Warnings    []string      `json:"warnings,omitempty"` // backups that should have served and did not
 }
 
-// Restore makes an edge's data directory of a backup: of the best that leads to the target, or, when that one
-// is damaged, of the next. It verifies what it made. On an error there is no directory.
+// Restore makes an edge's data directory of a backup: of the best that leads to the target, or,
+// when that one is damaged, of the next. It verifies what it made. On an error there is no
+// directory.
 func (v *Vault) Restore(ctx context.Context, r Restoration) (*Restored, error) {
 	begin := time.Now()
 	choices, err := v.choose(r.Target)
@@ -66,7 +67,8 @@ func (v *Vault) Restore(ctx context.Context, r Restoration) (*Restored, error) {
 		}
 		warnings = append(warnings, fmt.Sprintf("backup %d cannot be restored: %v", c.m.Number, err))
 	}
-	return nil, fmt.Errorf("vault: %s: nothing that leads there can be restored: %w: %v", v, ErrDamaged, warnings)
+	return nil, fmt.Errorf("vault: %s: nothing that leads there can be restored: %w: %v", v, ErrDamaged,
+		warnings)
 }
 
 // vacant refuses a directory that holds something.
@@ -76,7 +78,8 @@ func vacant(dir string) error {
 		return fmt.Errorf("vault: %w", err)
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("vault: %s is not empty: name a directory that does not exist, or move this one away", dir)
+		return fmt.Errorf("vault: %s is not empty: name a directory that does not exist, or move this one away",
+			dir)
 	}
 	return nil
 }
@@ -116,7 +119,8 @@ func (v *Vault) attempt(ctx context.Context, r *Restoration, c choice) (done *Re
 	if err := moved(part, r.Dir); err != nil {
 		return nil, err
 	}
-	return &Restored{Backup: c.m.Number, Checkpoint: c.m.Revision, Revision: end.revision(&r.Target), Epoch: epoch,
+	return &Restored{Backup: c.m.Number, Checkpoint: c.m.Revision, Revision: end.revision(&r.Target),
+		Epoch:       epoch,
 		Incarnation: sum.Incarnation, Keys: sum.Keys, Sessions: sum.Sessions, Digest: DigestText(sum.Digest),
 		Bytes: c.m.Size()}, nil
 }
@@ -133,8 +137,8 @@ func same(cfg local.Config, m *Manifest) error {
 	digest, err := strconv.ParseUint(m.Digest, 16, 64)
 	if err != nil || sum.Digest != digest || sum.Revision != m.Revision || sum.Keys != m.Keys ||
 		sum.Incarnation != m.Incarnation {
-		return fmt.Errorf("vault: backup %d: %w: its files hold revision %d with digest %016x, its manifest says %d "+
-			"with %s", m.Number, ErrDamaged, sum.Revision, sum.Digest, m.Revision, m.Digest)
+		return fmt.Errorf("vault: backup %d: %w: its files hold revision %d with digest %016x, its manifest "+
+			"says %d with %s", m.Number, ErrDamaged, sum.Revision, sum.Digest, m.Revision, m.Digest)
 	}
 	return nil
 }

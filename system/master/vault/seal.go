@@ -55,7 +55,8 @@ func (k Kind) limit() int {
 // MaxSealed is how many bytes a sealed object of a kind may have.
 func (k Kind) MaxSealed() int { return k.limit() + overhead }
 
-// A sealed object: "MTB1", key id 4, kind 1, flags 1, plain length 4; nonce 12; ciphertext and tag 16.
+// A sealed object: "MTB1", key id 4, kind 1, flags 1, plain length 4; nonce 12; ciphertext and tag
+// 16.
 const (
 	sealMagic  = "MTB1"
 	sealHead   = 14
@@ -83,7 +84,8 @@ func NewSealer(k Key) (*Sealer, error) {
 	}
 	nameKey := k.derive("name", 32)
 	s.names.New = func() any { return hmac.New(sha256.New, nameKey) }
-	if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2)); err != nil {
+	if s.enc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderConcurrency(2)); err != nil {
 		return nil, fmt.Errorf("vault: %w", err)
 	}
 	s.dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(MaxManifest))

@@ -43,7 +43,8 @@ func TestKeyText(t *testing.T) {
 	if err != nil || again != k {
 		t.Fatal(err)
 	}
-	for _, text := range []string{fmt.Sprint(k), fmt.Sprintf("%v %+v %#v %s", k, k, k, k), fmt.Sprintf("%v", &k)} {
+	for _, text := range []string{fmt.Sprint(k), fmt.Sprintf("%v %+v %#v %s", k, k, k, k),
+		fmt.Sprintf("%v", &k)} {
 		if strings.Contains(text, k.Text()[5:20]) {
 			t.Errorf("it prints itself: %s", text)
 		}
@@ -66,7 +67,8 @@ func TestKeyText(t *testing.T) {
 
 func TestSealAndOpen(t *testing.T) {
 	s := testSealer(t)
-	for _, plain := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("abc"), 1000), noise(1, 10000), noise(2, MaxChunk)} {
+	for _, plain := range [][]byte{nil, []byte("x"), bytes.Repeat([]byte("abc"), 1000), noise(1, 10000),
+		noise(2, MaxChunk)} {
 		sealed, err := s.Seal(ChunkKind, "n", plain)
 		if err != nil || len(sealed) > ChunkKind.MaxSealed() {
 			t.Fatal(len(sealed), err)
@@ -86,7 +88,8 @@ func TestSealAndOpen(t *testing.T) {
 	}
 }
 
-// TestEncryptionSilentlyOff: what is stored never shows what it holds, and there is no way to store it plainly.
+// TestEncryptionSilentlyOff: what is stored never shows what it holds, and there is no way to store
+// it plainly.
 func TestEncryptionSilentlyOff(t *testing.T) {
 	s := testSealer(t)
 	secret := []byte("the alarm's code is 4711")
@@ -169,7 +172,8 @@ func TestManifestsThatAreRefused(t *testing.T) {
 	s := testSealer(t)
 	name := s.Name([]byte("x"))
 	good := func() *Manifest {
-		return &Manifest{Format: ManifestFormat, Files: []File{{Path: "a/b.sst", Size: 3, Chunks: []Chunk{{name, 3}}}}}
+		return &Manifest{Format: ManifestFormat, Files: []File{{Path: "a/b.sst", Size: 3,
+			Chunks: []Chunk{{name, 3}}}}}
 	}
 	if err := good().check(); err != nil {
 		t.Fatal(err)

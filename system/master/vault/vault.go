@@ -59,7 +59,8 @@ func Open(ctx context.Context, dest backup.Destination, key Key, o Options) (*Va
 // Sealer is the vault's own.
 func (v *Vault) Sealer() *Sealer { return v.seal }
 
-// Relist reads anew what there is: what somebody removed at the destination is then known to be missing.
+// Relist reads anew what there is: what somebody removed at the destination is then known to be
+// missing.
 func (v *Vault) Relist(ctx context.Context) error {
 	v.write.Lock()
 	defer v.write.Unlock()
@@ -174,7 +175,8 @@ func (v *Vault) Missing(names []string) []string {
 	return missing
 }
 
-// PutChunk checks a sealed chunk against its name and stores it. One that is there is not written again.
+// PutChunk checks a sealed chunk against its name and stores it. One that is there is not written
+// again.
 func (v *Vault) PutChunk(ctx context.Context, name string, sealed []byte) error {
 	if !IsChunk(name) {
 		return fmt.Errorf("vault: %.70q is no chunk's name: %w", name, ErrDamaged)
@@ -201,8 +203,10 @@ func (v *Vault) PutChunk(ctx context.Context, name string, sealed []byte) error 
 	return nil
 }
 
-// Commit makes a backup of a sealed draft, if all of its chunks are there; else it names those that are not.
-func (v *Vault) Commit(ctx context.Context, lease uint64, sealed []byte) (s *Summary, missing []string, err error) {
+// Commit makes a backup of a sealed draft, if all of its chunks are there; else it names those that
+// are not.
+func (v *Vault) Commit(ctx context.Context, lease uint64, sealed []byte) (s *Summary, missing []string,
+	err error) {
 	m, err := v.seal.openManifest(draft, sealed)
 	if err != nil {
 		return nil, nil, err
@@ -251,7 +255,8 @@ func (e *GapError) Error() string {
 // ErrNoBackup is wrapped when there is no backup of this number, or none at all.
 var ErrNoBackup = errors.New("no such backup")
 
-// AppendLog checks a sealed piece of a chain's log and stores it. It returns how far the chain leads then.
+// AppendLog checks a sealed piece of a chain's log and stores it. It returns how far the chain
+// leads then.
 func (v *Vault) AppendLog(ctx context.Context, number uint64, sealed []byte) (reach uint64, err error) {
 	plain, err := v.seal.Open(LogKind, logName(number), sealed)
 	if err != nil {

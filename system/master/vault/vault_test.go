@@ -33,7 +33,8 @@ func mustAppend(t testing.TB, v *Vault, number uint64, records ...[]byte) uint64
 	return reach
 }
 
-// TestAnyRevision: every revision from the first checkpoint to the end of the log, also after opening anew.
+// TestAnyRevision: every revision from the first checkpoint to the end of the log, also after
+// opening anew.
 func TestAnyRevision(t *testing.T) {
 	d := onDisk(t)
 	v := open(t, d)
@@ -124,7 +125,8 @@ func TestAManifestComesLast(t *testing.T) {
 			t.Fatalf("a chunk of other content: %v", err)
 		}
 		sealed, _ = v.seal.Seal(ChunkKind, n, plain)
-		if err := v.PutChunk(t.Context(), strings.Replace(n, n[:1], "../", 1), sealed); !errors.Is(err, ErrDamaged) {
+		if err := v.PutChunk(t.Context(), strings.Replace(n, n[:1], "../", 1), sealed); !errors.Is(err,
+			ErrDamaged) {
 			t.Fatalf("a path as a name: %v", err)
 		}
 	}
@@ -134,8 +136,8 @@ func TestAManifestComesLast(t *testing.T) {
 	}
 }
 
-// TestCrashAtEveryWriteBoundary pulls the plug at every operation of the disk: what was answered is there afterwards,
-// and whatever is there is whole.
+// TestCrashAtEveryWriteBoundary pulls the plug at every operation of the disk: what was answered is
+// there afterwards, and whatever is there is whole.
 func TestCrashAtEveryWriteBoundary(t *testing.T) {
 	s := testSealer(t)
 	l := newLife(t, s, 8, 5)
@@ -223,7 +225,8 @@ func checkAfterCrash(t *testing.T, l *life, fs *fault.FS, backups int, reach, n 
 	}
 }
 
-// TestFullDiskAtEveryWrite: what does not fit is refused, what was answered stays, and with room it goes on.
+// TestFullDiskAtEveryWrite: what does not fit is refused, what was answered stays, and with room it
+// goes on.
 func TestFullDiskAtEveryWrite(t *testing.T) {
 	s := testSealer(t)
 	l := newLife(t, s, 4)
@@ -304,8 +307,8 @@ func TestMergeChangesNothing(t *testing.T) {
 	}
 }
 
-// TestEveryObjectDamagedInTurn: the check finds it, and a restore either passes it over or says so; it never makes a
-// wrong store.
+// TestEveryObjectDamagedInTurn: the check finds it, and a restore either passes it over or says so;
+// it never makes a wrong store.
 func TestEveryObjectDamagedInTurn(t *testing.T) {
 	s := testSealer(t)
 	l := newLife(t, s, 10, 5)
@@ -402,7 +405,8 @@ func TestAHalfMadeRestoreLeavesNothing(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(to, "mine"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Restore(t.Context(), Restoration{Dir: to}); err == nil || !strings.Contains(err.Error(), "not empty") {
+	if _, err := v.Restore(t.Context(), Restoration{Dir: to}); err == nil ||
+		!strings.Contains(err.Error(), "not empty") {
 		t.Errorf("over somebody's data: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
