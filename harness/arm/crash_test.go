@@ -48,7 +48,8 @@ func TestOutages(t *testing.T) {
 	x.FollowerP99 = 7
 	outages(&x, events)
 	if x.Kills != 11 || x.LeaderP50 != 5 || x.LeaderP99 != 10 || x.ProxyOwnP99 != 1000 ||
-		x.ProxyOthersP99 != 1 || x.CalmP99 != 2 || x.RejoinMax != 1000 || !math.IsNaN(x.FollowerP99) || x.Unrecovered != 0 {
+		x.ProxyOthersP99 != 1 || x.CalmP99 != 2 || x.RejoinMax != 1000 || !math.IsNaN(x.FollowerP99) ||
+		x.Unrecovered != 0 {
 		t.Errorf("%+v", x)
 	}
 	hundred := make([]float64, 200)

@@ -10,9 +10,9 @@
 // group that this machine cannot run gets one row that says why. An interrupted run keeps what it
 // has, marked partial.
 //
-// Experiments on stores ([StoreRunner]) seek no rate: a group's saturation in a block is what fractions of its
-// other loads refer to. Those on the simulator ([SimRunner]) are tasks for processes that do nothing else
-// ([Simulate]), as many at a time as there are cores.
+// Experiments on stores ([StoreRunner]) seek no rate: a group's saturation in a block is what
+// fractions of its other loads refer to. Those on the simulator ([SimRunner]) are tasks for
+// processes that do nothing else ([Simulate]), as many at a time as there are cores.
 //
 // The package knows sessions only through an interface, so that its decisions are tested without a
 // packet.

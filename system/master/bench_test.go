@@ -1,6 +1,7 @@
 package master_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"metronome/system/disk"
 	"metronome/system/edge"
+	"metronome/system/master"
+	"metronome/system/master/ship"
 	"metronome/system/master/vault"
 )
 
@@ -62,8 +66,8 @@ func copied(b *testing.B, from string) (took time.Duration, bytes int64) {
 	return time.Since(begin), bytes
 }
 
-// BenchmarkRestore compares a verified restore at the edge, over HTTPS, with a plain copy of what
-// came out of it.
+// BenchmarkRestore compares a verified restore, at the edge over HTTPS and at the master, with a
+// plain copy of what came out of it.
 func BenchmarkRestore(b *testing.B) {
 	w := newWorld(b)
 	h := w.join("hallway").open()
@@ -72,13 +76,40 @@ func BenchmarkRestore(b *testing.B) {
 	begin := time.Now()
 	h.begin()
 	h.safe()
-	b.ReportMetric(mib/time.Since(begin).Seconds(), "upload-MiB/s")
+	b.Logf("uploaded at %.0f MiB/s", mib/time.Since(begin).Seconds())
+	d, err := master.Directories(disk.OS(), filepath.Join(w.cfg.Dir, "vault"))(b.Context(), h.name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	v, err := vault.Open(b.Context(), d, h.cfg.Key, vault.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("at-the-edge", func(b *testing.B) {
+		compare(b, func(dir string) error {
+			_, err := ship.Restore(b.Context(), h.member, ship.Client(h.keeper),
+				vault.Restoration{Dir: dir, Log: quiet()})
+			return err
+		})
+	})
+	b.Run("at-the-master", func(b *testing.B) {
+		compare(b, func(dir string) error {
+			_, err := v.Restore(b.Context(), vault.Restoration{Dir: dir, Log: quiet(),
+				Epoch: func(_ context.Context, above uint16) (uint16, error) { return above + 1, nil }})
+			return err
+		})
+	})
+}
+
+// compare restores and copies in turn.
+func compare(b *testing.B, restored func(dir string) error) {
+	b.Helper()
 	var restore, plain time.Duration
 	var bytes int64
 	for b.Loop() {
+		dir := filepath.Join(b.TempDir(), "to")
 		begin := time.Now()
-		_, dir, err := h.restored(vault.Target{})
-		if err != nil {
+		if err := restored(dir); err != nil {
 			b.Fatal(err)
 		}
 		restore += time.Since(begin)

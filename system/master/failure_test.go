@@ -504,3 +504,32 @@ func TestALoginPage(t *testing.T) {
 		t.Errorf("backed up by nobody: %+v", st)
 	}
 }
+
+// busy is a source to which something is written whenever it is read.
+type busy struct{ *local.Store }
+
+func (b busy) Log(ctx context.Context, from uint64, most int) ([][]byte, uint64, error) {
+	op := edge.Op{Kind: edge.Put, Key: []byte("busy"), Value: []byte("x")}
+	if _, err := b.Apply(ctx, &edge.Batch{Ops: []edge.Op{op}}); err != nil {
+		return nil, from, err
+	}
+	return b.Store.Log(ctx, from, most)
+}
+
+// TestAnEdgeThatNeverRestsIsShippedInPieces: what is written while a piece is sent waits for the
+// next; otherwise each change would cost a request, and an fsync at the master.
+func TestAnEdgeThatNeverRestsIsShippedInPieces(t *testing.T) {
+	w := newWorld(t)
+	h := w.join("hallway").open()
+	h.begin(func(c *ship.Config) { c.Every, c.Source = time.Hour, busy{h.store} })
+	w.wait("a checkpoint", func() bool { return h.ship.Stats().Checkpoints == 1 })
+	for want := range uint64(3) {
+		h.put("a", 0, 10)
+		h.ship.Poke()
+		w.wait("a piece", func() bool { return h.ship.Stats().LogPieces > want })
+	}
+	h.end()
+	if n := h.ship.Stats().LogPieces; n > 6 {
+		t.Errorf("%d pieces for 3 looks", n)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"metronome/harness/fleet/fleetcmd"
 	"metronome/internal/version"
 )
 
@@ -39,7 +40,8 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(listCommand(), runCommand(), showCommand(), checkCommand(), diffCommand(),
-		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(), simCommand(), simulateCommand())
+		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(), simCommand(), simulateCommand(),
+		fleetcmd.Command())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := root.ExecuteContext(ctx)
 	stop()

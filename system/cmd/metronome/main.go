@@ -13,6 +13,7 @@ import (
 	"metronome/system/backup/backupcmd"
 	"metronome/system/device/devicecmd"
 	"metronome/system/edge/edgecmd"
+	"metronome/system/master/mastercmd"
 )
 
 func main() {
@@ -28,7 +29,7 @@ func main() {
 	pki := pkiCommand()
 	pki.AddCommand(accesscmd.CA(), accesscmd.Leaf(), accesscmd.Show())
 	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pki,
-		backupcmd.Backup(), backupcmd.Restore(), devicecmd.Command(), edgecmd.Command(), accesscmd.User())
+		backupcmd.Backup(), backupcmd.Restore(), mastercmd.Command(), devicecmd.Command(), edgecmd.Command(), accesscmd.User())
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "metronome:", err)
 		os.Exit(1)

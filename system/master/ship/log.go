@@ -13,9 +13,11 @@ import (
 // pieceBytes is about how much log goes at once.
 const pieceBytes = 1 << 20
 
-// shipLog sends what changed since it was last called, all of it.
+// shipLog sends what changed up to now. What comes while it sends waits for the next time: a piece a
+// second costs the edge less than one for each change.
 func (s *Shipper) shipLog(ctx context.Context) error {
-	for s.chain() != 0 && s.next <= s.cfg.Source.Status().Revision && ctx.Err() == nil {
+	now := s.cfg.Source.Status().Revision
+	for s.chain() != 0 && s.next <= now && ctx.Err() == nil {
 		records, next, err := s.cfg.Source.Log(ctx, s.next, pieceBytes)
 		if errors.Is(err, edge.ErrTrimmed) {
 			s.why = "the log no longer reaches back to what the master has"
