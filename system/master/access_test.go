@@ -236,27 +236,6 @@ func TestRevoked(t *testing.T) {
 	w.wait("the edge says so", func() bool { return strings.Contains(h.ship.State().Error, "revoked") })
 }
 
-// TestTwoProcessesBackUpOneEdge: a copied edge. The later one shuts the earlier one out, and both
-// say so.
-func TestTwoProcessesBackUpOneEdge(t *testing.T) {
-	w := newWorld(t)
-	h := w.join("hallway").open().begin()
-	h.put("a", 0, 10)
-	h.safe()
-	first, stopFirst := h.ship, h.end
-	defer stopFirst()
-	h.begin()
-	h.put("b", 0, 10)
-	w.wait("the first is shut out", func() bool { return first.State().State == "fenced" })
-	w.wait("all is backed up by the second", func() bool {
-		return h.ship.State().State == "shipping" && h.ship.State().Behind == 0
-	})
-	w.wait("it is seen", func() bool {
-		r := h.show().Report
-		return r != nil && r.Backup.State == "fenced" || r != nil && r.Backup.State == "shipping"
-	})
-}
-
 // TestAnEdgeMayOnlyAdd (ransomware): no request of an edge removes or changes what is stored.
 func TestAnEdgeMayOnlyAdd(t *testing.T) {
 	w := newWorld(t)
