@@ -414,3 +414,28 @@ func TestARecordThatCannotBeRead(t *testing.T) {
 	}
 	w.wait("it is well again", func() bool { return len(w.m.Findings()) == 0 })
 }
+
+// TestTwoProcessesBackUpOneEdge: a copied edge. The later one shuts the earlier one out, also when
+// that has nothing to ship, and the master speaks of a copy.
+func TestTwoProcessesBackUpOneEdge(t *testing.T) {
+	w := newWorld(t)
+	h := w.join("hallway").open().begin()
+	h.put("a", 0, 10)
+	h.safe()
+	first, stopFirst := h.ship, h.end
+	defer stopFirst()
+	h.begin()
+	h.put("b", 0, 10)
+	w.wait("the first is shut out", func() bool { return first.State().State == "fenced" })
+	w.wait("all is backed up by the second", func() bool {
+		return h.ship.State().State == "shipping" && h.ship.State().Behind == 0
+	})
+	w.wait("the master speaks of a copy", func() bool {
+		for _, f := range h.show().Findings {
+			if f.Code == "copy" {
+				return true
+			}
+		}
+		return false
+	})
+}

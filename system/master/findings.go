@@ -13,6 +13,7 @@ const (
 	oldBackup   = time.Minute // behind by so long although the edge is alive
 	mostSkew    = time.Minute
 	neverProven = 24 * time.Hour // a first drill should have been by then
+	rivalFor    = time.Hour      // a copy is remembered
 )
 
 // findings is what somebody should know of an edge. The caller holds b.mu.
@@ -52,6 +53,10 @@ func alive(e *api.Edge) []api.Finding {
 func (b *member) backups(e *api.Edge, now time.Time) (list []api.Finding) {
 	if b.warned != "" {
 		list = append(list, finding(api.Bad, "empty-store", "%s", b.warned))
+	}
+	if since := now.Sub(b.rival); !b.rival.IsZero() && since.Abs() < rivalFor {
+		list = append(list, finding(api.Bad, "copy", "%v ago a second process reported as this edge: its "+
+			"data and certificate were copied. Stop one of the two", since.Round(time.Second)))
 	}
 	if b.want != "" {
 		list = append(list, finding(api.Bad, "lost", "%s: the edge was asked for a new checkpoint", b.want))

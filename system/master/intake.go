@@ -65,6 +65,9 @@ func (m *Master) takeReport(w http.ResponseWriter, r *http.Request, b *member) e
 		return err
 	}
 	bound(&p)
+	if err := b.rivalled(r); err != nil {
+		return err
+	}
 	var newest vault.Summary
 	if v := b.opened(); v != nil {
 		newest, _ = v.Newest()
@@ -80,6 +83,21 @@ func (m *Master) takeReport(w http.ResponseWriter, r *http.Request, b *member) e
 	b.mu.Unlock()
 	m.dirty.Store(true)
 	return reply(w, http.StatusOK, api.Wish{Reach: newest.Reach, Backup: b.wish()})
+}
+
+// rivalled tells a process that was shut out so, also when it has nothing to ship; and remembers that
+// there is one, for it is a copy of the edge. One that holds no lease yet may report.
+func (b *member) rivalled(r *http.Request) error {
+	lease, err := strconv.ParseUint(r.Header.Get(api.LeaseHeader), 10, 64)
+	if err != nil {
+		return nil //nolint:nilerr // none, or nonsense, which holds nothing
+	}
+	if err = b.hold(lease); err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.rival = b.m.cfg.Now()
+	}
+	return err
 }
 
 // note remembers a digest, for drills to compare with.

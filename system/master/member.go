@@ -39,6 +39,7 @@ type member struct {
 	turn    int
 	pruned  int64 // Mono, when its vault was last pruned
 	warned  string
+	rival   time.Time // when a process that was shut out reported last
 }
 
 // mark is a digest that an edge reported for a revision.

@@ -60,7 +60,7 @@ func (m *Master) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 		defer close(stopped)
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
 			if s.Shutdown(last) != nil {
 				_ = s.Close()
