@@ -76,7 +76,8 @@ func TestStores(t *testing.T) {
 func TestSettingsAreKnown(t *testing.T) {
 	all := spec.Settings{Replicas: 3, Lanes: 2, Multicast: "unicast", RoundInterval: time.Millisecond,
 		ForceRoundInterval: true, ApplyPerItem: time.Microsecond, FramesPerSecond: 5, LaneWindowFrames: 64,
-		LaneArenaBytes: 1 << 20, ReceiveBuffer: 1 << 20, ValueBytes: 1024}
+		LaneArenaBytes: 1 << 20, ReceiveBuffer: 1 << 20, ValueBytes: 1024,
+		Durability: "fsync", FsyncEachFrame: true}
 	parsed, err := peer.ParseSettings(all.String())
 	if err != nil || len(parsed) != len(peer.SettingNames()) {
 		t.Errorf("%d of %d settings: %v", len(parsed), len(peer.SettingNames()), err)

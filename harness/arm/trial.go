@@ -34,8 +34,8 @@ const leastMerged = 1.5
 const Grace = 10 * time.Millisecond
 
 // programBytes is what a receiver may hold besides the buffers it states: Go's runtime, the program,
-// DPDK's libraries, drivers and heap.
-const programBytes = 40 << 20
+// DPDK's libraries, drivers and heap. The one binary also holds what edges and backups need.
+const programBytes = 64 << 20
 
 // lead is how long before its window a trial is announced: the XDP generator needs some 50 ms to
 // get going.
