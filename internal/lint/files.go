@@ -21,6 +21,7 @@ var (
 	markdownTo = regexp.MustCompile(`\]\(\s*<?([^)\s>]+)>?(?:\s+"[^"]*")?\s*\)`)
 	codeFence  = regexp.MustCompile("(?ms)^```.*?^```")
 	codeSpan   = regexp.MustCompile("`[^`\n]*`")
+	citedTest  = regexp.MustCompile("`(?:(\\w+)\\.)?((?:Test|Fuzz|Benchmark)[A-Z]\\w*)(…?)`")
 )
 
 func packagesAreDocumented(t *Tree) (found []Finding) {
@@ -160,4 +161,33 @@ func packagesAreOnTheMap(t *Tree) (found []Finding) {
 		seen[pkg] = true
 	}
 	return found
+}
+
+// citedTestsExist keeps documents from resting on a test that is not there. A name that ends in "…" stands
+// for every test it begins.
+func citedTestsExist(t *Tree) (found []Finding) {
+	for _, f := range t.Files {
+		if path.Ext(f.Path) != ".md" {
+			continue
+		}
+		for i, line := range strings.Split(f.Text, "\n") {
+			for _, m := range citedTest.FindAllStringSubmatch(line, -1) {
+				if !t.testExists(m[1], m[2], m[3] != "") {
+					found = append(found, Finding{f.Path, i + 1, "there is no test " + strings.Trim(m[0], "`")})
+				}
+			}
+		}
+	}
+	return found
+}
+
+// testExists looks for a test function in packages of a name, or in all if that is empty.
+func (t *Tree) testExists(pkg, name string, prefix bool) bool {
+	return slices.ContainsFunc(t.goFiles(), func(f *File) bool {
+		return f.IsTest() && (pkg == "" || path.Base(f.Package()) == pkg) &&
+			slices.ContainsFunc(f.AST.Decls, func(d ast.Decl) bool {
+				fn, ok := d.(*ast.FuncDecl)
+				return ok && (fn.Name.Name == name || prefix && strings.HasPrefix(fn.Name.Name, name))
+			})
+	})
 }

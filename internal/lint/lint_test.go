@@ -29,14 +29,15 @@ var lawful = map[string]string{
 	"ARCHITECTURE.md": architecture,
 	"README.md": "[a](docs/a.md#part) [b](https://example.org/x) [c](#here)\n" +
 		"`[d](no/where)`\n```\n[e](no)\n```\n",
-	"docs/a.md":                     "![up](../README.md \"title\") /tmp https://example.org/ho" + "me/x\n",
+	"docs/a.md": "![up](../README.md \"title\") /tmp https://example.org/ho" + "me/x\n" +
+		"`TestRule`, `wire.TestR…`, `TestNothing this is not a name`\n",
 	"bin/a.md":                      "[built](no/where)\n",
 	"results/x/2025/manifest.json":  `"/ro` + `ot/x"`,
 	"results/x/reference/t.csv":     "a,b\n",
 	"experiments/x/experiment.yaml": "",
 	"experiments/x/README.md":       "",
 	"system/wire/a.go":              "// Package wire is.\npackage wire\nimport _ \"net/netip\"\n",
-	"system/wire/a_test.go":         "package wire\nimport _ \"os\"\nimport _ \"time\"\n",
+	"system/wire/a_test.go":         "package wire\nimport _ \"os\"\nimport _ \"time\"\nfunc TestRule(t T) {}\n",
 	"system/lane/a.go":              "// Package lane is.\npackage lane\nimport _ \"metronome/system/wire\"\n",
 	"system/lane/b.go":              "package lane\n" + strings.Repeat("\n", maxLines-1),
 	"system/packet/dpdk/a.go":       "// Package dpdk is.\npackage dpdk\nimport \"C\"\n",
@@ -98,6 +99,9 @@ func TestRulesCanFail(t *testing.T) {
 		{"links resolve", "README.md", "![figure](figures/x/ratio.svg)", ":1:"},
 		{"experiments are whole", "experiments/y/README.md", "", "experiments/y:0: an experiment needs exp"},
 		{"experiments are whole", "experiments/y/experiment.yaml", "", "experiments/y:0: an experiment needs READ"},
+		{"cited tests exist", "docs/b.md", "\n`TestRul`", ":2:"},
+		{"cited tests exist", "docs/b.md", "`lane.TestRule`", ":1:"},
+		{"cited tests exist", "docs/b.md", "`TestX…`", ":1:"},
 		{"skips are honest", "system/lane/c_test.go", "package lane\nfunc f(t T) {\n\tt.Skip()\n}", ":3:"},
 	}
 	failed := map[string]bool{}

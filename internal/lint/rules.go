@@ -16,5 +16,6 @@ func Rules() []Rule {
 		{"links resolve", linksResolve},
 		{"experiments are whole", experimentsAreWhole},
 		{"skips are honest", skipsAreHonest},
+		{"cited tests exist", citedTestsExist},
 	}
 }
