@@ -40,6 +40,9 @@ func TestDecodesOverDefaults(t *testing.T) {
 	if _, err := Decode(nil, &o); err != nil {
 		t.Errorf("an empty file: %v", err)
 	}
+	if _, err := Decode([]byte(`{"name": "q", 'count': 8}`), &o); err != nil || o.Name != "q" || o.Count != 8 {
+		t.Errorf("quoted keys: %+v, %v", o, err)
+	}
 }
 
 func TestFindings(t *testing.T) {
@@ -54,6 +57,10 @@ func TestFindings(t *testing.T) {
 			`unknown key "zzzzzzzz": there is name, count, inner, list, by_key, maybe, size, on, ip`},
 		{"not a key", "skip: 1", `line 1: unknown key "skip"`},
 		{"a key of another level", "address: x", `line 1: unknown key "address"`},
+		{"unknown, quoted", "\"nam\": a", `line 1: unknown key "nam": did you mean name?`},
+		{"a tag on a value", "count: !!int 3", "line 1: tags are not supported"},
+		{"a tag before a list", "list:\n  !x\n  - wait: 1s", "line 2: tags are not supported"},
+		{"a tag before everything", "!x\nname: a", "line 1: tags are not supported"},
 		{"all at once", "nam: a\ncoun: 3", "line 2: unknown key \"coun\""},
 		{"twice", "name: a\nname: b", `line 2: mapping key "name" already defined`},
 		{"type", "count: x", "line 1: want a whole number (count: x)"},

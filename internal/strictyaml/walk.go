@@ -23,6 +23,8 @@ func (d *Document) walk(n ast.Node, t reflect.Type, path string) error {
 	switch n := n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode:
 		return d.at(n, "anchors and aliases are not supported: write it out")
+	case *ast.TagNode:
+		return d.at(n, "tags are not supported: leave it out")
 	case *ast.NullNode:
 		return nil // a key without a value keeps what was there
 	case *ast.MappingNode:
@@ -73,7 +75,8 @@ func wanted(t reflect.Type) string {
 func (d *Document) mapping(n *ast.MappingNode, t reflect.Type, path string) error {
 	var errs []error
 	for _, v := range n.Values {
-		key, at := v.Key.String(), v.Key.String()
+		key := keyText(v.Key)
+		at := key
 		if path != "" {
 			at = path + "." + key
 		}
@@ -87,6 +90,14 @@ func (d *Document) mapping(n *ast.MappingNode, t reflect.Type, path string) erro
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// keyText is a key without its quotes.
+func keyText(k ast.MapKeyNode) string {
+	if s, ok := k.(*ast.StringNode); ok {
+		return s.Value
+	}
+	return k.String()
 }
 
 // field is the type that a key's value is read into.
