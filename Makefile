@@ -107,8 +107,8 @@ figures-diff: figures
 
 check: fmt vet lint test figures-diff ## everything to pass before a commit
 
-setup: ## prepare this machine: Ansible, packages, kernel settings (Debian; root or sudo)
-	ansible/host.sh setup
+setup: ## prepare this machine (Debian; root or sudo); EXTRA=yes: also for what few experiments and tests use
+	EXTRA=$(EXTRA) ansible/host.sh setup
 
 ensure:
 ifneq ($(SETUP),no)

@@ -6,6 +6,8 @@
 #   host.sh plan      print what setup would change, change nothing
 #   host.sh restore   undo what setup did; with PACKAGES=remove, its packages too
 #
+# With EXTRA=yes also the packages of extra.yml, which only some experiments and tests use.
+#
 # What is wanted stands in the roles alone; this script only reads their lists. It exits 0 when it lacks
 # the rights or the system to set anything up, having said what to do: arms that miss something are
 # then marked unavailable in the results.
@@ -18,7 +20,11 @@ declare -a as_root missing_packages low_settings
 say() { printf 'setup: %s\n' "$*"; }
 run() { printf '+ %s\n' "$*"; "$@"; }
 
-wanted_packages() { awk '$1 == "-" { print $2 }' "$here/roles/packages/vars/main.yml"; }
+wanted_packages() {
+  local -a lists=("$here/roles/packages/vars/main.yml")
+  [[ ${EXTRA:-} != yes ]] || lists+=("$here/extra.yml")
+  awk '$1 == "-" { print $2 }' "${lists[@]}"
+}
 wanted_settings() { awk '/^  [a-z]/ { sub(":", "", $1); print $1, $2 }' "$here/roles/tune/vars/main.yml"; }
 
 find_missing_packages() {
@@ -82,15 +88,17 @@ install_ansible() {
 }
 
 play() {
+  local -a more=()
+  [[ ${EXTRA:-} != yes ]] || more=(-e "@$here/extra.yml")
   run "${as_root[@]}" env LC_ALL=C.UTF-8 ANSIBLE_CONFIG="$here/ansible.cfg" \
-    ansible-playbook -i "$here/inventory/localhost.yml" "$here/$1"
+    ansible-playbook -i "$here/inventory/localhost.yml" "${more[@]}" "$here/$1"
 }
 
 setup() {
   if ! is_debian; then print_package_list; return; fi
   if ! find_root; then
     say "WARNING: neither root nor sudo, so nothing was set up. Going on with what is possible. Next: as root, run"
-    say "  cd $(printf '%q' "$(dirname "$here")") && make setup"
+    say "  cd $(printf '%q' "$(dirname "$here")") && make setup${EXTRA:+ EXTRA=$EXTRA}"
     return
   fi
   command -v ansible-playbook >/dev/null || install_ansible

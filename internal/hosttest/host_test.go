@@ -146,6 +146,18 @@ func TestSetupAlwaysPlays(t *testing.T) {
 	h.expectCalls("ansible-playbook -i")
 }
 
+// TestExtra asks for what only some experiments and tests use.
+func TestExtra(t *testing.T) {
+	h := newHost(t)
+	if said, exit := h.run("plan", "EXTRA=yes"); exit != 0 || !strings.Contains(said, "missing packages: chromium") {
+		t.Errorf("plan: exit status %d, said %q", exit, said)
+	}
+	if said, exit := h.run("setup", "EXTRA=yes"); exit != 0 {
+		t.Errorf("setup: exit status %d, said %q", exit, said)
+	}
+	h.expectCalls("extra.yml")
+}
+
 func TestLowSettingIsMissing(t *testing.T) {
 	h := newHost(t)
 	h.write("proc/sys/net/core/rmem_max", "212992\n")
