@@ -237,9 +237,13 @@ func TestBodiesAreBoundedInAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(c, "PUT /v1/kv/a HTTP/1.1\r\nHost: e\r\nContent-Length: "+
-		"1000000\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(c, "PUT /v1/kv/a HTTP/1.1\r\nHost: e\r\nExpect: 100-continue\r\n"+
+		"Content-Length: 1000000\r\n\r\n"); err != nil {
 		t.Fatal(err)
+	}
+	// It is asked for its body, so its share is taken.
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
+		t.Fatalf("%q, %v", line, err)
 	}
 	full := false
 	for i := 0; !full && i < 10_000; i++ {
