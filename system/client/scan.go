@@ -38,6 +38,12 @@ func (c *Client) Scan(ctx context.Context, r Range) iter.Seq2[Entry, error] {
 
 const defaultPage = 1000
 
+// Page returns one page of a range, all of it as of one place in the order, and the cursor that goes into
+// Range.After for the next; "" = there is none.
+func (c *Client) Page(ctx context.Context, r Range) (page []Entry, next string, err error) {
+	return c.page(ctx, &r)
+}
+
 func (c *Client) page(ctx context.Context, r *Range) (page []Entry, next string, err error) {
 	limit := r.Page
 	if limit <= 0 {

@@ -32,10 +32,29 @@ func (c *Client) OpenSession(ctx context.Context) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{client: c, id: uint64(id), next: 1, low: 1, open: make(map[uint64]bool),
-		advanced: make(chan struct{})}
+	return c.ResumeSession(uint64(id), 1, 1), nil
+}
+
+// ResumeSession goes on with a session that was opened before, by this process or another: next is the
+// number of the next write, low the lowest number whose answer is still of interest. It asks nobody:
+// that the session has ended the first write says.
+//
+// Whoever keeps id and numbers safely, like a queue on a device or a row in this store, continues exactly
+// once after a restart and elsewhere: a write sent again under its number is not executed again, but
+// answered as it was the first time, whatever it says now. Numbers below low are refused from then on
+// (R24), to everybody: that is what fences an older holder of the session.
+func (c *Client) ResumeSession(id, next, low uint64) *Session {
+	s := &Session{client: c, id: id, next: max(next, 1), low: min(max(low, 1), max(next, 1)),
+		open: make(map[uint64]bool), advanced: make(chan struct{})}
 	s.Writes = Writes{s}
-	return s, nil
+	return s
+}
+
+// Numbers are the next write's number and the low mark, to be kept for [Client.ResumeSession].
+func (s *Session) Numbers() (next, low uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next, s.low
 }
 
 // ID is the session's number in the store.

@@ -24,6 +24,14 @@
 // bound of the dead letters sending stops, because the alternatives are to lose them or to forget
 // them: State says so.
 //
+// # Several edges
+//
+// The first of Config.Edges is tried first, and the next when one does not answer or has no right to
+// serve. An edge over the replicated core goes on where another left off, whichever it is. An edge with
+// a store of its own has devices whose home it is, and answers others with 421 and the home's name: the
+// device goes to the edge that has called itself so, or asks around until it meets it. Addresses that
+// are not in Config.Edges are never followed.
+//
 // # On the disk
 //
 //	lock               held while open; its place on the file system tells a copied directory
@@ -57,8 +65,8 @@
 //
 // Values are on the disk. In memory are, for any backlog: a table of 1 MiB and filters, 32 KiB for
 // 49152 distinct pending keys, 16 MiB at most ([queue.Index]); 24 bytes for 1024 operations; one
-// request, at most four times BatchBytes; the journal's buffers; SeenBytes; about 40 bytes a dead
-// letter.
+// request, at most four times BatchBytes; 1 MiB of keys under LatestOnly; the journal's buffers;
+// SeenBytes; about 40 bytes a dead letter.
 //
 // The trade: a key whose pending operation is not among the last 49152 distinct keys is looked for
 // in the log, where the filters let it be: about one stretch of 5 MiB in twelve for nothing, so

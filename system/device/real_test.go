@@ -24,6 +24,7 @@ import (
 // realEdge is the edge of package edge over its own store, on a loopback.
 type realEdge struct {
 	t      *testing.T
+	name   string
 	dir    string
 	url    string
 	access access
@@ -43,7 +44,7 @@ func (a access) Authorize(r *http.Request) (edge.Principal, error) {
 }
 
 func newRealEdge(t *testing.T) *realEdge {
-	e := &realEdge{t: t, dir: filepath.Join(t.TempDir(), "edge")}
+	e := &realEdge{t: t, name: "hall", dir: filepath.Join(t.TempDir(), "edge")}
 	e.start("127.0.0.1:0")
 	t.Cleanup(e.stop)
 	return e
@@ -56,7 +57,7 @@ func (e *realEdge) start(address string) {
 	e.store, err = local.Open(local.Config{Dir: e.dir, BackedUp: true, MinFree: 1, Cache: 8 << 20,
 		MemTable: 4 << 20, Log: quiet})
 	if err == nil {
-		e.server, err = edge.New(edge.Config{Name: "hall", Store: e.store, Access: e.access, Log: quiet})
+		e.server, err = edge.New(edge.Config{Name: e.name, Store: e.store, Access: e.access, Log: quiet})
 	}
 	if err != nil {
 		e.t.Fatal(err)
@@ -323,6 +324,32 @@ func TestHomeOfTheRealEdge(t *testing.T) {
 	b.flush(queue.Edge)
 	if n, m := len(home.values()), len(other.values()); n != 10 || m != 0 {
 		t.Fatalf("%d keys at home and %d elsewhere", n, m)
+	}
+}
+
+// TestHomeIsKnownByItsName: credential files name edges, not addresses.
+func TestHomeIsKnownByItsName(t *testing.T) {
+	b := newBench(t)
+	var edges []*realEdge
+	b.cfg.Edges = nil
+	for _, name := range []string{"attic", "cellar", "hall"} {
+		e := newRealEdge(t)
+		e.restart(func() { e.name, e.access.home = name, "hall" })
+		edges = append(edges, e)
+		b.cfg.Edges = append(b.cfg.Edges, e.url)
+	}
+	d := b.open()
+	b.puts(0, 10) // asks around
+	b.flush(queue.Edge)
+	if n := len(edges[2].values()); n != 10 || len(edges[0].values())+len(edges[1].values()) > 0 {
+		t.Fatalf("%d keys at home", n)
+	}
+	for range 3 { // wherever it has strayed: it was told once what its home is called
+		d.remote.move(&queue.Reply{})
+		d.remote.move(&queue.Reply{Home: "hall"})
+		if base := d.remote.base(); base != edges[2].url {
+			t.Errorf("it went to %s", base)
+		}
 	}
 }
 

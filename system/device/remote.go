@@ -22,7 +22,8 @@ type remote struct {
 
 	mu      sync.Mutex
 	current int
-	body    []byte // the sender's
+	names   map[string]string // of the edges that have answered, by address
+	body    []byte            // the sender's
 }
 
 // newRemote returns nil if there are no edges.
@@ -32,7 +33,8 @@ func newRemote(c *Config) *remote {
 	}
 	client := *c.HTTP
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	r := &remote{client: &client, user: c.Client, password: c.Password, timeout: c.Timeout}
+	r := &remote{client: &client, user: c.Client, password: c.Password, timeout: c.Timeout,
+		names: map[string]string{}}
 	for _, e := range c.Edges {
 		r.edges = append(r.edges, strings.TrimSuffix(e, "/"))
 	}
@@ -45,20 +47,30 @@ func (r *remote) base() string {
 	return r.edges[r.current]
 }
 
-// move goes to the edge that a reply names as home, if it is one of ours, else to the next one, and
-// reports whether that is another. Addresses that are not ours are never followed: our password
-// would go there.
+// move goes to the edge that a reply names as home, by address or by the name it has answered with, if it is
+// one of ours; else to the next one, so that a home that has not answered yet is found by asking around. It
+// reports whether that is another. Addresses that are not ours are never followed: our password would go
+// there.
 func (r *remote) move(reply *queue.Reply) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before := r.current
 	r.current = (r.current + 1) % len(r.edges)
 	for i, e := range r.edges {
-		if reply.Home != "" && sameAddress(e, reply.Home) && i != before {
+		if reply.Home != "" && (sameAddress(e, reply.Home) || r.names[e] == reply.Home) && i != before {
 			r.current = i
 		}
 	}
 	return r.current != before
+}
+
+// served notes what an edge calls itself.
+func (r *remote) served(base string, h http.Header) {
+	if name := h.Get("X-Served-By"); name != "" {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.names[base] = name
+	}
 }
 
 func sameAddress(a, b string) bool {
@@ -105,6 +117,7 @@ func (r *remote) do(ctx context.Context, c *call, understand func(*answered) *qu
 	if err != nil {
 		return &queue.Reply{TimedOut: timedOut(err), Why: err.Error()}
 	}
+	r.served(base, a.header)
 	reply := understand(a)
 	if reply == nil {
 		reply = a.failure(base)

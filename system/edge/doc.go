@@ -5,8 +5,9 @@
 //	curl -u lamp:secret --cacert ca.pem https://edge:7443/v1/kv/home/lamp/power
 //	curl -u lamp:secret --cacert ca.pem 'https://edge:7443/v1/kv?prefix=home/&encoding=utf8'
 //
-// [Store] is what keeps the data: [metronome/system/edge/local] is one, an embedded Pebble. openapi.yaml,
-// served at /openapi.yaml, is the exact description, and a test drives every route against it.
+// [Store] is what keeps the data: package local is one, an embedded Pebble; package quorum another, the
+// replicated core, which several edges share. openapi.yaml, served at /openapi.yaml, is the exact
+// description, and a test drives every route against it, over both.
 //
 // # Routes
 //
@@ -31,6 +32,13 @@
 // a restore revisions begin anew above all that the edge may have given out before, so that an old ETag
 // never matches new data: they are 64-bit integers, and may exceed what a JavaScript number holds.
 // If-Match and If-None-Match are as in RFC 9110; If-None-Match: * creates only.
+//
+// # Fresh enough
+//
+// ?consistency=local, the default, reads what this edge has; X-Staleness-Ms says how long ago that was last
+// known to be current. session, or just the header X-Min-Revision, waits for a revision that the reader has
+// seen. quorum is linearizable over all edges: 422 if the store is local, 503 core-unreachable while the
+// edge is cut off from the core, when local reads go on and writes are refused likewise.
 //
 // # What an answer promises
 //

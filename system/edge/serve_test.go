@@ -127,8 +127,10 @@ func (r *reply) want(t *testing.T, status int, code string) *reply {
 	return r
 }
 
-func TestRawValuesAreCurlable(t *testing.T) {
-	s := serve(t, edge.Config{})
+func TestRawValuesAreCurlable(t *testing.T) { overStores(t, rawValuesAreCurlable) }
+
+func rawValuesAreCurlable(t *testing.T, store edge.Store) {
+	s := serve(t, edge.Config{Store: store})
 	value := "\x00\xff any bytes\r\n."
 	r := s.ask("PUT", "/v1/kv/home/lamp/power", value, "Content-Type: image/x-lamp").want(t, 201, "")
 	if r.Header.Get("ETag") != `"1"` || r.Header.Get("X-Served-By") != "hall" ||

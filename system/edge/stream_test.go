@@ -56,8 +56,10 @@ func event(t *testing.T, in *bufio.Reader) (id, name, data string) {
 	}
 }
 
-func TestAStreamTellsEveryChangeOnce(t *testing.T) {
-	s := serve(t, edge.Config{})
+func TestAStreamTellsEveryChangeOnce(t *testing.T) { overStores(t, aStreamTellsEveryChangeOnce) }
+
+func aStreamTellsEveryChangeOnce(t *testing.T, store edge.Store) {
+	s := serve(t, edge.Config{Store: store})
 	s.ask("PUT", "/v1/kv/home/a", "1", "Content-Type: text/plain")
 	in := s.events("prefix=home/&from=1")
 	s.ask("PUT", "/v1/kv/other", "2")
@@ -78,8 +80,10 @@ func TestAStreamTellsEveryChangeOnce(t *testing.T) {
 	}
 }
 
-func TestLongPollWaits(t *testing.T) {
-	s := serve(t, edge.Config{Limits: edge.Limits{BodyTime: 50 * time.Millisecond,
+func TestLongPollWaits(t *testing.T) { overStores(t, longPollWaits) }
+
+func longPollWaits(t *testing.T, store edge.Store) {
+	s := serve(t, edge.Config{Store: store, Limits: edge.Limits{BodyTime: 50 * time.Millisecond,
 		HeaderTime: 50 * time.Millisecond}})
 	answered := make(chan *reply, 1)
 	go func() { answered <- s.ask("GET", "/v1/watch?from=1&wait=60", "") }()
@@ -97,15 +101,19 @@ func TestLongPollWaits(t *testing.T) {
 	}
 }
 
-func TestWatchersAreBounded(t *testing.T) {
-	s := serve(t, edge.Config{Limits: edge.Limits{Watchers: 1}})
+func TestWatchersAreBounded(t *testing.T) { overStores(t, watchersAreBounded) }
+
+func watchersAreBounded(t *testing.T, store edge.Store) {
+	s := serve(t, edge.Config{Store: store, Limits: edge.Limits{Watchers: 1}})
 	s.ask("PUT", "/v1/kv/a", "1")
 	event(t, s.events("from=1"))
 	s.ask("GET", "/v1/watch?wait=0", "").want(t, 503, "busy")
 }
 
-func TestClosingEndsStreams(t *testing.T) {
-	s := serve(t, edge.Config{})
+func TestClosingEndsStreams(t *testing.T) { overStores(t, closingEndsStreams) }
+
+func closingEndsStreams(t *testing.T, store edge.Store) {
+	s := serve(t, edge.Config{Store: store})
 	in := s.events("from=1")
 	if err := s.edge.Close(); err != nil {
 		t.Fatal(err)
@@ -117,8 +125,10 @@ func TestClosingEndsStreams(t *testing.T) {
 	}
 }
 
-func TestAListingIsFollowedByItsLinks(t *testing.T) {
-	s := serve(t, edge.Config{})
+func TestAListingIsFollowedByItsLinks(t *testing.T) { overStores(t, aListingIsFollowedByItsLinks) }
+
+func aListingIsFollowedByItsLinks(t *testing.T, store edge.Store) {
+	s := serve(t, edge.Config{Store: store})
 	for i := range 25 {
 		s.ask("PUT", fmt.Sprintf("/v1/kv/k/%02d", i), fmt.Sprint(i))
 	}

@@ -62,6 +62,7 @@ func (b *member) backups(e *api.Edge, now time.Time) (list []api.Finding) {
 		list = append(list, finding(api.Bad, "lost", "%s: the edge was asked for a new checkpoint", b.want))
 	}
 	switch {
+	case e.Report != nil && e.Report.Backup.State == api.Elsewhere:
 	case e.Newest == nil && b.vault != nil:
 		list = append(list, finding(api.Warn, "no-backup", "there is no backup of it"))
 	case e.BackupAge > oldBackup && e.Passive.State == phi.Fresh:

@@ -47,8 +47,11 @@ type Core struct {
 	dead     map[uint64]struct{} // refused, not below floor
 	awaited  map[uint64]int
 	dropped  map[uint64]struct{} // awaited, and gave way
-	beyond   int                 // who waits for BackedUp or Quorum
-	urged    uint64              // somebody waits for operations up to here
+	proven   map[string]uint64   // keys under LatestOnly: numbers that were seen to be their newest
+
+	provenSize int    // bytes of it, counting each time a key was put there
+	beyond     int    // who waits for BackedUp or Quorum
+	urged      uint64 // somebody waits for operations up to here
 
 	out     *Batch // sent or about to be sent
 	ask     int    // session to ask about next; len(sessions) = none
@@ -85,6 +88,7 @@ func New(cfg Config, log Log) *Core {
 		retry: retry{least: cfg.RetryLeast, most: cfg.RetryMost, state: cfg.Seed},
 		next:  1, floor: 1, due: Never, probeAt: Never,
 		dead: make(map[uint64]struct{}), awaited: make(map[uint64]int), dropped: make(map[uint64]struct{}),
+		proven: make(map[string]uint64),
 	}
 }
 

@@ -219,3 +219,56 @@ func TestSkippingAcrossRequests(t *testing.T) {
 		}
 	}
 }
+
+// countedLog counts how often it is opened.
+type countedLog struct {
+	Log
+	reads int
+}
+
+func (l *countedLog) Read(from uint64, visit func(uint64, []byte) bool) error {
+	l.reads++
+	return l.Log.Read(from, visit)
+}
+
+// To skip a thousand operations under LatestOnly the log is opened once a key, not once an operation.
+func TestSkippingReadsTheLogOnceAKey(t *testing.T) {
+	w := newWorld(t, 1)
+	counted := &countedLog{Log: w.log}
+	w.core.log = counted
+	w.core.limit = 1
+	for i := range 1000 {
+		w.op(fmt.Sprintf("put l/%d", i%10))
+	}
+	w.op("put x")
+	for i := range 10 {
+		w.op(fmt.Sprintf("put l/%d", i))
+	}
+	w.sync()
+	counted.reads = 0
+	b, err := w.core.plan().Build(w.log, &w.cfg.Rules)
+	if err != nil || b.Skipped != 1000 || len(b.Ops) != 1 || string(b.Ops[0].Key) != "x" {
+		t.Fatalf("%d skipped, sent %+v, %v", b.Skipped, b.Ops, err)
+	}
+	if counted.reads > 10 {
+		t.Fatalf("the log was opened %d times for 10 keys", counted.reads)
+	}
+}
+
+// What is remembered of keys is bounded, and forgetting costs time only.
+func TestWhatIsRememberedOfKeysIsBounded(t *testing.T) {
+	w := newWorld(t, 1)
+	w.core.provenSize = maxProven - 3*(provenBytes+len("l/0"))
+	w.core.limit = 1
+	for range 2 {
+		for i := range 8 {
+			w.op(fmt.Sprintf("put l/%d", i))
+		}
+	}
+	w.sync()
+	b, err := w.core.plan().Build(w.log, &w.cfg.Rules)
+	if err != nil || b.Skipped != 8 || w.core.provenSize > maxProven || len(w.core.proven) > 5 {
+		t.Fatalf("%d skipped, %d keys remembered, %d bytes, %v", b.Skipped, len(w.core.proven),
+			w.core.provenSize, err)
+	}
+}

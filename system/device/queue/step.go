@@ -96,7 +96,15 @@ func (c *Core) plan() *Plan {
 	}
 }
 
-// newer reports whether a durable, later operation on the key makes the one at number unnecessary.
+// What is remembered of keys' newest operations takes at most so many bytes; provenBytes is what an entry
+// takes besides its key, about.
+const (
+	maxProven   = 1 << 20
+	provenBytes = 64
+)
+
+// newer reports whether a durable, later operation on the key makes the one at number unnecessary. The log
+// is opened once for that operation, not for each that it makes unnecessary.
 func (c *Core) newer(key []byte, number uint64) bool {
 	newest, known := c.index.Newest(c.index.Hash(key))
 	if !known || newest <= number || number <= c.fence {
@@ -109,13 +117,24 @@ func (c *Core) newer(key []byte, number uint64) bool {
 	if _, dead := c.dead[newest]; dead {
 		return false
 	}
+	if c.proven[string(key)] == newest {
+		return true
+	}
 	same := false
 	err := c.log.Read(newest, func(n uint64, record []byte) bool {
 		var op Op
 		same = n == newest && DecodeOp(record, &op) == nil && string(op.Key) == string(key)
 		return false
 	})
-	return err == nil && same
+	if err != nil || !same {
+		return false
+	}
+	if c.provenSize += len(key) + provenBytes; c.provenSize > maxProven {
+		clear(c.proven)
+		c.provenSize = len(key) + provenBytes
+	}
+	c.proven[string(key)] = newest
+	return true
 }
 
 // Built takes the request that a plan made, and reports whether there is something to send.

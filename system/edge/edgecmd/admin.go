@@ -53,7 +53,11 @@ func (e *Edge) serveAdmin() error {
 }
 
 func (e *Edge) count() error {
-	c, err := ops.Counters(localTable, e.emitLocal)
+	table, emit := localTable, e.emitLocal
+	if e.core != nil {
+		table, emit = coreTable, e.emitCore
+	}
+	c, err := ops.Counters(table, emit)
 	if err == nil {
 		err = e.admin.Register(c)
 	}

@@ -121,7 +121,15 @@ func TestRefusedOptions(t *testing.T) {
 		"every address":                  {func(o *Options) { o.Plain, o.Listen = true, ":0" }, "loopback"},
 		"no certificate":                 {func(*Options) {}, "certificate"},
 		"nobody asked for passwords":     {func(o *Options) { o.Cert, o.Users = "x", "" }, "--users"},
-		"unknown store":                  {func(o *Options) { o.Store = "cloud" }, "--store"},
+		"unknown store":                  {func(o *Options) { o.Plain, o.Store = true, "cloud" }, "--store"},
+		"a cluster without its store":    {func(o *Options) { o.Plain, o.Cluster = true, "c" }, "metronome"},
+		"a store without its cluster":    {func(o *Options) { o.Plain, o.Store = true, "metronome" }, "--cluster"},
+		"two ways to the core": {func(o *Options) {
+			o.Plain, o.Store, o.Cluster, o.Core = true, "metronome", "c", []string{"h:1"}
+		}, "not both"},
+		"a proxy of no cluster": {func(o *Options) {
+			o.Plain, o.Store, o.Core, o.Proxy = true, "metronome", []string{"h:1"}, 2
+		}, "--proxy"},
 		"no credential file": {func(o *Options) { o.Plain, o.Users = true, "/nowhere/users.yaml" },
 			"users.yaml"},
 	} {

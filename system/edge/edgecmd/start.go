@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"metronome/system/access"
+	"metronome/system/access/pki"
 	"metronome/system/edge"
-	"metronome/system/edge/local"
 	"metronome/system/ops"
 )
 
@@ -23,11 +23,12 @@ type Edge struct {
 	URL, AdminURL string
 	Addr          net.Addr
 	Server        *edge.Server
-	Local         *local.Store // what a backup needs
+	data
 
 	o      *Options
 	guard  *access.Guard
 	id     *identity
+	member *membership // nil: no master
 	admin  *ops.Server
 	ended  chan error
 	cancel context.CancelFunc
@@ -36,6 +37,9 @@ type Edge struct {
 	once   sync.Once
 	err    error
 }
+
+// Name is what the edge is called.
+func (e *Edge) Name() string { return e.o.Name }
 
 // Start opens the store and serves, until ctx ends. Wait must be called.
 func Start(ctx context.Context, o Options) (*Edge, error) {
@@ -54,18 +58,24 @@ func Start(ctx context.Context, o Options) (*Edge, error) {
 
 func (e *Edge) start(ctx context.Context) (err error) {
 	o := e.o
-	if e.id, err = openIdentity(o); err != nil {
+	if e.member, err = openMember(o.Member); err != nil {
+		return err
+	}
+	if err := o.name(e.member); err != nil {
+		return err
+	}
+	if e.id, err = openIdentity(o, e.member); err != nil {
 		return err
 	}
 	authorizer, err := e.openAccess()
 	if err != nil {
 		return err
 	}
-	if err := e.openStore(); err != nil {
+	if err := e.openStore(ctx); err != nil {
 		return err
 	}
-	e.Server, err = edge.New(edge.Config{Name: o.Name, Store: e.Local, Access: authorizer, Limits: o.Limits,
-		Conditional: o.Conditional, Ready: e.id.reasons, Log: o.Log})
+	e.Server, err = edge.New(edge.Config{Name: o.Name, Store: e.store, Access: authorizer, Limits: o.Limits,
+		Conditional: o.Conditional, Ready: e.reasons, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -83,10 +93,14 @@ func (e *Edge) start(ctx context.Context) (err error) {
 	} else {
 		config = e.id.config
 	}
+	e.openShipper()
 	go func() { e.ended <- e.Server.Serve(l, config) }()
 	e.background(ctx)
 	return nil
 }
+
+// reasons is what keeps the edge from being whole, beside its store.
+func (e *Edge) reasons() []edge.Reason { return append(e.id.reasons(), e.member.reasons()...) }
 
 func (e *Edge) openAccess() (edge.Authorizer, error) {
 	if e.o.Users == "" {
@@ -95,7 +109,7 @@ func (e *Edge) openAccess() (edge.Authorizer, error) {
 	}
 	cfg := access.Config{File: e.o.Users, PlainLoopback: e.o.Plain, Log: e.o.Log}
 	if e.id != nil && e.id.keeper != nil {
-		cfg.Certificate = e.id.keeper.UserOf(e.id.policy)
+		cfg.Certificate = e.id.keeper.UserOf(pki.Policy{Roles: []pki.Role{pki.Device}, Optional: true})
 	}
 	var err error
 	if e.guard, err = access.NewGuard(cfg); err != nil {
@@ -104,17 +118,7 @@ func (e *Edge) openAccess() (edge.Authorizer, error) {
 	return Guarded(e.guard), nil
 }
 
-func (e *Edge) openStore() error {
-	s, err := local.Open(local.Config{Dir: e.o.Data, MinFree: e.o.MinFree << 20, BackedUp: e.o.BackedUp,
-		Log: e.o.Log})
-	if err != nil {
-		return err
-	}
-	e.Local = s
-	return nil
-}
-
-// background keeps credentials and certificates fresh.
+// background keeps credentials and certificates fresh, and ships backups.
 func (e *Edge) background(ctx context.Context) {
 	if e.guard != nil {
 		e.wg.Go(func() { e.guard.Run(ctx) })
@@ -122,6 +126,12 @@ func (e *Edge) background(ctx context.Context) {
 	if e.id != nil {
 		e.wg.Go(func() { e.id.run(ctx, e.o) })
 		e.wg.Go(func() { e.warn(ctx) })
+	}
+	if e.member != nil {
+		e.wg.Go(func() { e.member.keep(ctx, e.o) })
+		if e.member.shipper != nil {
+			e.wg.Go(func() { e.member.shipper.Run(ctx) })
+		}
 	}
 	e.wg.Go(func() { e.hangUps(ctx) })
 }
@@ -189,14 +199,14 @@ func (e *Edge) close() error {
 		if e.Server != nil {
 			e.err = e.Server.Close()
 		}
-		e.wg.Wait()
+		e.wg.Wait() // the shipper reads the store
 		if e.admin != nil {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			e.err = errors.Join(e.err, e.admin.Close(ctx))
 		}
-		if e.Local != nil {
-			e.err = errors.Join(e.err, e.Local.Close())
+		if e.closer != nil {
+			e.err = errors.Join(e.err, e.closer.Close())
 		}
 	})
 	return e.err

@@ -14,26 +14,27 @@ import (
 // warnBefore is when an edge with a certificate of somebody else's PKI begins to complain.
 const warnBefore = pki.WarnBefore
 
-// identity is the edge's certificate: a keeper's, or a plain pair of files.
+// identity is the certificate that devices see: a keeper's, or a plain pair of files.
 type identity struct {
 	config *tls.Config
 	keeper *pki.Keeper // nil for a pair
-	policy pki.Policy
+	joined bool        // the keeper is the membership's, which keeps it
 	pair   atomic.Pointer[tls.Certificate]
 	reload func() error
 }
 
-func openIdentity(o *Options) (*identity, error) {
-	if o.Plain {
+func openIdentity(o *Options, m *membership) (*identity, error) {
+	switch {
+	case o.Plain:
 		return nil, nil
-	}
-	if o.CA != "" {
+	case o.Cert == "":
+		return kept(m.keeper, true), nil
+	case o.CA != "":
 		k, err := pki.Open(pki.Files{Identity: o.Cert, CA: o.CA}, nil)
 		if err != nil {
 			return nil, err
 		}
-		policy := pki.Policy{Roles: []pki.Role{pki.Device}, Optional: true}
-		return &identity{config: k.ServerTLS(policy), keeper: k, policy: policy, reload: k.Reload}, nil
+		return kept(k, false), nil
 	}
 	i := &identity{}
 	key := o.Key
@@ -53,9 +54,15 @@ func openIdentity(o *Options) (*identity, error) {
 	return i, i.reload()
 }
 
+// kept is a keeper's certificate. The master's heartbeats come with its own; it is nobody's user.
+func kept(k *pki.Keeper, joined bool) *identity {
+	policy := pki.Policy{Roles: []pki.Role{pki.Device, pki.Master}, Optional: true}
+	return &identity{config: k.ServerTLS(policy), keeper: k, joined: joined, reload: k.Reload}
+}
+
 // run takes up files that change.
 func (i *identity) run(ctx context.Context, o *Options) {
-	if i != nil && i.keeper != nil {
+	if i.keeper != nil && !i.joined {
 		i.keeper.Run(ctx, pki.Upkeep{Log: o.Log})
 	}
 }

@@ -2,6 +2,7 @@ package local
 
 import (
 	"fmt"
+	"time"
 
 	"metronome/system/edge"
 )
@@ -121,15 +122,20 @@ func (w *writer) change(op *edge.Op, was head, result *edge.Result) {
 		}
 		return
 	}
+	result.Revision, result.Verdict = w.set(op, was), edge.Replaced
+	if was.revision == 0 {
+		result.Verdict = edge.Created
+	}
+}
+
+// set writes an entry and returns the revision it took.
+func (w *writer) set(op *edge.Op, was head) uint64 {
 	revision := w.state.revision + 1
 	entry := w.alloc(entrySize(op))
 	sum := putEntry(entry, op, revision)
 	size := uint64(len(op.Key) + len(op.Value))
 	w.put(op, was, head{revision: revision, sum: sum, size: size}, entry)
-	result.Revision, result.Verdict = revision, edge.Replaced
-	if was.revision == 0 {
-		result.Verdict = edge.Created
-	}
+	return revision
 }
 
 // put takes a revision and notes the change.
@@ -172,16 +178,32 @@ func (w *writer) rollback(before state) {
 
 // write adds the batch's changes to the commit. An error here is one of memory: the store stops.
 func (w *writer) write(b *edge.Batch, row *session, changed bool, first uint64) error {
-	now := w.s.cfg.Now()
 	if len(w.writes) == 0 { // the session alone has changed: that takes a revision too
 		w.state.revision++
 	}
+	now := w.now()
 	var key, encoded []byte
 	if row != nil && changed {
 		key = sessionKey(b.Sender.Client, b.Sender.Session)
-		encoded = w.keep(key, b.Sender, row, now.Unix())
+		encoded = w.keep(key, b.Sender.Client, row, now.Unix())
 	}
+	return w.book(first, now, key, encoded)
+}
+
+// now is when what is being executed happens.
+func (w *writer) now() time.Time {
+	if !w.time.IsZero() {
+		return w.time
+	}
+	return w.s.cfg.Now()
+}
+
+// book puts the changes gathered, and their record, into the commit.
+func (w *writer) book(first uint64, now time.Time, key, encoded []byte) error {
 	record := w.record.finish(first, w.state.revision, w.state.logTail, now, key, encoded)
+	if w.tap != nil {
+		w.tap(record)
+	}
 	w.dirty = true
 	err := w.fill(first, record, key, encoded)
 	w.state.logTail += uint64(len(record))
@@ -195,7 +217,7 @@ func (w *writer) write(b *edge.Batch, row *session, changed bool, first uint64) 
 
 func (w *writer) fill(first uint64, record, key, row []byte) error {
 	err := w.commit.Set(logKey(first), record, nil)
-	if key != nil && err == nil {
+	if len(key) > 0 && err == nil {
 		err = w.commit.Set(key, row, nil)
 	}
 	for _, c := range w.writes {
@@ -213,9 +235,10 @@ func (w *writer) fill(first uint64, record, key, row []byte) error {
 }
 
 // keep notes a session's row for the rest of the group, and returns it encoded.
-func (w *writer) keep(key []byte, from *edge.Sender, row *session, now int64) []byte {
+func (w *writer) keep(key []byte, client string, row *session, now int64) []byte {
 	if row.revision == 0 {
-		w.sessions[from.Client]++
+		w.sessions[client]++
+		w.opened = append(w.opened, client)
 	}
 	row.written(w.state.revision, now)
 	w.rows[string(key)] = row

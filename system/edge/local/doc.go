@@ -33,6 +33,12 @@
 // safe, it calls [Store.MarkBackedUp], and sessions learn what is backed up. A log trimmed beyond what was
 // shipped is no loss: the next checkpoint has everything.
 //
+// # Following
+//
+// A store can be one of several copies whose order is agreed on elsewhere (package quorum). [Store.Judge]
+// works out what batches would do, without doing it; [Store.Follow] has it done, here or at a copy that is at
+// the same spot of the order; [Builder] makes a copy. A store that follows takes no Apply.
+//
 // # Failure
 //
 // Below Config.MinFree bytes of free space, writes are refused and reads go on. When the disk fails a commit,

@@ -13,6 +13,7 @@ var (
 	identityKey = []byte("m identity")
 	stateKey    = []byte("m state")
 	backupKey   = []byte("m backup")
+	spotKey     = []byte("m spot")
 )
 
 func appendDataKey(b, key []byte) []byte { return append(append(b, dataSpace), key...) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -44,7 +45,12 @@ type writer struct {
 	// Of the group being gathered.
 	commit *pebble.Batch
 	rows   map[string]*session // that were changed
+	opened []string            // clients of sessions that are new, one each
 	dirty  bool
+
+	// While somebody else says what happens when: see [Store.Judge] and [Store.Follow].
+	time time.Time    // zero = the clock's
+	tap  func([]byte) // gets the records that are made
 
 	// Of the batch being executed.
 	undo   []undo
@@ -149,6 +155,7 @@ func (w *writer) execute(r *request) {
 // finish makes the group visible. The order matters: readers that see a change must find its revision issued.
 func (w *writer) finish(g *group) {
 	clear(w.rows)
+	w.opened = w.opened[:0]
 	g.state = w.state
 	if !w.dirty {
 		_ = g.commit.Close()

@@ -88,7 +88,7 @@ type Report struct {
 
 // BackupState is how backups go, as the edge sees it.
 type BackupState struct {
-	State    string    `json:"state"`           // starting, shipping, checkpoint, failing, fenced
+	State    string    `json:"state"`           // starting, shipping, checkpoint, failing, fenced, elsewhere
 	Error    string    `json:"error,omitempty"` // the last, if it is failing
 	Backup   uint64    `json:"backup"`          // number of the chain that is shipped to
 	Shipped  uint64    `json:"shipped"`         // revision up to which the master has everything
@@ -96,6 +96,9 @@ type BackupState struct {
 	Failures uint64    `json:"failures"`
 	Since    time.Time `json:"since,omitzero"` // it fails
 }
+
+// Elsewhere is the state of an edge whose data others back up: the cluster that it shares.
+const Elsewhere = "elsewhere"
 
 // Wish is what a master asks of an edge.
 type Wish struct {

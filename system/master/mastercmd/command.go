@@ -25,7 +25,7 @@ folders pki and edges to a safe place, for without the keys the backups are nois
 	}
 	cmd.AddCommand(initCommand(), serveCommand(), enrollCommand(), revokeCommand(), statusCommand(),
 		restoreCommand(),
-		verifyCommand(), drillCommand(), Join())
+		verifyCommand(), drillCommand())
 	return cmd
 }
 

@@ -22,6 +22,7 @@ import (
 	"metronome/system/access/accesscmd"
 	"metronome/system/access/pki"
 	"metronome/system/edge"
+	"metronome/system/edge/edgecmd"
 	"metronome/system/edge/local"
 	"metronome/system/master/api"
 	"metronome/system/master/ship"
@@ -45,16 +46,13 @@ func newOperator(t *testing.T) *operator {
 func (o *operator) run(stdin string, args ...string) (out, log string, err error) {
 	o.Helper()
 	root := &cobra.Command{Use: "metronome", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(Command(), accesscmd.User())
+	root.AddCommand(Command(), accesscmd.User(), edgecmd.Command())
 	var stdout, stderr bytes.Buffer
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&stdout)
 	root.SetErr(&stderr)
-	if args[0] != "user" {
-		args = append([]string{"master"}, args...)
-		if args[1] != "join" {
-			args = append(args, "--dir", o.dir)
-		}
+	if args[0] != "user" && args[0] != "edge" {
+		args = append(append([]string{"master"}, args...), "--dir", o.dir)
 	}
 	root.SetArgs(args)
 	err = root.ExecuteContext(o.Context())
@@ -124,7 +122,7 @@ func (o *operator) edge(r *Running, name string, keys int) (member string) {
 	o.Helper()
 	token := o.must("", "enroll", name, "--host", "127.0.0.1")
 	member = filepath.Join(o.TempDir(), "member")
-	out := o.must(token, "join", "--master", r.URL, "--member", member)
+	out := o.must(token, "edge", "join", "--master", r.URL, "--member", member)
 	if !strings.Contains(out, "this is edge "+name+" of villa") {
 		o.Errorf("%q", out)
 	}
@@ -322,7 +320,7 @@ func TestWhatIsRefused(t *testing.T) {
 	o := newOperator(t)
 	o.says("exists", "init")
 	o.says("edge's name", "enroll", "../x")
-	o.says("no token", "join", "--master", "https://127.0.0.1:1", "--member", t.TempDir())
+	o.says("no token", "edge", "join", "--master", "https://127.0.0.1:1", "--member", t.TempDir())
 	o.says("--users", "serve")
 	o.says("loopback", "serve", "--plain-loopback", "--page", "0.0.0.0:7601")
 	other := &operator{T: t, dir: filepath.Join(t.TempDir(), "none")}

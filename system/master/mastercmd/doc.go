@@ -1,5 +1,5 @@
 // Package mastercmd is the command line of the master: metronome master init, serve, enroll,
-// revoke, status, restore, verify, drill, and join, which is an edge's.
+// revoke, status, restore, verify and drill. An edge joins by metronome edge join.
 //
 //	root.AddCommand(mastercmd.Command())
 //	running, err := mastercmd.Start(ctx, options)   // the server, to be embedded

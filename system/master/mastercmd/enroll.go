@@ -2,18 +2,13 @@ package mastercmd
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"metronome/system/access/join"
-	"metronome/system/access/secretfile"
 	"metronome/system/master"
-	"metronome/system/master/ship"
 )
 
 // enrolled is what enroll prints as JSON.
@@ -36,7 +31,7 @@ An edge that was enrolled before keeps its backup key, so one with a new disk ca
 
 --host names what the edge's certificate may speak for; the edge itself has no say in it.`,
 		Example: `  metronome master enroll hallway --host hallway.local --host 192.168.1.20
-  metronome master enroll hallway | ssh hallway metronome master join --master https://master:7600`,
+  metronome master enroll hallway | ssh hallway metronome edge join --master https://master:7600`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ca, err := layout(dir).authority()
@@ -55,7 +50,7 @@ An edge that was enrolled before keeps its backup key, so one with a new disk ca
 				return printJSON(cmd, enrolled{args[0], token.Text(), time.Now().Add(life).UTC()})
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), token.Text())
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Within %v, at the edge: metronome master join --master "+
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "Within %v, at the edge: metronome edge join --master "+
 				"https://THIS-HOST:7600 --member DIR, and give it this token.\nCopy %s to a safe place: it holds the "+
 				"backup key.\n", life,
 				filepath.Join(dir, "edges"))
@@ -88,66 +83,4 @@ func revokeCommand() *cobra.Command {
 	}
 	dirFlag(cmd, &dir)
 	return cmd
-}
-
-const maxToken = 4 << 10
-
-// Join is the command metronome master join: an edge's.
-func Join() *cobra.Command {
-	var j ship.Joining
-	var tokenFile string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "join",
-		Short: "Become an edge: trade a token for a certificate and a backup key",
-		Long: `Become an edge of the home that the token is of. The token comes from standard input or a
-file, not from the command line, which everybody on a machine can see. The master's CA is recognised
-by the token: nothing has to be trusted beforehand. If the answer is lost, run it again with the
-same token.`,
-		Example: `  metronome master join --master https://master:7600 --member /var/lib/metronome/member < token
-  metronome master join --master https://master:7600 --token-file /run/secrets/token`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if j.Token, err = readToken(cmd, tokenFile); err != nil {
-				return err
-			}
-			m, err := ship.Join(cmd.Context(), j)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return printJSON(cmd, map[string]any{"edge": m.Edge, "home": m.Home, "identity": m.Files.Identity,
-					"ca": m.Files.CA, "restorable": m.Restorable})
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "this is edge %s of %s now: %s\n", m.Edge, m.Home, j.Dir)
-			if m.Restorable {
-				_, _ = fmt.Fprintf(cmd.OutOrStdout(), "the master has backups of it: metronome master restore "+
-					"--member %s --to DATA brings them back, before the edge is started\n", j.Dir)
-			}
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&j.Master, "master", "", "the master's address, https://host:port")
-	cmd.Flags().StringVar(&j.Dir, "member", "member", "where certificate and key are kept")
-	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file that holds the token (default: standard input)")
-	jsonFlag(cmd, &asJSON)
-	_ = cmd.MarkFlagRequired("master")
-	return cmd
-}
-
-func readToken(cmd *cobra.Command, file string) (string, error) {
-	if file != "" {
-		b, err := secretfile.Read(file, maxToken)
-		return string(b), err
-	}
-	if f, ok := cmd.InOrStdin().(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "join token, then Enter and Ctrl-D:")
-		}
-	}
-	b, err := io.ReadAll(io.LimitReader(cmd.InOrStdin(), maxToken))
-	if err == nil && strings.TrimSpace(string(b)) == "" {
-		return "", fmt.Errorf("no token on standard input: metronome master enroll EDGE prints one")
-	}
-	return string(b), err
 }

@@ -72,7 +72,7 @@ func printStatus(out io.Writer, s *api.Status) error {
 	fmt.Fprintln(w, "EDGE\tSTATE\tHEARD\tBACKUP\tREVISION\tLAST PROVEN\tSTORED\tCERTIFICATE\tLEVEL")
 	for i := range s.Edges {
 		e := &s.Edges[i]
-		heard, reach, proven, days := "never", "-", "never", "-"
+		heard, age, reach, proven, days := "never", page.Ago(e.BackupAge), "-", "never", "-"
 		if !e.LastSeen.IsZero() {
 			heard = page.Ago(e.Passive.Silence)
 		}
@@ -84,10 +84,12 @@ func printStatus(out io.Writer, s *api.Status) error {
 		}
 		if e.Report != nil {
 			days = fmt.Sprintf("%.0f days", e.Report.CertDays)
+			if e.Newest == nil && e.Report.Backup.State == api.Elsewhere {
+				age = "cluster's"
+			}
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Name, e.Passive.State, heard,
-			page.Ago(e.BackupAge), reach,
-			proven, page.Bytes(e.Stored), days, e.Level)
+			age, reach, proven, page.Bytes(e.Stored), days, e.Level)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -154,8 +154,8 @@ func printRestored(out io.Writer, dir string, d *vault.Restored) error {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "%s: revision %d, %d keys, %d sessions, digest %s, from backup %d, in %s\nIt "+
-		"is life %d of this edge: metronome edge --data %s starts it.\n", abs, d.Revision, d.Keys, d.Sessions,
-		d.Digest,
+		"is life %d of this edge: metronome edge --member DIR --data %s starts it.\n", abs, d.Revision, d.Keys,
+		d.Sessions, d.Digest,
 		d.Backup, page.Span(d.Took), d.Epoch, abs)
 	return err
 }

@@ -14,7 +14,7 @@ import (
 var words = template.FuncMap{
 	"ago": Ago, "span": Span, "bytes": Bytes[int64], "ubytes": Bytes[uint64], "count": Count, "state": state,
 	"mark": mark, "levelWord": levelWord,
-	"reverse": reverse[vault.Summary], "covered": covered, "sentence": sentence,
+	"reverse": reverse[vault.Summary], "covered": covered, "kept": kept, "sentence": sentence,
 	"since": func(now, then time.Time) string { return Ago(now.Sub(then)) },
 	"clock": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"days":  func(d float64) string { return fmt.Sprintf("%.0f", d) },
@@ -116,6 +116,14 @@ func covered(age time.Duration) string {
 		return "up to date"
 	}
 	return "as of " + Ago(age)
+}
+
+// kept says of an edge without a backup here who else has one.
+func kept(e api.Edge) string {
+	if e.Report != nil && e.Report.Backup.State == api.Elsewhere {
+		return "its cluster’s"
+	}
+	return "none"
 }
 
 // sentence begins with a capital letter.

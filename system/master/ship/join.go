@@ -47,7 +47,7 @@ func Load(dir string) (*Membership, error) {
 	path := filepath.Join(dir, memberFile)
 	b, err := secretfile.Read(path, maxFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("ship: %s is no membership: run metronome master join with a token of metronome "+
+		return nil, fmt.Errorf("ship: %s is no membership: run metronome edge join with a token of metronome "+
 			"master enroll: %w", dir, err)
 	}
 	m := &Membership{}

@@ -34,6 +34,10 @@ type Config struct {
 	Uploads         int           // chunks on their way at once; default 3
 	Backoff         time.Duration // longest pause after failures; default 60 s
 
+	// Elsewhere says that others back up the data, as a cluster does for the edges that share it: only
+	// reports are sent, and of Source only the status is asked.
+	Elsewhere bool
+
 	// Describe adds to a report what the shipper does not know: address, queue, disk, certificate. May
 	// be nil.
 	Describe func(*api.Report)
@@ -137,7 +141,9 @@ func (s *Shipper) State() api.BackupState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.state
-	if at := s.cfg.Source.Status().Revision; at > st.Shipped {
+	if s.cfg.Elsewhere {
+		st.State = api.Elsewhere
+	} else if at := s.cfg.Source.Status().Revision; at > st.Shipped {
 		st.Behind = at - st.Shipped
 	}
 	return st
@@ -203,7 +209,7 @@ func catch(err *error) {
 
 // step ships what is due.
 func (s *Shipper) step(ctx context.Context) error {
-	if s.fencedOnce {
+	if s.fencedOnce || s.cfg.Elsewhere {
 		return nil
 	}
 	if s.lease == 0 {

@@ -83,6 +83,7 @@ func ownCommands() []command {
 		{"mt.cas", -4, write, 1, 1, 1, (*stage).mtCAS, "metronome",
 			"set a key if it has the revision expected, 0 = if it is absent"},
 		{"mt.scan", -2, read, 0, 0, 0, (*stage).mtScan, "metronome", "keys of a prefix in order"},
+		{"mt.multi", -3, write, 0, 0, 0, (*stage).mtMulti, "metronome", "SET, DEL and GET, all at one index"},
 		{"mt.session", 2, 0, 0, 0, 0, (*stage).mtSession, "metronome", "OPEN a session"},
 		{"mt.do", -5, 0, 0, 0, 0, (*stage).mtDo, "metronome", "execute a write once, however often it is sent"},
 		{"mt.read", -3, 0, 0, 0, 0, (*stage).mtRead, "metronome", "one read as ITEM or by BARRIER"},
@@ -94,7 +95,7 @@ func ownCommands() []command {
 // what to do instead.
 func refusals() map[string]string {
 	expiry := "keys do not expire in this store"
-	transaction := "there are no transactions; MSET and MGET are atomic, MT.CAS is conditional"
+	transaction := "there are no transactions; MSET, MGET and MT.MULTI are atomic, MT.CAS is conditional"
 	return map[string]string{
 		"expire": expiry, "pexpire": expiry, "expireat": expiry, "pexpireat": expiry, "persist": expiry,
 		"setex": expiry, "psetex": expiry, "getex": expiry, "expiretime": expiry, "pexpiretime": expiry,

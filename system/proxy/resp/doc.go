@@ -39,6 +39,9 @@
 //	MT.SCAN prefix [AFTER key]    keys in bytewise order: [next, [[key, revision], …]]; next goes into
 //	        [LIMIT n] [VALUES]    AFTER, nil = that was all; LIMIT is 1 to 4096, default 100. With
 //	                              VALUES: [key, revision, value]
+//	MT.MULTI SET key value |      puts, deletes and gets at one place in the order (R27), up to 4096 and
+//	         DEL key | GET key …  1 MiB; of each: [1 if SET or DEL met the key, its revision afterwards or 0,
+//	                              what GET got]. A value that would make the reply too long is nil
 //	MT.SESSION OPEN               a session's id
 //	MT.DO id number low command…  executes a write once under that number of the session, however often
 //	                              and through whichever proxies it is sent, and repeats its reply. The

@@ -123,6 +123,14 @@ func TestOwnReplies(t *testing.T) {
 		{"MT.READ BARRIER SET n 1", "-ERR MT.READ wraps a read, not 'SET'\r\n"},
 		{"MT.READS BARRIER", "+OK\r\n"},
 		{"MT.READS BOTH", "-ERR MT.READS takes BARRIER or ITEM\r\n"},
+		{"MT.MULTI DEL none GET none", "*2\r\n*3\r\n:0\r\n:0\r\n$-1\r\n*3\r\n:0\r\n:0\r\n$-1\r\n"},
+		{"MT.DO 12 9 9 MT.MULTI SET m 1 SET m 2 GET m DEL m", "*4\r\n*3\r\n:0\r\n:22\r\n$0\r\n\r\n" +
+			"*3\r\n:1\r\n:22\r\n$0\r\n\r\n*3\r\n:0\r\n:22\r\n$1\r\n2\r\n*3\r\n:1\r\n:0\r\n$0\r\n\r\n"},
+		{"MT.DO 12 9 9 MT.MULTI SET other 1", "*4\r\n*3\r\n:0\r\n:22"}, // what was answered under that number
+		{"MT.MULTI SET a", "-ERR MT.MULTI takes SET key value, DEL key and GET key"},
+		{"MT.MULTI GET a INCR b", "-ERR MT.MULTI takes SET key value, DEL key and GET key"},
+		{"MT.MULTI GET a GET " + long, "-ERR key is too long: keys are 1 to 1024 bytes\r\n"},
+		{`MT.MULTI GET a GET ""`, "-ERR key is empty: keys are 1 to 1024 bytes\r\n"},
 		{"COMMAND GETKEYS mt.cas k 0 v", "*1\r\n$1\r\nk\r\n"},
 	} {
 		p.send(words(t, c.line))

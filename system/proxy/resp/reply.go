@@ -27,6 +27,7 @@ const (
 	replyCAS                            // applied, revision
 	replyCASGet                         // applied, revision, value
 	replyGet                            // value, revision; or nil
+	replyMulti                          // MT.MULTI: of each, whether the key was there, revision, value
 	replyOrdered                        // MT.SCAN: last key or nil, entries
 	replyOrderedValues                  // the same with values
 )
@@ -73,6 +74,8 @@ func appendCompound(dst []byte, kind replyKind, proto uint8, pattern []byte, r *
 	switch kind {
 	case replyValues:
 		return appendValues(dst, proto, r)
+	case replyMulti:
+		return appendMulti(dst, proto, r)
 	case replyScan:
 		return appendScan(dst, pattern, r)
 	case replyCAS, replyCASGet:
