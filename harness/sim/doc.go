@@ -13,6 +13,13 @@
 //  3. convergence: everything is healed, every replica must come to vote and to have the same
 //     state, every proxy must hear what became of what it sent, and serve it.
 //
+// # Orderers
+//
+// [StoreBy] gives the store over one algorithm of package order/orderers, [Store] the default one. The
+// invariants are the same. Where members are fixed, no life is made to end: replicas that crash have
+// disks, and the profile of damaged and wiped disks is left out ([ProfilesFor]). After a restore the
+// new cluster has another algorithm in half of the seeds.
+//
 // # Disks
 //
 // In most profiles replicas live in memory and a crash ends a life. In those whose names begin with

@@ -40,6 +40,8 @@ const (
 	streamProcess
 	streamJudge
 	streamDisk // and those of further seats
+
+	streamMembers = 1000
 )
 
 func stream(seed uint64, which uint64) *mrand.Rand { return mrand.New(mrand.NewPCG(seed, which)) }

@@ -114,7 +114,8 @@ func (t *truth) recovered(l *life) Replica {
 		copied = d.fs.Crash(d.rng.Uint64())
 	}
 	r, err := t.w.keeper().Continue(ReplicaConfig{Seat: l.seat, Seats: t.w.params.replicas,
-		Seed: d.rng.Uint64(), Skew: Skew{Timing: 1000, Limits: 1000}, Generation: t.w.generation}, copied)
+		Seed: d.rng.Uint64(), Skew: Skew{Timing: 1000, Limits: 1000}, Generation: t.w.generation,
+		Accepts: t.w.params.accepts}, copied)
 	if err != nil {
 		t.fail("disk", "%v cannot be recovered: %v", l, err)
 		return nil

@@ -8,9 +8,11 @@ import (
 	"io"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"metronome/internal/mutate"
+	"metronome/system/order/orderers"
 )
 
 // options are the command's flags.
@@ -22,6 +24,8 @@ type options struct {
 	keep     bool
 	limit    time.Duration
 	mutation string
+	orderer  string
+	system   System
 }
 
 // Main is the command `lab sim`: with --seed it replays one simulation, else it runs so many fresh
@@ -29,10 +33,15 @@ type options struct {
 // wrongly.
 //
 //	lab sim --seeds 1000                       fresh seeds over all profiles
+//	lab sim --seeds 1000 --orderer multipaxos  ordered by another algorithm
 //	lab sim --seed 0x1f --profile crash -v 2   one again, with everything that happens
 func Main(args []string, stdout io.Writer) int {
 	o, err := parse(args, stdout)
 	if err != nil {
+		return 2
+	}
+	if o.system, err = StoreBy(o.orderer); err != nil {
+		fmt.Fprintf(stdout, "sim: %v\n", err)
 		return 2
 	}
 	m, known := mutate.Parse(o.mutation)
@@ -64,6 +73,8 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	f.IntVar(&o.verbose, "v", 0, "with --seed: 1 prints what befalls the cluster, 2 every delivery too")
 	f.BoolVar(&o.keep, "keep-going", false, "go on after a violation")
 	f.DurationVar(&o.limit, "limit", 0, "begin no seed after this long; 0 = no limit")
+	f.StringVar(&o.orderer, "orderer", orderers.Default, "algorithm that orders cuts: "+
+		strings.Join(orderers.Names(), " or "))
 	f.StringVar(&o.mutation, "mutation", mutate.None.String(), "break the protocol on purpose; needs the tag")
 	return o, f.Parse(args)
 }
@@ -77,7 +88,7 @@ func replay(o options, m mutate.Mutation, stdout io.Writer) int {
 	if o.profile == "all" {
 		o.profile = ""
 	}
-	c := Config{Seed: seed, Profile: o.profile, System: Store(), Mutation: m, Verbose: o.verbose > 1}
+	c := Config{Seed: seed, Profile: o.profile, System: o.system, Mutation: m, Verbose: o.verbose > 1}
 	if o.verbose > 0 {
 		c.Trace = stdout
 	}
@@ -117,14 +128,14 @@ func many(o options, m mutate.Mutation, stdout io.Writer) int {
 	first, began, status := freshSeed(), time.Now(), 0
 	var sum Report
 	sum.Coverage = Coverage{}
-	done := 0
-	fmt.Fprintf(stdout, "sim: %d seeds from %#x, profile %s\n", o.seeds, first, o.profile)
+	done, profiles := 0, ProfilesFor(o.system)
+	fmt.Fprintf(stdout, "sim: %d seeds from %#x, profile %s, orderer %s\n", o.seeds, first, o.profile, o.orderer)
 	for ; done < o.seeds && (o.limit == 0 || time.Since(began) < o.limit); done++ {
 		profile := o.profile
 		if profile == "all" {
-			profile = Profiles[done%len(Profiles)].Name
+			profile = profiles[done%len(profiles)].Name
 		}
-		r, err := Run(Config{Seed: first + uint64(done), Profile: profile, System: Store(), Mutation: m})
+		r, err := Run(Config{Seed: first + uint64(done), Profile: profile, System: o.system, Mutation: m})
 		if err != nil {
 			fmt.Fprintln(stdout, err)
 			return 2

@@ -20,6 +20,10 @@ type System interface {
 	Limits() history.Limits
 }
 
+// Fixed is a system whose members may be fixed: no replica that lost its state comes back, so that
+// none is made to lose it.
+type Fixed interface{ Static() bool }
+
 // Forger is a system whose frames can be altered so that they pass every check of a single frame:
 // what a replica's bad memory would do (R14). nil if this frame cannot be.
 type Forger interface {
@@ -112,6 +116,7 @@ type ReplicaConfig struct {
 	Skew  Skew
 
 	Generation uint32 // of the cluster: one more after each restore
+	Accepts    int    // how many have to accept a decision; 0: a majority
 }
 
 // ProxyConfig describes one life of a proxy.

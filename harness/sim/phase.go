@@ -45,6 +45,7 @@ func (w *world) core() []*process {
 	if len(w.truth.members.learners) > 0 {
 		need = (len(w.truth.members.voters)+1)/2 + 1 // a promotion may be under way already
 	}
+	need = max(need, w.params.accepts)
 	if len(voters) < need {
 		return nil
 	}

@@ -59,6 +59,7 @@ func (w *world) restore() {
 		}
 	}
 	w.generation++
+	w.switchOrderer()
 	jumped := w.refound()
 	if last := w.truth.indexOf(uint64(len(w.truth.items))); jumped < last {
 		w.truth.fail("R29", "restored, it goes on from index %d: the cluster that was lost gave all up to %d",
@@ -76,6 +77,19 @@ func (w *world) restore() {
 	}
 	w.run(w.now+200*milli, nil)
 	w.converge()
+}
+
+// Switcher is a system that can be ordered in another way from a restore on.
+type Switcher interface {
+	Switched() System
+}
+
+// switchOrderer lets the new cluster have another algorithm, in half of the seeds.
+func (w *world) switchOrderer() {
+	if s, ok := w.system.(Switcher); ok && w.seed%2 == 1 {
+		w.system, w.params.accepts = s.Switched(), 0
+		w.cover.Add("restored to a cluster with another orderer")
+	}
 }
 
 // refound writes every seat's disk. Power fails when that is done.

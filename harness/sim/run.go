@@ -9,6 +9,7 @@ import (
 
 	"metronome/harness/history"
 	"metronome/internal/mutate"
+	"metronome/system/order/orderers"
 	"metronome/system/wire"
 )
 
@@ -37,11 +38,17 @@ type Report struct {
 	Answered   int
 	Items      int
 	Coverage   Coverage
+
+	orderer string // not the default one
 }
 
 // Replay is the line that runs this simulation again.
 func (r *Report) Replay() string {
-	return fmt.Sprintf("go run ./harness/cmd/lab sim --seed %#x --profile %s", r.Seed, r.Profile)
+	line := fmt.Sprintf("go run ./harness/cmd/lab sim --seed %#x --profile %s", r.Seed, r.Profile)
+	if r.orderer != "" {
+		line += " --orderer " + r.orderer
+	}
+	return line
 }
 
 // Run simulates one seed. It replaces the process' source of random bytes while it runs (R18): one
@@ -58,12 +65,22 @@ func Run(c Config) (*Report, error) {
 	mutate.Set(c.Mutation)
 	defer mutate.Set(mutate.None)
 	p := draw(c.Seed, profile)
+	if f, ok := c.System.(Fixed); ok && f.Static() {
+		if profile.endsLives() {
+			return nil, fmt.Errorf("sim: profile %s ends lives, and this orderer's members are fixed", profile.Name)
+		}
+		p.fixMembers(stream(c.Seed, streamMembers), profile.Name == "crash" || profile.Name == "unlimited")
+	}
 	if c.adjust != nil {
 		c.adjust(&p)
 	}
 	w := newWorld(&c, p)
 	w.survive(w.play)
-	return w.report(profile.Name), nil
+	report := w.report(profile.Name)
+	if o, ok := c.System.(interface{ Orderer() string }); ok && o.Orderer() != orderers.Default {
+		report.orderer = o.Orderer()
+	}
+	return report, nil
 }
 
 // survive turns a panic of a core into a violation, with the place.

@@ -2,12 +2,14 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"metronome/harness/history"
 	"metronome/internal/mutate"
 	"metronome/system/lane"
 	"metronome/system/node"
 	"metronome/system/order"
+	"metronome/system/order/orderers"
 	"metronome/system/replica"
 	"metronome/system/store"
 	"metronome/system/wire"
@@ -26,10 +28,43 @@ const (
 	storeHeartbeat = 2
 )
 
-// Store is the replicated store of system/replica and system/proxy.
-func Store() System { return storeSystem{} }
+// Store is the replicated store of system/replica and system/proxy, ordered by the default algorithm.
+func Store() System {
+	s, _ := StoreBy("") // the default is known
+	return s
+}
 
-type storeSystem struct{}
+// StoreBy is the store ordered by an algorithm of package orderers.
+func StoreBy(algorithm string) (System, error) {
+	by, err := orderers.Parse(algorithm)
+	return storeSystem{by}, err
+}
+
+type storeSystem struct{ by orderers.Choice }
+
+// Orderer names the algorithm.
+func (s storeSystem) Orderer() string { return s.by.String() }
+
+// Static reports that members are fixed.
+func (s storeSystem) Static() bool { return s.by.Static() }
+
+// Switched is the store ordered by the next algorithm of the table.
+func (s storeSystem) Switched() System {
+	names := orderers.Names()
+	next, _ := StoreBy(names[(slices.Index(names, s.by.String())+1)%len(names)])
+	return next
+}
+
+// Describe says what a replica's message to another is.
+func (s storeSystem) Describe(k wire.Kind, b []byte) string {
+	if k != wire.KindOrder || len(b) < orderHeader {
+		return k.String()
+	}
+	return s.by.Describe(b[orderHeader:])
+}
+
+// orderHeader is how many bytes of addresses precede an orderer's message.
+const orderHeader = 16
 
 // Limits are the same for every replica.
 func (storeSystem) Limits() history.Limits {
@@ -89,8 +124,9 @@ func resealed(frame []byte, h *wire.Header) []byte {
 // storeReplica drives a replica and turns what it can see of it into what an Observer hears.
 type storeReplica struct {
 	*replica.Replica
-	c ReplicaConfig
-	o Observer // nil: not watched yet
+	c  ReplicaConfig
+	by orderers.Choice
+	o  Observer // nil: not watched yet
 
 	commits   []commit           // of the call under way
 	before    []func(o Observer) // batches before it was watched
@@ -99,8 +135,9 @@ type storeReplica struct {
 	index     uint64
 	hash      uint64
 	seen      replica.View
-	stale     bool // seen may have changed
-	applied   bool // index and hash have changed
+	stale     bool   // seen may have changed
+	applied   bool   // index and hash have changed
+	calls     uint64 // of apply
 }
 
 type commit struct {
@@ -109,8 +146,8 @@ type commit struct {
 }
 
 // Replica makes a life. Under a mutation a lost one comes back by its old id.
-func (storeSystem) Replica(c ReplicaConfig, o Observer) Replica {
-	r := &storeReplica{c: c, o: o, stale: true}
+func (s storeSystem) Replica(c ReplicaConfig, o Observer) Replica {
+	r := &storeReplica{c: c, by: s.by, o: o, stale: true}
 	core, err := replica.New(r.config())
 	if err != nil {
 		panic(fmt.Sprintf("sim: a replica that cannot be made: %v", err))
@@ -126,6 +163,7 @@ func (r *storeReplica) config() replica.Config {
 	c := &r.c
 	return replica.Config{
 		Cluster: storeCluster + c.Generation, Seat: c.Seat, Seats: c.Seats, Nonce: c.Seed | 1, Seed: c.Seed,
+		Consensus: r.by.String(), AcceptQuorum: c.Accepts,
 		Digest: digester(), Lane: lane.Config{Window: storeFrames, Arena: 1 << 18}, MaxItem: storeItem,
 		Store: store.Config{Slots: 64, MaxSessions: storeSessions, SessionWindow: storeWindow,
 			SessionTTL: storeIdle, Parts: 1 + int(c.Seed>>8%3), MaxResultBytes: int(6 * c.Skew.Limits)},
@@ -195,10 +233,37 @@ func (r *storeReplica) settle() {
 	}
 	r.tell(r.commits)
 	r.commits = r.commits[:0]
-	if r.Busy() {
+	r.apply()
+}
+
+// apply applies what was agreed: everything at once, or, on some replicas, batch by batch with other
+// things in between, as where applying is slow or has cores of its own.
+func (r *storeReplica) apply() {
+	if r.o == nil || r.c.Seed%lazyOf != 0 {
 		r.Settle()
+		return
+	}
+	every := r.c.Seed>>8%lazyCalls + 1
+	if r.calls++; r.calls%every != 0 {
+		return
+	}
+	if r.calls%(every*lazyUntil) == 0 {
+		r.Settle() // late, and not ever later
+		return
+	}
+	if w := r.Work(); w != nil {
+		w.Run()
+		r.Done(w)
+		r.applied = true
 	}
 }
+
+// One life in lazyOf applies late: a batch every lazyCalls calls or sooner.
+const (
+	lazyOf    = 3
+	lazyCalls = 40
+	lazyUntil = 4 // every so many batches it catches up
+)
 
 func (r *storeReplica) tell(commits []commit) {
 	for _, c := range commits {

@@ -6,19 +6,24 @@ import "testing"
 const storeSeeds = 6
 
 // TestTheStoreSurvives is the simulator's everyday use, on fixed seeds.
-func TestTheStoreSurvives(t *testing.T) {
-	for _, profile := range Profiles {
+func TestTheStoreSurvives(t *testing.T) { survives(t, "raft", storeSeeds) }
+
+// TestTheStoreSurvivesMultipaxos is the same, ordered by our own algorithm.
+func TestTheStoreSurvivesMultipaxos(t *testing.T) { survives(t, "multipaxos", storeSeeds/2) }
+
+func survives(t *testing.T, orderer string, seeds uint64) {
+	for _, profile := range ProfilesFor(storeBy(t, orderer)) {
 		t.Run(profile.Name, func(t *testing.T) {
 			answered := 0
-			for seed := range uint64(storeSeeds) {
-				r := runStore(t, seed, profile.Name)
+			for seed := range seeds {
+				r := runStoreBy(t, orderer, seed, profile.Name)
 				for _, v := range r.Violations {
 					t.Errorf("%v\nreplay: %s", v, r.Replay())
 				}
 				answered += r.Answered
 			}
 			if answered == 0 {
-				t.Errorf("%d seeds answered nothing", storeSeeds)
+				t.Errorf("%d seeds answered nothing", seeds)
 			}
 		})
 	}
@@ -29,7 +34,11 @@ func TestTheStoreSurvives(t *testing.T) {
 func TestOneSeedOfTheStoreTwiceIsTheSameRun(t *testing.T) {
 	for seed := range uint64(len(Profiles)) {
 		profile := Profiles[seed%uint64(len(Profiles))].Name
-		first, second := runStore(t, seed, profile), runStore(t, seed, profile)
+		run := func() *Report { return runStore(t, seed, profile) }
+		if seed%2 == 1 && profile != "disk-damage" {
+			run = func() *Report { return runStoreBy(t, "multipaxos", seed, profile) }
+		}
+		first, second := run(), run()
 		if first.Trace != second.Trace || first.Events != second.Events {
 			t.Errorf("seed %#x, profile %s: %d events with trace %x, then %d with %x", seed, profile, first.Events,
 				first.Trace, second.Events, second.Trace)
@@ -39,7 +48,21 @@ func TestOneSeedOfTheStoreTwiceIsTheSameRun(t *testing.T) {
 
 func runStore(t *testing.T, seed uint64, profile string) *Report {
 	t.Helper()
-	r, err := Run(Config{Seed: seed, Profile: profile, System: Store()})
+	return runStoreBy(t, "", seed, profile)
+}
+
+func storeBy(t *testing.T, orderer string) System {
+	t.Helper()
+	s, err := StoreBy(orderer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func runStoreBy(t *testing.T, orderer string, seed uint64, profile string) *Report {
+	t.Helper()
+	r, err := Run(Config{Seed: seed, Profile: profile, System: storeBy(t, orderer)})
 	if err != nil {
 		t.Fatal(err)
 	}

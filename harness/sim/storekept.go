@@ -3,9 +3,6 @@ package sim
 import (
 	"math/rand/v2"
 
-	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
-
 	"metronome/system/disk"
 	"metronome/system/journal"
 	"metronome/system/replica"
@@ -25,11 +22,11 @@ type storeKept struct {
 
 // Continue opens a disk. Segments, batches and the journal's bound are as small as can be, and
 // differ from start to start.
-func (storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
-	k := &storeKept{storeReplica: &storeReplica{c: c, stale: true, applied: true}}
+func (s storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
+	k := &storeKept{storeReplica: &storeReplica{c: c, by: s.by, stale: true, applied: true}}
 	rc := k.config()
 	rc.Durable, rc.JournalBytes = true, 4<<10+int(c.Seed>>32%(60<<10))
-	dir, core, report, err := storage.Start(fs, storeDir, storeJournal(&c), rc)
+	dir, core, report, err := storage.Start(fs, storeDir, s.journal(&c), rc)
 	if err != nil {
 		return nil, err
 	}
@@ -40,9 +37,10 @@ func (storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
 	return k, nil
 }
 
-func storeJournal(c *ReplicaConfig) journal.Config {
+func (s storeSystem) journal(c *ReplicaConfig) journal.Config {
 	return journal.Config{SegmentBytes: 64 << 10, BatchBytes: 1<<10 + int(c.Seed>>48%(32<<10)),
-		Salt: rand.New(rand.NewPCG(c.Seed, 0)).Uint32, Identity: replica.Owner(storeCluster+c.Generation, c.Seat)}
+		Salt:     rand.New(rand.NewPCG(c.Seed, 0)).Uint32,
+		Identity: replica.Owner(storeCluster+c.Generation, c.Seat, s.by.String())}
 }
 
 // Lost is why the state was set aside.
@@ -109,6 +107,10 @@ func (k *storeKept) trim() error {
 
 // Save goes on with a snapshot.
 func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
+	if k.saving != nil && k.Replica.Save() != k.save {
+		err, k.saving = k.saving.Abort(), nil
+		return true, err
+	}
 	if k.saving == nil {
 		if k.save = k.Replica.Save(); k.save == nil {
 			return false, nil
@@ -116,7 +118,11 @@ func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
 		k.saving, err = k.dir.Save(k.save)
 		return true, err
 	}
-	done, err := k.saving.Step(bytes)
+	there := k.save.Ready() - k.saving.Offset()
+	if there == 0 && k.saving.Offset() < k.save.Size {
+		return false, nil // more is on its way
+	}
+	done, err := k.saving.Step(min(bytes, there))
 	if err != nil || !done {
 		return true, err
 	}
@@ -129,21 +135,11 @@ func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
 // SetFull says whether the disk is nearly full.
 func (k *storeKept) SetFull(full bool) { k.SetDiskFull(full) }
 
-// Promise reads what an orderer's message says of its sender. Only what answers an append or a
-// request to vote does, and the library writes a message's type first.
-func (storeSystem) Promise(b []byte) (p Promise) {
-	const typeAt = 1 + orderHeader
-	if len(b) < typeAt+2 || wire.Kind(b[0]) != wire.KindOrder || b[typeAt] != 8 {
-		return p
+// Promise reads what an orderer's message says of its sender.
+func (s storeSystem) Promise(b []byte) Promise {
+	if len(b) <= 1+orderHeader || wire.Kind(b[0]) != wire.KindOrder {
+		return Promise{}
 	}
-	switch raftpb.MessageType(b[typeAt+1]) {
-	case raftpb.MsgHeartbeat:
-		p.Alive = true
-	case raftpb.MsgAppResp, raftpb.MsgVoteResp:
-		var m raftpb.Message
-		if proto.Unmarshal(b[typeAt:], &m) == nil && !m.GetReject() {
-			p.Term, p.Position = m.GetTerm(), m.GetIndex()
-		}
-	}
-	return p
+	said := s.by.Said(b[1+orderHeader:])
+	return Promise{Term: said.Term, Position: said.Position, Alive: said.Alive}
 }

@@ -48,8 +48,8 @@ func readFile(fs disk.FS, name string, into []byte) error {
 }
 
 // Restore writes what package backup would write into a data directory.
-func (storeSystem) Restore(file []byte, c ReplicaConfig, fs disk.FS) (jumped uint64, err error) {
-	to := replica.Refounding{Cluster: storeCluster + c.Generation}
+func (s storeSystem) Restore(file []byte, c ReplicaConfig, fs disk.FS) (jumped uint64, err error) {
+	to := replica.Refounding{Cluster: storeCluster + c.Generation, Consensus: s.by.String()}
 	for seat := range c.Seats {
 		to.Seats = append(to.Seats, seat)
 	}
@@ -64,7 +64,7 @@ func (storeSystem) Restore(file []byte, c ReplicaConfig, fs disk.FS) (jumped uin
 	if err := errors.Join(fs.MkdirAll(storeDir), writeSave(fs, save)); err != nil {
 		return 0, err
 	}
-	jc := storeJournal(&c)
+	jc := s.journal(&c)
 	jc.First = 1
 	j, _, err := journal.Open(fs, path.Join(storeDir, "journal"), jc)
 	if err != nil {

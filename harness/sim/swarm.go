@@ -45,6 +45,7 @@ type params struct {
 	timeout int64
 	mix     [mixCount]int // weights of operations
 
+	accepts   int   // how many have to accept a decision; 0: a majority
 	anyQuorum bool  // demand progress of a bare quorum
 	patience  int64 // how long progress may take once healed
 }
@@ -53,6 +54,19 @@ type params struct {
 type Profile struct {
 	Name, Doc string
 	adjust    func(r *rand.Rand, p *params)
+}
+
+// endsLives says that a profile is about lives that end and new ones that join.
+func (p *Profile) endsLives() bool { return p.Name == "disk-damage" }
+
+// ProfilesFor are those that a system can have: all, or those that end no life.
+func ProfilesFor(s System) (all []Profile) {
+	for _, p := range Profiles {
+		if f, ok := s.(Fixed); !ok || !f.Static() || !p.endsLives() {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // Profiles are the families there are; the first is the usual one.
@@ -104,6 +118,18 @@ var Profiles = []Profile{
 		p.restore, p.operations = true, p.operations+100
 		p.mix[mixCAS] += 4
 	}},
+	{"leaders", "leaders are killed, cut off and stopped again and again; disks", func(r *rand.Rand,
+		p *params) {
+		p.onDisks(r, faultCrashLeader)
+		p.loss, p.corrupt, p.burst = 0, 0, 0
+		clear(p.faults[:])
+		for _, f := range []fault{faultCrashLeader, faultPauseLeader, faultIsolate, faultOneWay, faultHalves,
+			faultBridge, faultPowerAll} {
+			p.faults[f] = r.IntN(12)
+		}
+		p.faults[faultCrashLeader]++
+		p.replicas, p.calm, p.disk.restart = 3+2*r.IntN(2), 3*milli+r.Int64N(15*milli), 1+r.Int64N(20*milli)
+	}},
 	{"altered", "one replica's memory holds other values than were sent: safety only", func(_ *rand.Rand,
 		p *params) {
 		p.altered, p.mix[mixPut] = 0.05, p.mix[mixPut]+8
@@ -111,6 +137,22 @@ var Profiles = []Profile{
 	{"unlimited", "more faults than promised: safety of what was agreed only", func(_ *rand.Rand, p *params) {
 		p.unlimited, p.calm = true, 10*milli
 	}},
+}
+
+// fixMembers takes out what ends lives, where no new ones can come: replicas that crash have disks
+// or do not crash.
+func (p *params) fixMembers(r *rand.Rand, always bool) {
+	p.faults[faultWipe], p.faults[faultDamage] = 0, 0
+	crashes := p.faults[faultCrash]+p.faults[faultCrashLeader] > 0
+	if !p.disk.on && crashes && (always || r.IntN(2) == 0) {
+		p.disk = diskParams{on: true, sync: 20*micro + r.Int64N(milli), flush: 0.3 * float64(r.IntN(3)),
+			saveStep: 1 + r.IntN(32<<10), audits: 0.02, restart: 1 + r.Int64N(60*milli)}
+	} else if !p.disk.on {
+		p.faults[faultCrash], p.faults[faultCrashLeader] = 0, 0
+	}
+	if p.replicas >= 5 && r.IntN(4) == 0 {
+		p.accepts = p.replicas/2 + 2
+	}
 }
 
 // onDisks gives replicas disks, which some faults befall. Half of the seeds have no other faults.

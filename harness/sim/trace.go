@@ -32,7 +32,7 @@ func (t *trace) event(w *world, e *event) {
 	}
 	switch to := w.procs[e.to]; e.kind {
 	case evDatagram, evMessage:
-		t.print(w, "%-8s %v → %v %d bytes %s", kindNames[e.kind], w.procs[e.from], to, len(e.b), nameOf(e))
+		t.print(w, "%-8s %v → %v %d bytes %s", kindNames[e.kind], w.procs[e.from], to, len(e.b), w.nameOf(e))
 	case evRequest:
 		t.print(w, "request  connection %d ticket %d %v → %v", e.req.connection, e.req.ticket, e.req.call, to)
 	}

@@ -292,11 +292,12 @@ func (t *truth) joined(l *life, v *View) {
 	t.w.trace.note(t.w, "members at %d: voters %x learners %x", m.position, m.voters, m.learners)
 }
 
-// OnInstall moves a life to where a snapshot stands.
+// OnInstall moves a life to where a snapshot stands: not before what it has applied. What it learnt to
+// be decided and has not applied, it will be told again.
 func (l *life) OnInstall(position, index uint64) {
 	l.w.cover.Add("snapshot installed")
 	t := &l.w.truth
-	if t.place(index) > uint64(len(t.items)) || position < l.position || index < l.index {
+	if t.place(index) > uint64(len(t.items)) || index < l.index {
 		t.fail("R30", "%v at position %d and index %d installed a snapshot of position %d and index %d", l,
 			l.position, l.index, position, index)
 		return

@@ -221,7 +221,7 @@ func (w *world) skew() Skew {
 func (w *world) startReplica(p *process, skew Skew) bool {
 	p.beat = w.now
 	c := ReplicaConfig{Seat: p.peer.Seat(), Seats: w.params.replicas, Found: w.now == 0, Seed: w.rng.Uint64(),
-		Skew: skew, Generation: w.generation}
+		Skew: skew, Generation: w.generation, Accepts: w.params.accepts}
 	if p.disk != nil {
 		return w.startKept(p, c)
 	}

@@ -11,6 +11,10 @@
 // not synchronised: simulations run one after another in one goroutine.
 package mutate
 
+// EnvName is the environment variable that turns a mutation on in a process from its start, by name: so a
+// cluster of real processes can be broken. Only a build with the tag "mutation" looks at it.
+const EnvName = "METRONOME_MUTATION"
+
 // Mutation is one way of breaking the protocol.
 type Mutation uint8
 
@@ -83,6 +87,18 @@ const (
 	RestoreWithoutEpoch
 	// SkipDirSync makes files durable and not their names.
 	SkipDirSync
+	// PaxosForgetAccepted lets a new leader of multipaxos propose as if nobody else had accepted
+	// anything (I2).
+	PaxosForgetAccepted
+	// PaxosLowestBallot lets it propose, of what was accepted, the value of the lowest ballot (I2).
+	PaxosLowestBallot
+	// PaxosAcceptBelowPromise accepts in a ballot lower than the one promised (I2).
+	PaxosAcceptBelowPromise
+	// PaxosMinority decides with one acceptance too few (I1, R13).
+	PaxosMinority
+	// PaxosRecoverUnheld lets a new leader propose again, and accept, values whose items it does not
+	// hold (R8, R11).
+	PaxosRecoverUnheld
 	count
 )
 
@@ -116,6 +132,12 @@ var catalog = [count]struct{ name, doc string }{
 	SavedBeforeDurable:    {"saved-before-durable", "R30: call a snapshot saved that is not durable"},
 	RestoreWithoutEpoch:   {"restore-without-epoch", "R29: go on from the index of the backup"},
 	SkipDirSync:           {"skip-dir-sync", "I5: make files durable and not their names"},
+
+	PaxosForgetAccepted:     {"paxos-forget-accepted", "I2: lead as if nobody had accepted anything"},
+	PaxosLowestBallot:       {"paxos-lowest-ballot", "I2: take the value of the lowest ballot"},
+	PaxosAcceptBelowPromise: {"paxos-accept-below-promise", "I2: accept below the ballot promised"},
+	PaxosMinority:           {"paxos-minority", "I1, R13: decide with one acceptance too few"},
+	PaxosRecoverUnheld:      {"paxos-recover-unheld", "R8: lead with values whose items are not held"},
 }
 
 // All are the mutations, None left out, in a fixed order.
@@ -137,7 +159,18 @@ func (m Mutation) String() string {
 
 // OfDisk reports whether a mutation breaks a rule about stable storage: without a disk it does
 // nothing.
-func (m Mutation) OfDisk() bool { return m >= ProposeVolatile && m < count }
+func (m Mutation) OfDisk() bool { return m >= ProposeVolatile && m <= SkipDirSync }
+
+// Orderer is the algorithm that alone has the rule which a mutation breaks; empty: every one has it.
+func (m Mutation) Orderer() string {
+	switch {
+	case m == OnlyEmptyAppends:
+		return "raft"
+	case m >= PaxosForgetAccepted && m < count:
+		return "multipaxos"
+	}
+	return ""
+}
 
 // Doc names the rule a mutation breaks and says how.
 func (m Mutation) Doc() string {

@@ -2,12 +2,14 @@
 
 package mutate
 
+import "os"
+
 // Enabled reports whether this build can be mutated.
 const Enabled = true
 
 var (
-	current Mutation
-	asked   uint64
+	current, _ = Parse(os.Getenv(EnvName))
+	asked      uint64
 )
 
 // On reports whether m is the mutation that is on.

@@ -212,6 +212,15 @@ secrets: {cluster_key_file: "", ca: "", certs: ""}
 			edit(t, "", "limits: {lane_window_frames: 512, lane_arena_bytes: 1MiB}")},
 		{"lanes beyond retain_bytes", edit(t, "resp: 10", "lanes: 32\n    resp: 10")},
 		{"af_packet without an interface", edit(t, "", "port: {mode: af_packet}")},
+		{"memif without sockets", edit(t, "", "port: {kind: dpdk, mode: memif}")},
+		{"one socket for two", edit(t, "", "port: {kind: dpdk, mode: memif}", "datagram: 10.0.0.1:7702",
+			"datagram: 10.0.0.1:7702\n    device: a.sock", "datagram: 10.0.0.2:7702",
+			"datagram: 10.0.0.2:7702\n    device: ./a.sock", "datagram: 10.0.0.3:7702",
+			"datagram: 10.0.0.3:7702\n    device: /"+strings.Repeat("x", 107), "datagram: 10.0.0.4:7702",
+			"datagram: 10.0.0.4:7702\n    device: p.sock")},
+		{"no PCI address", edit(t, "", "port: {kind: dpdk, mode: pci, empty_polls: -1}", "datagram: 10.0.0.1:7702",
+			"datagram: 10.0.0.1:7702\n    device: eth0", "datagram: 10.0.0.2:7702",
+			"datagram: 10.0.0.2:7702\n    device: 0000:00:04.0")},
 		{"everything", everything},
 	}
 	var b strings.Builder
@@ -234,6 +243,7 @@ func TestWarnings(t *testing.T) {
 		{"no resp", edit(t, "    resp: 10.0.0.4:6379\n", "")},
 		{"unicast", edit(t, "group: 239.77.0.1:7700", "mode: unicast")},
 		{"somebody's group", edit(t, "239.77.0.1", "232.7.7.7")},
+		{"device without use", edit(t, "datagram: 10.0.0.1:7702", "datagram: 10.0.0.1:7702\n    device: a.sock")},
 	} {
 		c, err := Parse([]byte(tc.source), "")
 		if err != nil {
@@ -261,6 +271,28 @@ func TestLoadErrors(t *testing.T) {
 	want := path + `: line 1: unknown key "nam": did you mean name? (nam: x)`
 	if _, err := Load(path); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// Devices are each node's own; sockets are relative to the file.
+func TestDevices(t *testing.T) {
+	c := load(t)
+	if c.Bypass() {
+		t.Error("sockets bypass nothing")
+	}
+	c.Port.Kind, c.Port.Mode = "dpdk", "memif"
+	c.Replicas[1].Device, c.Proxies[0].Device = "r1.sock", "/run/p1.sock"
+	for peer, want := range map[wire.Peer]string{
+		wire.ReplicaPeer(0): "", wire.ReplicaPeer(1): filepath.Join("testdata", "r1.sock"),
+		wire.ProxyPeer(1): "/run/p1.sock", wire.ProxyPeer(9): "",
+	} {
+		if got := c.Device(peer); got != want || !c.Bypass() {
+			t.Errorf("%v: %q, want %q", peer, got, want)
+		}
+	}
+	c.Port.Mode, c.Replicas[1].Device = "pci", "0000:00:04.0"
+	if got := c.Device(wire.ReplicaPeer(1)); got != "0000:00:04.0" || !c.Bypass() {
+		t.Errorf("an address is no file: %q", got)
 	}
 }
 

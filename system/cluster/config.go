@@ -21,10 +21,15 @@ type Config struct {
 	Port       Port      `yaml:"port"`
 	Integrity  string    `yaml:"integrity"`  // of datagrams: xxh3, crc32c, mac
 	Durability string    `yaml:"durability"` // fsync, memory
-	Storage    Storage   `yaml:"storage"`
-	Limits     Limits    `yaml:"limits"`
-	Timing     Timing    `yaml:"timing"`
-	Secrets    Secrets   `yaml:"secrets"`
+	// Consensus is the algorithm that orders cuts, for the life of the cluster; package order/orderers.
+	Consensus string `yaml:"consensus"`
+	// AcceptQuorum is how many replicas have to accept a cut: 0 is a majority. More than that is for
+	// multipaxos, which then needs fewer of them to elect a leader.
+	AcceptQuorum int     `yaml:"accept_quorum"`
+	Storage      Storage `yaml:"storage"`
+	Limits       Limits  `yaml:"limits"`
+	Timing       Timing  `yaml:"timing"`
+	Secrets      Secrets `yaml:"secrets"`
 
 	Experiment Experiment `yaml:"experiment,omitempty"`
 
@@ -40,6 +45,10 @@ type Replica struct {
 	Ops      string `yaml:"ops"`             // host:port, HTTP: metrics and health; empty: none
 	Data     string `yaml:"data"`            // its directory, relative to the file; default data/<name>
 	Cores    *Cores `yaml:"cores,omitempty"` // nil: wherever the kernel likes
+
+	// Device is what this node's datagrams pass, without the kernel: in port mode memif the path of
+	// the switch's socket, relative to the file; in mode pci an address as in 0000:00:04.0.
+	Device string `yaml:"device,omitempty"`
 }
 
 // Cores pins a replica's threads to CPUs. CPUs may be named more than once: roles then share.
@@ -57,6 +66,8 @@ type Proxy struct {
 	Resp     string `yaml:"resp"`     // host:port, the Redis protocol; empty: none
 	Ops      string `yaml:"ops"`      // host:port, HTTP: metrics and health; empty: none
 	Lanes    int    `yaml:"lanes"`    // 1 to 64; default 1
+
+	Device string `yaml:"device,omitempty"` // as a replica's
 }
 
 // Multicast is how frames reach all replicas.
@@ -68,19 +79,24 @@ type Multicast struct {
 	Loop      bool   `yaml:"loop"`      // also to this machine's own replicas
 }
 
-// Port is how datagrams are received and sent. The modes of sockets are those of packet/socket;
-// dpdk has af_xdp and af_packet, on multicast's interface.
+// Port is how datagrams are received and sent. The modes of sockets are those of packet/socket.
+// Those of dpdk are memif and pci, in which all datagrams of all nodes pass each node's device and
+// the kernel is not asked, and af_xdp and af_packet, in which replicas receive frames so on
+// multicast's interface.
 type Port struct {
 	Kind          string `yaml:"kind"`           // socket, dpdk
 	Mode          string `yaml:"mode"`           // of the kind
 	Burst         int    `yaml:"burst"`          // frames a receive call
 	ReceiveBuffer Bytes  `yaml:"receive_buffer"` // of each socket
 	GSO           bool   `yaml:"gso"`            // socket: the kernel cuts runs of frames apart (UDP_SEGMENT)
+	// EmptyPolls is after how many empty polls a dpdk port's loop yields its core, and after as many
+	// again sleeps; 0: at once.
+	EmptyPolls int `yaml:"empty_polls"`
 }
 
 // Storage is how a replica with durability fsync keeps what it must not forget.
 type Storage struct {
-	Journal      Bytes `yaml:"journal"`       // on disk, about: at half of it a snapshot is saved
+	Journal      Bytes `yaml:"journal"`       // on disk, about: snapshots are saved so that it is kept
 	Floor        Bytes `yaml:"floor"`         // free space below which no new writes are taken
 	TransferRate Bytes `yaml:"transfer_rate"` // a second, of a snapshot sent while clients work; 0: no bound
 }
@@ -133,10 +149,12 @@ type Secrets struct {
 // Default is a configuration that lacks name and addresses only.
 func Default() Config {
 	return Config{
-		Multicast:  Multicast{Mode: "multicast", TTL: 1, Loop: true},
-		Port:       Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 64 << 20, GSO: true},
+		Multicast: Multicast{Mode: "multicast", TTL: 1, Loop: true},
+		Port: Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 64 << 20, GSO: true,
+			EmptyPolls: 64},
 		Integrity:  "xxh3",
 		Durability: "fsync",
+		Consensus:  Algorithms[0],
 		Storage:    Storage{Journal: 512 << 20, Floor: 512 << 20, TransferRate: 32 << 20},
 		Limits: Limits{
 			Key: wire.MaxKey, Value: wire.MaxValue,
@@ -273,4 +291,23 @@ func (c *Config) Path(file string) string {
 		return file
 	}
 	return filepath.Join(c.dir, file)
+}
+
+// Bypass reports whether all datagrams pass devices of the nodes' own, instead of the kernel.
+func (c *Config) Bypass() bool {
+	return c.Port.Kind == "dpdk" && (c.Port.Mode == "memif" || c.Port.Mode == "pci")
+}
+
+// Device is the device of a peer's datagrams, if Bypass: a socket's path or a PCI address.
+func (c *Config) Device(peer wire.Peer) string {
+	var device string
+	if r := c.Replica(peer); r != nil {
+		device = r.Device
+	} else if p := c.Proxy(peer); p != nil {
+		device = p.Device
+	}
+	if c.Port.Mode == "memif" && device != "" {
+		return c.Path(device)
+	}
+	return device
 }

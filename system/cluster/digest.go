@@ -8,7 +8,8 @@ import (
 )
 
 // Sections of a configuration that processes compare, in the order of Digest.
-var sections = [...]string{"name", "replicas", "proxies", "multicast", "datagrams", "limits", "timing"}
+var sections = [...]string{"name", "replicas", "proxies", "multicast", "datagrams", "limits", "timing",
+	"consensus"}
 
 // Digest stands for what a process's configuration says that concerns others: a hash a section, so
 // that those who disagree can say about what. Cores, ports, ops and client addresses, and where the
@@ -38,7 +39,7 @@ func (c *Config) Digest() Digest {
 	return Digest{
 		hash(c.Name), hash(replicas), hash(proxies),
 		hash(c.Multicast.Mode, c.Multicast.Group), hash(c.Integrity, c.Durability),
-		hash(c.Limits), hash(c.Timing),
+		hash(c.Limits), hash(c.Timing), hash(c.Consensus, c.AcceptQuorum),
 	}
 }
 
@@ -71,8 +72,12 @@ func (d Digest) Append(dst []byte) []byte {
 	return dst
 }
 
-// DecodeDigest reads what Append wrote; ok is false if b is too short.
+// DecodeDigest reads what Append wrote; ok is false if b is too short. A build that did not know of
+// other algorithms ends one section earlier: it is one of raft.
 func DecodeDigest(b []byte) (d Digest, ok bool) {
+	if len(b) == DigestBytes-8 {
+		b = binary.LittleEndian.AppendUint64(b[:len(b):len(b)], hash(Algorithms[0], 0))
+	}
 	if len(b) < DigestBytes {
 		return d, false
 	}

@@ -113,7 +113,7 @@ func (k *check) proxies() {
 
 var portModes = map[string][]string{
 	"socket": {"recv", "net", "recvmmsg", "gro", "af_packet"},
-	"dpdk":   {"af_xdp", "af_packet"},
+	"dpdk":   {"memif", "pci", "af_xdp", "af_packet"},
 }
 
 func (k *check) port() {
@@ -123,8 +123,50 @@ func (k *check) port() {
 	}
 	k.between("port.burst", int64(p.Burst), 1, packet.MaxBurst)
 	k.sized("port.receive_buffer", p.ReceiveBuffer, 64<<10, 1<<30)
-	if (p.Kind == "dpdk" || p.Mode == "af_packet") && k.c.Multicast.Interface == "" {
+	k.between("port.empty_polls", int64(p.EmptyPolls), 0, 1<<30)
+	k.devices()
+	if (p.Kind == "dpdk" || p.Mode == "af_packet") && !k.c.Bypass() && k.c.Multicast.Interface == "" {
 		k.wrong("multicast.interface", "empty: port %s %s needs the name of a device", p.Kind, p.Mode)
+	}
+}
+
+// pciShape is domain:bus:device.function, or a form without the domain.
+var pciShape = regexp.MustCompile(`^([0-9a-fA-F]{4,8}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$`)
+
+// maxSocketPath is what the kernel takes for a unix socket.
+const maxSocketPath = 107
+
+// devices holds that every node has a device of its own where one is needed, and none where not.
+func (k *check) devices() {
+	seen := map[string]string{}
+	one := func(path, device string, peer wire.Peer) {
+		at := k.c.Device(peer)
+		switch {
+		case !k.c.Bypass():
+			if device != "" {
+				k.warn(path, "%q is not used: port is %s %s, not dpdk memif or pci", device, k.c.Port.Kind, k.c.Port.Mode)
+			}
+			return
+		case device == "" && k.c.Port.Mode == "memif":
+			k.wrong(path, "missing: port mode memif needs the path of the switch's socket for this node")
+			return
+		case device == "":
+			k.wrong(path, "missing: port mode pci needs the address of this node's NIC, as in 0000:00:04.0")
+			return
+		case k.c.Port.Mode == "pci" && !pciShape.MatchString(device):
+			k.wrong(path, "%q: use a PCI address, as in 0000:00:04.0 (lspci -D)", device)
+		case k.c.Port.Mode == "memif" && len(at) > maxSocketPath:
+			k.wrong(path, "%s has %d bytes: a socket's path has at most %d", at, len(at), maxSocketPath)
+		case k.c.Port.Mode == "memif" && seen[at] != "":
+			k.wrong(path, "%s is %s already: give each node a socket of its own", device, seen[at])
+		}
+		seen[at] = path
+	}
+	for i := range k.c.Replicas {
+		one(fmt.Sprintf("replicas[%d].device", i), k.c.Replicas[i].Device, k.c.Replicas[i].Peer())
+	}
+	for i := range k.c.Proxies {
+		one(fmt.Sprintf("proxies[%d].device", i), k.c.Proxies[i].Device, k.c.Proxies[i].Peer())
 	}
 }
 
@@ -136,6 +178,31 @@ func (k *check) words() {
 		k.oneOf("integrity", k.c.Integrity, "xxh3", "crc32c", "mac")
 	}
 	k.oneOf("durability", k.c.Durability, "fsync", "memory")
+	k.consensus()
+}
+
+// Algorithms are those that can order cuts, the default first. Only raft's members can change.
+var Algorithms = []string{"raft", "multipaxos"}
+
+func (k *check) consensus() {
+	c, n := k.c, len(k.c.Replicas)
+	if !k.oneOf("consensus", c.Consensus, Algorithms...) {
+		return
+	}
+	majority := n/2 + 1
+	switch q := c.AcceptQuorum; {
+	case q == 0 || q == majority:
+	case c.Consensus == "raft":
+		k.wrong("accept_quorum", "%d: raft commits with a majority, %d: leave it out, or use consensus: multipaxos",
+			q, majority)
+	case q < majority || q > n:
+		k.wrong("accept_quorum", "%d of %d replicas: use %d to %d: with fewer, acknowledged would not mean that a "+
+			"majority holds it", q, n, majority, n)
+	}
+	if c.Consensus != "raft" && c.Durability == "memory" {
+		k.warn("durability", "memory with consensus %s: its members are fixed, so that a replica that ends does "+
+			"not come back: use fsync, or raft", c.Consensus)
+	}
 }
 
 func (k *check) storage() {

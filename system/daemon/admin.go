@@ -63,7 +63,10 @@ type ClusterStatus struct {
 	// Holds tells, at the leader, up to which round each member has logged what was agreed.
 	Holds    map[string]uint64 `json:"holds,omitempty"`
 	NotReady string            `json:"not_ready,omitempty"`
-	Awaited  []string          `json:"awaited,omitempty"` // seats that have not answered `cluster init`
+	FoundErr string            `json:"found_err,omitempty"` // why `cluster init` was given up
+	// Connected are the replicas that this one has a stream to, itself among them.
+	Connected []string `json:"connected,omitempty"`
+	Awaited   []string `json:"awaited,omitempty"` // seats that have not answered `cluster init`
 }
 
 // Feature is the highest feature level that this build knows.
@@ -236,9 +239,15 @@ func (r *Replica) status() *ClusterStatus {
 	err := v.NotReady
 	if v.FoundErr != nil {
 		err = v.FoundErr
+		s.FoundErr = err.Error()
 	}
 	if err != nil {
 		s.NotReady = err.Error()
+	}
+	for i := range r.cfg.Cluster.Replicas {
+		if p := r.cfg.Cluster.Replicas[i].Peer(); p == r.cfg.Self || r.net.Up(p) {
+			s.Connected = append(s.Connected, p.String())
+		}
 	}
 	for _, seat := range v.Awaited {
 		s.Awaited = append(s.Awaited, wire.ReplicaPeer(seat).String())

@@ -29,7 +29,7 @@ type keeper struct {
 	wake   func()
 
 	synced  atomic.Uint64 // the last record that is durable
-	saves   chan *replica.Save
+	saves   chan *saving
 	saved   atomic.Uint64 // position of the snapshot that was saved last
 	low     atomic.Bool   // less space is free than the floor
 	failure atomic.Pointer[error]
@@ -38,13 +38,14 @@ type keeper struct {
 
 	// The loop's own.
 	heard, told, trimmed uint64
-	saving               *replica.Save
+	saving               *saving
 	backlog              [][]byte // records for which the journal had no room, in order
 	sync                 bool     // and something waits for them
 }
 
-// segmentBytes is what the journal is allocated and freed by.
-const segmentBytes = 16 << 20
+// segmentBytes is what a journal is allocated and freed by: so little of what it may hold that spare
+// segments, and a last one that is hardly begun, do not matter.
+func segmentBytes(journal int64) int64 { return min(max(journal/16, 1<<20), 16<<20) }
 
 // recoverReplica opens a replica's data directory and continues what is in it.
 func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, log *slog.Logger) (*keeper,
@@ -56,9 +57,9 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	}
 	fs, path := disk.OS(), c.DataDir(me)
 	began := time.Now()
-	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1, SegmentBytes: segmentBytes,
-		FreeFloor: uint64(c.Storage.Floor) / 4,
-		Identity:  replica.Owner(rc.Cluster, rc.Seat)}, rc)
+	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1,
+		SegmentBytes: segmentBytes(int64(c.Storage.Journal)), FreeFloor: uint64(c.Storage.Floor) / 4,
+		Identity: replica.Owner(rc.Cluster, rc.Seat, rc.Consensus)}, rc)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +71,7 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 		"snapshot", report.Snapshot, "bytes", report.SnapshotBytes,
 		"took", time.Since(began).Round(time.Millisecond))
 	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor),
-		saves: make(chan *replica.Save, 1), quit: make(chan struct{})}, core, nil
+		saves: make(chan *saving, 1), quit: make(chan struct{})}, core, nil
 }
 
 // start begins to work; wake is called when something got durable.
@@ -182,10 +183,7 @@ func (k *keeper) tell(now int64, core *replica.Replica) (n int, err error) {
 		core.Saved(now, saved)
 		n++
 	}
-	if s := core.Save(); s != nil && s != k.saving {
-		k.saving = s
-		k.saves <- s
-	}
+	k.hand(core.Save())
 	if t := core.Trimmable(); t != k.trimmed {
 		k.trimmed = t
 		k.writer.Trim(t)
@@ -212,28 +210,18 @@ func (k *keeper) view() (v JournalView) {
 		Refused: s.Refused, Disk: s.Disk}
 }
 
-// saveStep is how much of a snapshot is written at a time.
-const saveStep = 1 << 20
-
 // save writes snapshots.
 func (k *keeper) save() {
 	for s := range k.saves {
-		w, err := k.dir.Save(s)
-		for done := false; err == nil && !done; {
-			select {
-			case <-k.quit:
-				_ = w.Abort()
-				return
-			default:
-			}
-			done, err = w.Step(saveStep)
-		}
+		done, err := k.write(s)
 		if err != nil {
 			k.fail(fmt.Errorf("snapshot in %s: %w", k.path, err))
 			return
 		}
-		k.saved.Store(s.Position)
-		k.wake()
+		if done {
+			k.saved.Store(s.save.Position)
+			k.wake()
+		}
 	}
 }
 

@@ -16,6 +16,27 @@ import (
 	"metronome/system/wire"
 )
 
+// unicaster is the way of a process's unicast datagrams. It belongs to the loop.
+type unicaster interface {
+	// receive hands over what has come, and returns how much that was.
+	receive(take func(b []byte)) int
+	send(list []node.Datagram)
+	add(peers map[wire.Peer]string) error
+	// unsent counts datagrams that did not leave.
+	unsent() uint64
+	close()
+}
+
+// caster is a proxy's way to all replicas at once. It belongs to the loop.
+type caster interface {
+	send(frames [][]byte) error
+	add(c *cluster.Config) error
+	sent() packet.Stats
+	// refused counts frames that were not taken: lost, and repaired on request.
+	refused() uint64
+	close() error
+}
+
 // control is the unicast datagram socket of a process: NACKs and repairs. They are rare, so one
 // datagram a system call will do.
 type control struct {
@@ -69,6 +90,11 @@ func (c *control) send(list []node.Datagram) {
 		}
 	}
 }
+
+// Descriptor is what to wait for.
+func (c *control) Descriptor() int { return c.fd }
+
+func (c *control) unsent() uint64 { return c.lost }
 
 func (c *control) close() { _ = unix.Close(c.fd) }
 
@@ -181,6 +207,8 @@ func (f *fan) sent() (sum packet.Stats) {
 	}
 	return sum
 }
+
+func (f *fan) refused() uint64 { return f.full }
 
 func (f *fan) close() error {
 	var errs []error

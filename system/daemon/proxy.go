@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math/bits"
 	"sync"
-	"time"
 
 	"metronome/system/cluster"
 	"metronome/system/lane"
@@ -43,8 +42,8 @@ type Proxy struct {
 	wait  *waiter
 	inbox *stream.Inbox
 	net   *stream.Transport
-	fan   *fan
-	unic  *control
+	fan   caster
+	unic  unicaster
 	core  *proxy.Proxy
 	out   node.Output
 	desk  *desk
@@ -99,19 +98,40 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 
 func (p *Proxy) open(id *cluster.Identity) (err error) {
 	c := p.cfg.Cluster
-	if p.fan, err = openFan(c); err != nil {
+	if err = p.openDatagrams(c); err != nil {
 		return err
 	}
-	if p.unic, err = openControl(p.me.Datagram, datagramAddresses(c)); err != nil {
-		return err
-	}
-	if p.wait, err = newWaiter(p.unic.fd); err != nil {
+	if p.wait, err = newWaiter(descriptor(p.unic)); err != nil {
 		return err
 	}
 	p.desk.wake = p.wait.wake
 	p.inbox = stream.NewInbox(inboxBytes, p.wait.wake)
 	p.net, err = openStreams(c, p.cfg.Self, id, p.me.Stream, p.inbox, p.cfg.Log)
 	return err
+}
+
+// openDatagrams opens the ways of frames and of unicast datagrams: one and the same if the kernel
+// is bypassed.
+func (p *Proxy) openDatagrams(c *cluster.Config) error {
+	if c.Bypass() {
+		b, err := openBypass(c, p.cfg.Self)
+		if err != nil {
+			return err
+		}
+		p.fan, p.unic = bypassFan{b}, bypassUnicast{b, true}
+		return nil
+	}
+	fan, err := openFan(c)
+	if err != nil {
+		return err
+	}
+	p.fan = fan
+	unic, err := openControl(p.me.Datagram, datagramAddresses(c))
+	if err != nil {
+		return err
+	}
+	p.unic = unic
+	return nil
 }
 
 func (p *Proxy) complete(token uint64, r *wire.Result) {
@@ -130,19 +150,30 @@ func (p *Proxy) Run(ctx context.Context) error {
 		}
 	}()
 	defer context.AfterFunc(ctx, p.wait.wake)()
-	for ctx.Err() == nil {
+	detach, err := attach(p.unic)
+	if err != nil {
+		return err
+	}
+	defer detach()
+	polled, idle := descriptor(p.unic) < 0, idler{limit: p.cfg.Cluster.Port.EmptyPolls}
+	for last := p.clock.now(); ctx.Err() == nil; {
 		busy, next, err := p.turn()
 		if err != nil {
 			return err
 		}
+		now := p.clock.now()
 		if busy {
+			last, idle.empty = now, 0
+			continue
+		}
+		if polled && idle.spins() {
 			continue
 		}
 		p.wait.prepare()
 		if !p.inbox.Empty() || !p.desk.empty() {
 			continue
 		}
-		p.wait.sleep(min(max(time.Duration(min(next, p.core.Next())-p.clock.now()), 0), longestPause))
+		p.wait.sleep(pause(min(next, p.core.Next())-now, now-last, polled))
 	}
 	return nil
 }
@@ -189,7 +220,7 @@ func (p *Proxy) publish(now int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shown = p.view
-	p.shown.Core, p.shown.Full, p.shown.Lost = p.core.View(), p.fan.full, p.unic.lost
+	p.shown.Core, p.shown.Full, p.shown.Lost = p.core.View(), p.fan.refused(), p.unic.unsent()
 	p.shown.Sent = p.fan.sent()
 	p.shown.Failed, p.shown.Waiting = p.core.Err(), p.desk.waiting()
 }

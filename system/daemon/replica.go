@@ -38,7 +38,7 @@ type Replica struct {
 	inbox  *stream.Inbox
 	net    *stream.Transport
 	port   packet.Port
-	unic   *control
+	unic   unicaster
 	core   *replica.Replica
 	keep   *keeper // nil: memory
 	apply  *applier
@@ -99,17 +99,10 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 
 func (r *Replica) open(id *cluster.Identity) (err error) {
 	c := r.cfg.Cluster
-	if r.port, err = receivePort(c, r.me, r.cfg.Log); err != nil {
+	if err = r.openDatagrams(c); err != nil {
 		return err
 	}
-	if c.Multicast.Mode != "unicast" {
-		if r.unic, err = openControl(r.me.Datagram, datagramAddresses(c)); err != nil {
-			return err
-		}
-	} else if r.unic, err = openControl("127.0.0.1:0", datagramAddresses(c)); err != nil {
-		return err
-	}
-	if r.wait, err = newWaiter(descriptor(r.port), r.unic.fd); err != nil {
+	if r.wait, err = newWaiter(descriptor(r.port), descriptor(r.unic)); err != nil {
 		return err
 	}
 	if err = r.keep.start(c, r.wait.wake); err != nil {
@@ -117,6 +110,30 @@ func (r *Replica) open(id *cluster.Identity) (err error) {
 	}
 	r.inbox = stream.NewInbox(inboxBytes, r.wait.wake)
 	r.net, err = openStreams(c, r.cfg.Self, id, r.me.Stream, r.inbox, r.cfg.Log)
+	return err
+}
+
+// openDatagrams opens the ways of frames and of unicast datagrams: one and the same if the kernel
+// is bypassed.
+func (r *Replica) openDatagrams(c *cluster.Config) (err error) {
+	if c.Bypass() {
+		var b *bypass
+		if b, err = openBypass(c, r.cfg.Self); err == nil {
+			r.port, r.unic = b, bypassUnicast{b, false}
+		}
+		return err
+	}
+	if r.port, err = receivePort(c, r.me, r.cfg.Log); err != nil {
+		return err
+	}
+	own := r.me.Datagram
+	if c.Multicast.Mode == "unicast" {
+		own = "127.0.0.1:0"
+	}
+	var unic *control
+	if unic, err = openControl(own, datagramAddresses(c)); err == nil {
+		r.unic = unic
+	}
 	return err
 }
 
@@ -199,6 +216,7 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		Lane:    lane.Config{Window: c.Limits.LaneWindowFrames, Arena: int(c.Limits.LaneArenaBytes)},
 		Store:   store.Config{MaxSessions: c.Limits.Sessions, SessionTTL: ttl, Parts: parts},
 		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
+		Consensus: c.Consensus, AcceptQuorum: c.AcceptQuorum,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
 		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes),
 		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal),
@@ -225,7 +243,7 @@ func datagramAddresses(c *cluster.Config) map[wire.Peer]string {
 }
 
 // descriptor is what to wait for on a port, -1 if it has to be polled.
-func descriptor(p packet.Port) int {
+func descriptor(p any) int {
 	if d, ok := p.(interface{ Descriptor() int }); ok {
 		return d.Descriptor()
 	}
@@ -273,7 +291,12 @@ func (r *Replica) Run(ctx context.Context) error {
 		return err
 	}
 	defer runtime.UnlockOSThread()
-	polled := descriptor(r.port) < 0
+	detach, err := attach(r.port)
+	if err != nil {
+		return err
+	}
+	defer detach()
+	polled, idle := descriptor(r.port) < 0, idler{limit: r.cfg.Cluster.Port.EmptyPolls}
 	for last := r.clock.now(); ctx.Err() == nil; {
 		busy, err := r.turn()
 		if err != nil {
@@ -281,7 +304,10 @@ func (r *Replica) Run(ctx context.Context) error {
 		}
 		now := r.clock.now()
 		if busy {
-			last = now
+			last, idle.empty = now, 0
+			continue
+		}
+		if polled && idle.spins() {
 			continue
 		}
 		r.wait.prepare()
@@ -446,7 +472,7 @@ func (r *Replica) publish(now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shown = r.view
-	r.shown.Port, r.shown.Lost = r.port.Stats(), r.unic.lost
+	r.shown.Port, r.shown.Lost = r.port.Stats(), r.unic.unsent()
 	r.shown.NotReady, r.shown.Failed = r.core.Ready(), r.core.Err()
 	r.shown.Status = r.core.View()
 	r.shown.Journal = r.keep.view()

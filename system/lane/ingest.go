@@ -181,28 +181,39 @@ func (in *Ingest) Lane(proxy, incarnation uint32, lane uint16) *Receiver {
 // for repairs want to know; once a burst is enough.
 func (in *Ingest) Clock(now int64) { in.now = now }
 
+// Place is whether a frame found its place.
+type Place uint8
+
+// The places.
+const (
+	Placed  Place = iota // or it was none to be kept: damaged, known already, without items
+	Full                 // its lane has no room for it at present
+	Unknown              // its lane is not open here
+)
+
 // Frame takes one received frame. It copies what it keeps.
-func (in *Ingest) Frame(frame []byte) {
+func (in *Ingest) Frame(frame []byte) Place {
 	in.n.Frames++
 	in.n.Bytes += uint64(len(frame))
 	var h wire.Header
 	if cause := in.opener.Open(frame, &h); cause != wire.OK {
 		in.n.Bad[cause]++
-		return
+		return Placed
 	}
 	r := in.last
 	if r == nil || r.name.Lane != h.Lane || r.name.Proxy != h.Proxy || r.name.Incarnation != h.Incarnation {
 		if r = in.Lane(h.Proxy, h.Incarnation, h.Lane); r == nil {
 			in.n.Bad[wire.BadLane]++
-			return
+			return Unknown
 		}
 		in.last = r
 	}
 	if h.Type != wire.TypeData {
 		in.control(r, &h)
-		return
+		return Placed
 	}
-	switch r.Place(&h, frame) {
+	verdict := r.Place(&h, frame)
+	switch verdict {
 	case Accepted:
 		in.n.Items += uint64(h.Count)
 		if r.gapped {
@@ -224,6 +235,10 @@ func (in *Ingest) Frame(frame []byte) {
 	if r.next != r.mark.Frames && !r.gapped {
 		in.noteGap(r)
 	}
+	if verdict == Refused {
+		return Full
+	}
+	return Placed
 }
 
 // control takes a frame without items.

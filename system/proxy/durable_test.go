@@ -39,7 +39,7 @@ func (s *shelf) serve(now int64, r *replica.Replica) (busy bool) {
 		s.synced, busy = s.asked, true
 		r.Synced(now, s.first+uint64(s.synced)-1)
 	}
-	if save := r.Save(); save != nil {
+	if save := r.Save(); save != nil && save.Ready() == save.Size {
 		s.snapshot = append([]byte(nil), save.Header...)
 		for at := 0; at < save.Size; {
 			b := save.Read(at, 1000)

@@ -24,6 +24,13 @@ type Config struct {
 	MaxItem int
 	Store   store.Config
 
+	// Consensus is the algorithm that orders cuts, of package order/orderers; empty = raft. It is the
+	// same for all replicas and for the life of a cluster.
+	Consensus string
+	// AcceptQuorum is how many voters have to accept a cut, for an algorithm with flexible quorums; 0 =
+	// a majority.
+	AcceptQuorum int
+
 	Tick           int64 // ns of the orderer's tick
 	ElectionTicks  int
 	HeartbeatTicks int

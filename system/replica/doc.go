@@ -33,7 +33,8 @@
 //	reads     reads at a barrier (R26)
 //	peers     the orderer's messages, repair by peers
 //	members   new lives join, are promoted, old ones go; state hashes are compared (R1, R2, R30)
-//	transfer  snapshots for followers that lack too much (R30)
+//	transfer  snapshots for followers that lack too much (R30); received, one on its way in
+//	late      what is sent while a snapshot is on its way is put aside, and the log kept
 //	journal   what must not be forgotten, in which order, and when it may be (R8, R11, R17)
 //	recover   a life goes on after a restart (R4)
 //	file      a saved snapshot; export hands one to a backup, refound begins a cluster from one (R29)

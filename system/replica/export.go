@@ -25,8 +25,8 @@ func (r *Replica) ExportDone() { r.export = exportState{} }
 
 // steerExport captures for an export.
 func (r *Replica) steerExport() {
-	if r.export.wanted && r.export.out == nil && !r.wantCapture {
-		r.capture()
+	if r.export.wanted && r.export.out == nil && !r.transfer.wanted {
+		r.capture(true)
 	}
 }
 

@@ -239,10 +239,20 @@ type Save struct {
 	Size     int
 	head     []byte
 	rest     func(offset, limit int) []byte
+	in       *received // what is still on its way, or nil
 }
 
-// Read returns some bytes of the state from offset, at most limit; none at its end. It is safe
-// beside everything else that the replica does.
+// Ready is how many bytes of the state there are by now, Size at the end; -1 says that no more will come
+// and the snapshot is to be forgotten. Unlike Read it is for the replica's own goroutine.
+func (s *Save) Ready() int {
+	if s.in == nil {
+		return s.Size
+	}
+	return s.in.ready()
+}
+
+// Read returns some bytes of the state from offset, at most limit; none at its end. It is for what is
+// Ready, for one goroutine, ascending, and safe beside everything else that the replica does.
 func (s *Save) Read(offset, limit int) []byte {
 	if n := len(s.head); offset < n {
 		return s.head[offset:min(n, offset+limit)]
@@ -250,7 +260,7 @@ func (s *Save) Read(offset, limit int) []byte {
 	return s.rest(offset-len(s.head), limit)
 }
 
-// Save is the snapshot to be saved, or nil; the same one until Saved.
+// Save is the snapshot to be saved, or nil; the same one until Saved, or until it is given up.
 func (r *Replica) Save() *Save { return r.journal.saving }
 
 // Saved says that the snapshot is durable: a restart begins with it.
@@ -261,8 +271,8 @@ func (r *Replica) Saved(now int64, position uint64) {
 		return
 	}
 	j.saving, j.saved = nil, position
-	if t := &r.transfer; t.active && t.meta.Position == position && uint64(len(t.got)) == t.size {
-		t.saved = true
+	if in := r.transfer.in; in != nil && in.save != nil && in.meta.Position == position {
+		in.saved = true
 		r.tryInstall()
 		return
 	}
@@ -285,20 +295,24 @@ func (r *Replica) trimTo(position uint64) {
 	// A log that is not compacted, because some member lacks much of it, holds the journal back: at
 	// the bound that member gets a snapshot instead (R17).
 	if n == 0 || j.bytes-j.fresh[0].bytes > uint64(r.cfg.JournalBytes) {
-		r.orderer.Compact(position)
+		r.orderer.Compact(r.keepLog(position))
 	}
 }
 
-// steerSnapshots begins a snapshot when a restart would have much to repeat: half of what the journal
-// may hold, because more comes while it is saved, or half of what there is, so that what is written
-// for snapshots stays in proportion.
+// steerSnapshots begins a snapshot when a restart would have much to repeat: three eighths of what the
+// journal may hold, because one more comes while it is captured (captureStep) and others while it is saved;
+// or half of what there is, so that what is written for snapshots stays in proportion.
 func (r *Replica) steerSnapshots() {
 	j := &r.journal
 	if !r.cfg.Durable || j.saving != nil {
 		return
 	}
-	if j.bytes-j.captured > uint64(max(r.cfg.JournalBytes, r.seen.StoreBytes)/2) {
-		r.capture()
+	due := uint64(max(r.cfg.JournalBytes/8*3, r.seen.StoreBytes/2))
+	if j.captured == 0 { // the first time at another moment on each seat, and so ever after
+		due = due * uint64(r.cfg.Seat+1) / uint64(max(r.cfg.Seats, r.cfg.Seat+1))
+	}
+	if j.bytes-j.captured > due {
+		r.capture(false)
 	}
 }
 
@@ -319,7 +333,7 @@ func (r *Replica) lowestRecord() uint64 {
 // saveCaptured hands out the snapshot that was captured.
 func (r *Replica) saveCaptured() {
 	t, j := &r.transfer, &r.journal
-	if !r.cfg.Durable || j.saving != nil || t.placed.Position <= j.saved {
+	if !r.cfg.Durable || !t.own || j.saving != nil || t.placed.Position <= j.saved {
 		return
 	}
 	j.lowest = t.lowest
@@ -337,14 +351,15 @@ func (r *Replica) capturedFile() *Save {
 		Header: r.fileHeader(&t.placed, t.head, t.capturing.Size())}
 }
 
-// saveReceived hands out a snapshot that a peer sent: it is durable before it is installed (R30).
+// saveReceived hands out a snapshot that a peer sends, as soon as the state beside the store is there: it is
+// durable before it is installed (R30), and written while it arrives.
 func (r *Replica) saveReceived() {
-	t, j := &r.transfer, &r.journal
-	if j.saving != nil {
-		return // another is being written; this one's turn comes
+	in, j := r.transfer.in, &r.journal
+	if !r.cfg.Durable || in.save != nil || j.saving != nil || in.have < in.headLen {
+		return // of several, each has its turn
 	}
 	j.lowest = 0
-	j.saving = &Save{Position: t.meta.Position, Size: len(t.got), head: t.got,
-		rest:   func(int, int) []byte { return nil },
-		Header: r.fileHeader(&t.meta, t.got[:t.stateAt], len(t.got)-t.stateAt)}
+	j.saving = &Save{Position: in.meta.Position, Size: int(in.size), rest: in.reader(), in: in,
+		Header: r.fileHeader(&in.meta, in.head, int(in.size-in.headLen))}
+	in.save = j.saving
 }

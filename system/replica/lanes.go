@@ -179,6 +179,7 @@ func (r *Replica) checkpoint(position uint64) {
 // compact forgets log and frames up to the newest checkpoint that every member has, or further if a
 // lane runs out of room: whoever is further behind needs a snapshot (R17).
 func (r *Replica) compact() {
+	r.compactLog()
 	last := len(r.checkpoints) - 1
 	if r.pressed(r.checkpoints) && !r.working && len(r.queue) == 0 &&
 		(last < 0 || r.checkpoints[last].position < r.applied) {
@@ -204,9 +205,11 @@ func (r *Replica) compact() {
 		}
 	}
 	r.lanes = slices.DeleteFunc(r.lanes, func(l *laneState) bool {
-		return !l.open && !l.early && l.recv.Trimmed() >= l.applied.Frames
+		// Not what is applied but what is agreed: a closed lane's last items may still wait in the queue.
+		return !l.open && !l.early && l.recv.Trimmed() >= l.cut.Frames
 	})
-	r.orderer.Compact(c.position)
+	r.dropped = c.position
+	r.compactLog()
 	r.checkpoints = slices.Delete(r.checkpoints, 0, n)
 	if len(r.checkpoints) < maxCheckpoints/4 && r.checkpointEvery > 1 {
 		r.checkpointEvery /= 2

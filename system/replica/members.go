@@ -11,7 +11,8 @@ import (
 
 // joinState is what a replica without an id does to get one.
 type joinState struct {
-	next int64
+	next   int64
+	static bool // there is a cluster, and it takes no new lives
 }
 
 // joinEvery is how many ticks pass between requests to join.
@@ -41,12 +42,23 @@ func (r *Replica) onJoin(seat int, b []byte) bool {
 	}
 	switch {
 	case r.orderer == nil:
+	case r.consensus.Static():
+		r.tellStatic(seat)
 	case r.state.lives[seat].nonce == nonce:
 		r.tellJoined(seat)
 	case r.status.Leading && r.state.admits(seat):
 		r.round.want(order.Command{Kind: order.MintLife, Seat: uint8(seat), Nonce: nonce})
 	}
 	return true
+}
+
+// tellStatic tells a seat without state that there is a cluster, and no way into it: as a life that
+// cannot be.
+func (r *Replica) tellStatic(seat int) {
+	w := wire.NewWriter(nil, wire.KindJoined)
+	w.U64(0)
+	w.U64(LifeID(seat, 0))
+	r.out.message(wire.ReplicaPeer(seat), w.B)
 }
 
 // tellJoined tells a seat the id that was minted for its present life.
@@ -63,6 +75,10 @@ func (r *Replica) onJoined(b []byte) bool {
 	nonce, id := in.U64(), in.U64()
 	if !in.Done() || SeatOf(id) != r.cfg.Seat {
 		return false
+	}
+	if id == LifeID(r.cfg.Seat, 0) {
+		r.joins.static = r.consensus.Static()
+		return true
 	}
 	if r.id > 0 && id > r.id || nonce == 0 && id == r.id {
 		r.fail(ErrReplaced)

@@ -7,7 +7,6 @@ import (
 
 	"metronome/system/lane"
 	"metronome/system/order"
-	"metronome/system/order/raft"
 	"metronome/system/wire"
 )
 
@@ -60,8 +59,8 @@ func Recover(cfg Config, from Recovered) (*Replica, error) {
 }
 
 // beginning finds out who this is and what its orderer wrote, and restores the snapshot.
-func (r *Replica) beginning(from *Recovered) (c raft.Config, err error) {
-	restart := &raft.Restart{}
+func (r *Replica) beginning(from *Recovered) (c order.Config, err error) {
+	restart := &order.Restart{}
 	c.Restart = restart
 	if from.Snapshot != nil {
 		if c.ID, err = r.restore(from.Snapshot, &restart.Snapshot); err != nil {
@@ -109,7 +108,7 @@ func (r *Replica) restore(b []byte, at *order.SnapshotMeta) (id uint64, err erro
 	if err := r.own(f.cluster, f.id); err != nil {
 		return 0, err
 	}
-	s, st, err := r.decodeSnapshot(f.head, f.stream)
+	s, st, err := r.decodeSnapshot(f.head, [][]byte{f.stream})
 	if err != nil {
 		return 0, fmt.Errorf("replica: the saved snapshot at position %d: %w", f.at.Position, err)
 	}
@@ -130,7 +129,7 @@ func (r *Replica) own(cluster uint32, id uint64) error {
 }
 
 // readLife reads who this is. Without a snapshot a founding member begins where it was founded.
-func (r *Replica) readLife(in *wire.Reader, c *raft.Config) error {
+func (r *Replica) readLife(in *wire.Reader, c *order.Config) error {
 	cluster, id, seats := in.U32(), in.U64(), in.U16()
 	if !in.Done() {
 		return fmt.Errorf("replica: the journal's first record is cut short")

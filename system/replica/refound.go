@@ -12,6 +12,7 @@ import (
 
 	"metronome/internal/mutate"
 	"metronome/system/order"
+	"metronome/system/order/orderers"
 	"metronome/system/store"
 	"metronome/system/wire"
 )
@@ -162,8 +163,9 @@ func readPieces(from io.Reader, size uint64) (pieces [][]byte, err error) {
 
 // Refounding says what a snapshot is to become the beginning of.
 type Refounding struct {
-	Cluster uint32 // the new cluster's tag
-	Seats   []int  // its founding members
+	Cluster   uint32 // the new cluster's tag
+	Seats     []int  // its founding members
+	Consensus string // its algorithm (Config.Consensus); it need not be the old cluster's
 }
 
 // Refounded is a snapshot that a new cluster begins with, in memory.
@@ -256,9 +258,14 @@ func void(st *store.Store) error {
 	return nil
 }
 
-// Owner is what the journal of a seat's replica is marked with, so that no other takes it for its own.
-func Owner(cluster uint32, seat int) string {
-	return fmt.Sprintf("cluster %08x, replica-%d", cluster, seat)
+// Owner is what the journal of a seat's replica is marked with, so that no other takes it for its
+// own, nor another algorithm what it cannot read. Of raft nothing is said: it was alone once.
+func Owner(cluster uint32, seat int, consensus string) string {
+	mark := fmt.Sprintf("cluster %08x, replica-%d", cluster, seat)
+	if consensus == "" || consensus == orderers.Default {
+		return mark
+	}
+	return mark + ", consensus " + consensus
 }
 
 // Begin is what a founding member's data directory has to begin with: its snapshot, and the only record

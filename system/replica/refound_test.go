@@ -185,10 +185,10 @@ func TestRefoundRefuses(t *testing.T) {
 		to   Refounding
 		want string
 	}{
-		"the same cluster": {Refounding{oldTag, []int{0}}, "R29"},
-		"no seats":         {Refounding{newTag, nil}, "founding members"},
-		"a seat twice":     {Refounding{newTag, []int{1, 1}}, "each once"},
-		"no such seat":     {Refounding{newTag, []int{wire.MaxSeats}}, "each once"},
+		"the same cluster": {Refounding{Cluster: oldTag, Seats: []int{0}}, "R29"},
+		"no seats":         {Refounding{Cluster: newTag}, "founding members"},
+		"a seat twice":     {Refounding{Cluster: newTag, Seats: []int{1, 1}}, "each once"},
+		"no such seat":     {Refounding{Cluster: newTag, Seats: []int{wire.MaxSeats}}, "each once"},
 	} {
 		if _, err := Refound(bytes.NewReader(file), c.to); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)

@@ -7,7 +7,7 @@ import (
 	"metronome/system/lane"
 	"metronome/system/node"
 	"metronome/system/order"
-	"metronome/system/order/raft"
+	"metronome/system/order/orderers"
 	"metronome/system/store"
 	"metronome/system/wire"
 )
@@ -17,7 +17,9 @@ import (
 type Replica struct {
 	cfg Config
 	now int64
-	id  uint64 // this life's id; 0 until the cluster was founded or joined
+
+	consensus orderers.Choice
+	id        uint64 // this life's id; 0 until the cluster was founded or joined
 
 	ingest  *lane.Ingest
 	orderer order.Orderer // nil while id is 0
@@ -42,6 +44,7 @@ type Replica struct {
 	joins    joinState
 	founding foundState
 	transfer transferState
+	shelves  shelves
 	journal  journalState
 	export   exportState
 	reads    readState
@@ -50,6 +53,8 @@ type Replica struct {
 	checkpoints     []checkpoint
 	checkpointEvery uint64
 	safe            uint64 // every member has applied this position
+	dropped         uint64 // frames of the cuts up to this position may be gone
+	compacted       uint64 // and the log, up to this one
 
 	nextTick int64
 	soon     int64 // something was put off until then
@@ -63,13 +68,12 @@ type Replica struct {
 	diskFull bool
 	replays  bool // the journal is being read again: nobody waits for answers
 
-	wantCapture bool
-
 	rounds, committedItems, appliedItems uint64
 
 	ticks         uint64
 	committedThen uint64 // items committed at the last tick
-	quiet         bool   // few were since the one before
+	still         int    // ticks since there were many
+	quiet         bool   // for a while
 	counts        Counters
 }
 
@@ -106,7 +110,11 @@ func New(cfg Config) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
-	return &Replica{cfg: cfg, ingest: in, store: st, state: newState(), checkpointEvery: 1,
+	consensus, err := orderers.Parse(cfg.Consensus)
+	if err != nil {
+		return nil, fmt.Errorf("replica: %w", err)
+	}
+	return &Replica{cfg: cfg, consensus: consensus, ingest: in, store: st, state: newState(), checkpointEvery: 1,
 		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1},
 		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, chunkBytes))}}, nil
 }
@@ -136,14 +144,14 @@ func (r *Replica) foundSeat(seat int) (id uint64) {
 // begin starts ordering under an id: as a founding member, or empty.
 func (r *Replica) begin(id uint64, founding *order.Members) error {
 	r.journalLife(id, founding)
-	return r.order(raft.Config{ID: id, Bootstrap: founding})
+	return r.order(order.Config{ID: id, Bootstrap: founding})
 }
 
 // order makes the orderer, which begins as c says.
-func (r *Replica) order(c raft.Config) error {
+func (r *Replica) order(c order.Config) error {
 	c.ElectionTicks, c.HeartbeatTicks = r.cfg.ElectionTicks, r.cfg.HeartbeatTicks
-	c.Gate, c.Volatile = r, !r.cfg.Durable
-	o, err := raft.New(c)
+	c.Gate, c.Volatile, c.Seed, c.AcceptQuorum = r, !r.cfg.Durable, r.cfg.Seed, r.cfg.AcceptQuorum
+	o, err := r.consensus.New(c)
 	if err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
@@ -170,7 +178,7 @@ func (r *Replica) Err() error { return r.failed }
 func (r *Replica) Datagram(now int64, b []byte) {
 	r.now = now
 	r.ingest.Clock(now)
-	r.ingest.Frame(b)
+	r.take(b)
 }
 
 // Message takes a message from a peer's stream.
@@ -264,7 +272,10 @@ func (r *Replica) tickSlow() {
 	r.watchProxies()
 	r.watchLeadership()
 	r.steerMembers()
-	r.quiet = r.committedItems-r.committedThen <= idleItems
+	if r.still++; r.committedItems-r.committedThen > idleItems {
+		r.still = 0
+	}
+	r.quiet = r.still >= stillTicks
 	r.committedThen = r.committedItems
 	if r.ticks++; r.refuses(r.id) {
 		r.fail(ErrReplaced)
@@ -277,8 +288,13 @@ func (r *Replica) tickSlow() {
 	r.compact()
 }
 
+// stillTicks is how long nothing much may happen before a cluster counts as quiet: not a moment's hitch, for
+// then what is done at leisure comes at full speed, and prolongs it.
+const stillTicks = 5
+
 // progress moves everything that can move: holdings to the gate, proposals, what is agreed.
 func (r *Replica) progress() {
+	r.unshelve()
 	r.gather()
 	if r.moved {
 		r.moved = false
@@ -334,7 +350,7 @@ func (r *Replica) drain() bool {
 		r.reads.arrived(read)
 	}
 	if rd.WantSnapshot {
-		r.capture()
+		r.capture(true)
 	}
 	for i := range rd.Snapshots {
 		r.offer(&rd.Snapshots[i])
@@ -371,11 +387,16 @@ func (r *Replica) Busy() bool { return len(r.queue) > 0 }
 
 var errNoMember = errors.New("replica: belongs to no cluster yet")
 
+// errNoJoin is why a replica without state stays outside a cluster whose members are fixed.
+var errNoJoin = fmt.Errorf("replica: belongs to no cluster, and joins none: %w", order.ErrStatic)
+
 // Ready is why the replica cannot serve, or nil.
 func (r *Replica) Ready() error {
 	switch {
 	case r.failed != nil:
 		return r.failed
+	case r.orderer == nil && r.joins.static:
+		return errNoJoin
 	case r.orderer == nil:
 		return errNoMember
 	case r.status.Leader == 0:

@@ -23,6 +23,8 @@ var errDiverged = errors.New("replica: a majority has another state hash: this r
 const (
 	chunkBytes   = 256 << 10
 	captureBytes = 1 << 20 // copied a step, so that no step takes long
+	captureLeast = 64 << 10
+	sentAhead    = 2 << 20 // sent and not asked for yet
 	pullTicks    = 20      // without a chunk for so long, ask again
 	offerTicks   = 20      // between offers that nobody took up
 	patience     = 400     // ticks without a pull after which a transfer has failed
@@ -38,15 +40,12 @@ type transferState struct {
 	ready     bool
 	offers    [wire.MaxSeats]offerState
 	budget    lane.Bucket // of bytes sent while there is other work
-	// receiving
-	from    int
-	meta    order.SnapshotMeta
-	size    uint64
-	got     []byte
-	stateAt int // bytes of head
-	pulled  int64
-	active  bool
-	saved   bool // what was received is durable
+	wanted    bool        // something is to be captured
+	own       bool        // it is for this replica's own restart
+	urgent    bool        // somebody else waits for it
+	used      int64       // when it was last of use
+	stepped   uint64      // bytes of the journal when some of it was last captured
+	in        *received   // nil: nothing is being received
 }
 
 type offerState struct {
@@ -54,15 +53,20 @@ type offerState struct {
 	live  bool
 	next  int64
 	heard int64
-	// wanted is a piece that was asked for and has to wait for the budget.
-	wanted bool
-	offset uint64
+	// More was asked for, up to which everything has arrived; sent is how far this side is.
+	wanted      bool
+	acked, sent uint64
+	// How far its log was when it last went forward, and when: see keepLog.
+	match   uint64
+	forward int64
 }
 
-// capture begins a snapshot at the position applied now, unless one is being made.
-func (r *Replica) capture() {
+// capture begins a snapshot at the position applied now, unless one is being made. An urgent one is captured
+// as fast as it goes, and not saved here: it is somebody else's.
+func (r *Replica) capture(urgent bool) {
 	t := &r.transfer
 	if t.capturing != nil && !t.ready {
+		t.urgent = t.urgent || urgent
 		return
 	}
 	for i := range t.offers {
@@ -70,14 +74,17 @@ func (r *Replica) capture() {
 			return
 		}
 	}
-	r.wantCapture = true
+	if !t.wanted {
+		t.wanted, t.own, t.urgent = true, false, false
+	}
+	t.own, t.urgent = t.own || !urgent, t.urgent || urgent
 	r.tryCapture()
 }
 
 // tryCapture captures when the store has applied everything that was agreed up to the position.
 func (r *Replica) tryCapture() {
-	if !r.wantCapture || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil ||
-		r.export.out != nil {
+	if !r.transfer.wanted || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil ||
+		r.export.out != nil || len(r.state.limits) == 0 { // agreed on first: without, a snapshot means nothing
 		return
 	}
 	t := &r.transfer
@@ -92,10 +99,12 @@ func (r *Replica) tryCapture() {
 	if t.capturing == nil {
 		return // the one before is still being copied
 	}
-	r.wantCapture = false
+	t.wanted, t.stepped = false, r.journal.bytes
 	t.captured, t.placed, t.ready = r.applied, placed, false
 	t.head = r.state.append(nil)
-	t.lowest, r.journal.captured = r.lowestRecord(), r.journal.bytes
+	if t.own {
+		t.lowest, r.journal.captured = r.lowestRecord(), r.journal.bytes
+	}
 }
 
 // tickTransfer copies a little more, and repeats what was lost.
@@ -118,8 +127,29 @@ func (r *Replica) tickTransfer() {
 			r.sendOffer(seat)
 		}
 	}
-	if t.active && r.now-t.pulled > pullTicks*r.cfg.Tick {
+	r.release()
+	switch in := t.in; {
+	case in == nil || in.whole():
+	case r.now-in.heard > patience*r.cfg.Tick:
+		r.giveUp() // whoever sent it is gone; the orderer asks again
+	case r.now-in.pulled > pullTicks*r.cfg.Tick:
 		r.pull()
+	}
+}
+
+// release gives the memory of a captured state back when nobody has asked for it for a while.
+func (r *Replica) release() {
+	t := &r.transfer
+	busy := r.export.out != nil || r.journal.saving != nil
+	for i := range t.offers {
+		busy = busy || t.offers[i].live
+	}
+	if busy {
+		t.used = r.now
+	}
+	if t.ready && r.now-t.used > patience*r.cfg.Tick {
+		t.capturing.Release()
+		t.capturing, t.ready = nil, false
 	}
 }
 
@@ -129,12 +159,25 @@ func (r *Replica) stepCapture() {
 	if t.capturing == nil || t.ready || r.working {
 		return
 	}
-	if t.capturing.Step(captureBytes); t.capturing.Done() {
-		t.ready = true
+	if t.capturing.Step(r.captureStep()); t.capturing.Done() {
+		t.ready, t.used = true, r.now
 		r.orderer.Snapshot(t.captured)
 		r.saveCaptured()
 		r.exportCaptured()
 	}
+}
+
+// captureStep is how much is captured now: all that a step may, if somebody waits for it or nothing else is
+// to be done; else in proportion to what is journaled, so that it is done when an eighth of what the
+// journal may hold has come, and clients hardly feel it.
+func (r *Replica) captureStep() int {
+	t, j := &r.transfer, &r.journal
+	if t.urgent || r.quiet || !r.cfg.Durable {
+		return captureBytes
+	}
+	share := float64(j.bytes-t.stepped) / float64(r.cfg.JournalBytes/8+1)
+	t.stepped = j.bytes
+	return min(max(int(share*float64(r.seen.StoreBytes)), captureLeast), captureBytes)
 }
 
 // serveTransfers goes on with what is under way: as fast as it goes while nothing else is to be done,
@@ -147,7 +190,7 @@ func (r *Replica) serveTransfers() {
 	}
 	for seat := range t.offers {
 		if o := &t.offers[seat]; o.live && o.wanted {
-			r.sendChunk(seat)
+			r.sendChunks(seat)
 		}
 	}
 }
@@ -157,12 +200,13 @@ func (r *Replica) offer(meta *order.SnapshotMeta) {
 	t := &r.transfer
 	if !t.ready || meta.Position != t.captured {
 		r.orderer.SnapshotSent(meta.To, false)
+		r.capture(true)
 		return
 	}
 	if !slices.Contains(meta.Members.Voters, meta.To) && !slices.Contains(meta.Members.Learners, meta.To) {
 		// Captured before this life was a member: it would refuse it, and ask for ever.
 		r.orderer.SnapshotSent(meta.To, false)
-		r.capture()
+		r.capture(true)
 		return
 	}
 	seat := SeatOf(meta.To)
@@ -187,9 +231,6 @@ func (r *Replica) sendOffer(seat int) {
 	r.out.message(wire.ReplicaPeer(seat), w.B)
 }
 
-// maxAhead bounds the memory that is set aside on a peer's word.
-const maxAhead = 1 << 28
-
 // maxSnapshot bounds what a peer can make this replica store.
 const maxSnapshot = 1 << 40
 
@@ -211,19 +252,32 @@ func (r *Replica) onOffer(seat int, b []byte) bool {
 		}
 		return true
 	}
-	if t.active && t.meta.Position >= meta.Position && t.from == seat {
+	if in := t.in; in != nil && in.meta.Position >= meta.Position && in.from == seat {
 		return true
 	}
-	t.active, t.from, t.meta, t.size, t.stateAt, t.saved = true, seat, meta, size, int(head), false
-	t.got = make([]byte, 0, min(size, maxAhead)) // a new one: the old may be on its way to stable storage
+	r.giveUp()
+	t.in = &received{from: seat, meta: meta, size: size, headLen: uint64(head), heard: r.now}
 	r.pull()
 	return true
 }
 
+// giveUp ends the transfer that is under way, if there is one.
+func (r *Replica) giveUp() {
+	in := r.transfer.in
+	if in == nil {
+		return
+	}
+	in.gone, r.transfer.in = true, nil
+	if in.save != nil && r.journal.saving == in.save {
+		r.journal.saving = nil
+	}
+}
+
+// pull says up to where everything has arrived.
 func (r *Replica) pull() {
-	t := &r.transfer
-	t.pulled = r.now
-	r.sendPull(t.from, t.meta.Position, uint64(len(t.got)), t.size)
+	in := r.transfer.in
+	in.pulled = r.now
+	r.sendPull(in.from, in.meta.Position, in.have, in.size)
 }
 
 func (r *Replica) sendPull(seat int, position, offset, size uint64) {
@@ -254,47 +308,61 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 		r.orderer.SnapshotSent(id, true)
 		return true
 	}
-	o.wanted, o.offset = true, offset
-	r.sendChunk(seat)
+	if offset <= o.acked {
+		o.sent = offset // asked for again: what was sent got lost
+	}
+	o.acked, o.sent, o.wanted = offset, max(o.sent, offset), true
+	r.sendChunks(seat)
 	return true
 }
 
-// sendChunk sends the piece that was asked for, if the budget allows, or puts it off.
-func (r *Replica) sendChunk(seat int) {
+// sendChunks sends what follows, so far ahead of what has arrived that the way is never empty, as the
+// budget allows; the rest is put off.
+func (r *Replica) sendChunks(seat int) {
 	t := &r.transfer
 	o := &t.offers[seat]
-	if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, chunkBytes) {
-		r.later(t.budget.Ready(r.now, chunkBytes))
-		return
+	size := uint64(len(t.head) + t.capturing.Size())
+	for o.sent < min(size, o.acked+sentAhead) {
+		if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, chunkBytes) {
+			r.later(t.budget.Ready(r.now, chunkBytes))
+			return
+		}
+		w := wire.NewWriter(make([]byte, 0, chunkBytes+32), wire.KindChunk)
+		w.U64(o.meta.Position)
+		w.U64(o.sent)
+		before := len(w.B)
+		if n := uint64(len(t.head)); o.sent < n {
+			w.B = append(w.B, t.head[o.sent:]...)
+		} else {
+			for part := t.capturing.Read(int(o.sent-n), chunkBytes); len(part) > 0; {
+				w.B = append(w.B, part...)
+				at := int(o.sent-n) + len(w.B) - before
+				part = t.capturing.Read(at, chunkBytes-(len(w.B)-before))
+			}
+		}
+		o.sent += uint64(len(w.B) - before)
+		r.out.message(wire.ReplicaPeer(seat), w.B)
 	}
 	o.wanted = false
-	offset := o.offset
-	w := wire.NewWriter(make([]byte, 0, chunkBytes+32), wire.KindChunk)
-	w.U64(o.meta.Position)
-	w.U64(offset)
-	if n := uint64(len(t.head)); offset < n {
-		w.B = append(w.B, t.head[offset:]...)
-	} else {
-		w.B = append(w.B, t.capturing.Read(int(offset-n), chunkBytes)...)
-	}
-	r.out.message(wire.ReplicaPeer(seat), w.B)
 }
 
 func (r *Replica) onChunk(seat int, b []byte) bool {
 	in := wire.NewReader(b)
 	position, offset := in.U64(), in.U64()
 	data := in.Rest()
-	t := &r.transfer
 	if !in.OK() {
 		return false
 	}
-	if !t.active || seat != t.from || position != t.meta.Position || offset != uint64(len(t.got)) {
-		return true // a repetition
+	t := r.transfer.in
+	if t == nil || seat != t.from || position != t.meta.Position || offset != t.have {
+		return true // a repetition, or something before it got lost
 	}
 	if len(data) == 0 || uint64(len(data)) > t.size-offset {
 		return false
 	}
-	t.got = append(t.got, data...)
+	t.add(data)
+	t.heard = r.now
+	r.saveReceived()
 	r.pull()
 	r.tryInstall()
 	return true
@@ -302,35 +370,32 @@ func (r *Replica) onChunk(seat int, b []byte) bool {
 
 // tryInstall installs a snapshot that is complete, once no batch is out.
 func (r *Replica) tryInstall() {
-	t := &r.transfer
-	if !t.active || uint64(len(t.got)) != t.size || r.working {
+	in := r.transfer.in
+	if in == nil || !in.whole() || r.working {
 		return
 	}
-	if r.cfg.Durable && !t.saved {
+	if r.cfg.Durable && !in.saved {
 		r.saveReceived()
 		return
 	}
-	t.active = false
-	if err := r.install(); err != nil {
+	r.transfer.in = nil
+	if err := r.install(in); err != nil {
 		r.fail(err)
 	}
 }
 
 // install replaces everything this replica has by the snapshot that was received.
-func (r *Replica) install() error {
-	t := &r.transfer
-	s, st, err := r.decodeSnapshot(t.got[:t.stateAt], t.got[t.stateAt:])
+func (r *Replica) install(in *received) error {
+	s, st, err := r.decodeSnapshot(in.head, in.stream())
 	if err != nil {
-		return fmt.Errorf("replica: snapshot at position %d: %w", t.meta.Position, err)
+		return fmt.Errorf("replica: snapshot at position %d: %w", in.meta.Position, err)
 	}
-	if err := r.orderer.Restore(t.meta); err != nil {
+	if err := r.orderer.Restore(in.meta); err != nil {
 		// It is older than what is here, or than this life's membership: a later one will come.
-		t.got = nil
 		return nil //nolint:nilerr // refused, not failed
 	}
 	r.counts.SnapshotsTaken++
-	t.got = nil
-	if err := r.adopt(t.meta.Position, s, st); err != nil {
+	if err := r.adopt(in.meta.Position, s, st); err != nil {
 		return err
 	}
 	r.status = r.orderer.Status()
@@ -339,7 +404,7 @@ func (r *Replica) install() error {
 }
 
 // decodeSnapshot makes state and store of what a snapshot holds.
-func (r *Replica) decodeSnapshot(head, stream []byte) (s state, st *store.Store, err error) {
+func (r *Replica) decodeSnapshot(head []byte, stream [][]byte) (s state, st *store.Store, err error) {
 	if s, err = decodeState(head); err != nil {
 		return s, nil, err
 	}
@@ -347,7 +412,7 @@ func (r *Replica) decodeSnapshot(head, stream []byte) (s state, st *store.Store,
 	if err != nil {
 		return s, nil, err
 	}
-	if st, err = store.Restore(limits, [][]byte{stream}); err != nil {
+	if st, err = store.Restore(limits, stream); err != nil {
 		return s, nil, err
 	}
 	if mutate.On(mutate.RestoreSameEpoch) {

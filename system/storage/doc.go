@@ -12,7 +12,9 @@
 //     dropped.
 //   - damage: something that was durable cannot be read. Then this life's state is lost (R2): it is
 //     set aside, reported, and the replica begins empty; it joins again as a new life, which does
-//     not vote before it has caught up. Nothing of a damaged directory is ever voted with.
+//     not vote before it has caught up. Nothing of a damaged directory is ever voted with. Frames alone
+//     could be fetched again by their digests. But frames and the orderer's records share batches, and
+//     of lost records the journal knows the numbers, not the kinds: a vote may be among them.
 //   - a directory of another replica, another cluster or a newer version: an error, and nothing is
 //     touched.
 //

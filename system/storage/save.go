@@ -35,8 +35,11 @@ func (d *Dir) Save(s *replica.Save) (*Saving, error) {
 	return w, w.write(s.Header)
 }
 
-// Step writes up to about so many bytes more. Once it reports done the snapshot is durable, and the
-// ones before are gone.
+// Offset is how much of the state is written.
+func (w *Saving) Offset() int { return w.offset }
+
+// Step writes up to about so many bytes more, which must be there ([replica.Save.Ready]). Once it reports
+// done the snapshot is durable, and the ones before are gone.
 func (w *Saving) Step(bytes int) (done bool, err error) {
 	for end := w.offset + bytes; w.offset < end && w.offset < w.save.Size; {
 		b := w.save.Read(w.offset, end-w.offset)

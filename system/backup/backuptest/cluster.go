@@ -47,7 +47,7 @@ func Start(t testing.TB, fs disk.FS, tag uint32, seats int, nonce uint64) *Clust
 	c := &Cluster{Tag: tag, t: t, fs: fs, now: ms, results: map[uint64]wire.Result{}}
 	c.saving, c.asked = make([]*storage.Saving, seats), make([]*replica.Save, seats)
 	for seat := range seats {
-		d, r, report, err := storage.Start(fs, Dir(seat), journal.Config{Identity: replica.Owner(tag, seat)},
+		d, r, report, err := storage.Start(fs, Dir(seat), journal.Config{Identity: replica.Owner(tag, seat, "")},
 			replica.Config{Cluster: tag, Seat: seat, Seats: seats, Nonce: nonce*100 + uint64(seat),
 				Digest: c.digester(), MaxItem: 4096,
 				Lane: lane.Config{Window: 1 << 10, Arena: 1 << 20}, Durable: true, JournalBytes: 8 << 10})
@@ -145,7 +145,7 @@ func (c *Cluster) keep(seat int, out *node.Output) error {
 		}
 		r.Synced(c.now, d.Journal().Next()-1)
 	}
-	if s := r.Save(); s != nil && s != c.asked[seat] {
+	if s := r.Save(); s != nil && s != c.asked[seat] && s.Ready() == s.Size {
 		w, err := d.Save(s)
 		if err != nil {
 			return err

@@ -114,7 +114,7 @@ func (r *Raft) acceptConnected(m *pb.Message, cuts []order.Cut) {
 	switch {
 	case verdict == order.Mismatch:
 		r.wait = run{}
-		r.refuse(m.GetFrom(), cuts[n])
+		r.out.Refuse(m.GetFrom(), cuts[n])
 	case n == len(entries):
 		r.overtake(prev)
 	default:
@@ -159,13 +159,6 @@ func (r *Raft) stepPrefix(m *pb.Message, prev position, n int) {
 		Index: new(prev.index), LogTerm: new(prev.term), Entries: m.GetEntries()[:n:n]})
 }
 
-func (r *Raft) refuse(leader uint64, c order.Cut) {
-	r.refused++
-	if len(r.out.Refused) < maxRefusals {
-		r.out.Refused = append(r.out.Refused, order.Refusal{Leader: leader, Cut: c})
-	}
-}
-
 // Recheck implements [order.Orderer].
 func (r *Raft) Recheck() {
 	r.fillHoles()
@@ -180,7 +173,7 @@ func (r *Raft) Recheck() {
 		refused := w.cuts[min(n, len(w.cuts)-1)]
 		w.drop(n)
 		if verdict == order.Mismatch {
-			r.refuse(w.from, refused)
+			r.out.Refuse(w.from, refused)
 			r.wait = run{}
 		}
 	}
@@ -198,14 +191,13 @@ func (w *run) message(to uint64) *pb.Message {
 func cutsOf(entries []*pb.Entry) ([]order.Cut, error) {
 	cuts := make([]order.Cut, len(entries))
 	for i, e := range entries {
-		if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
+		if e.GetType() != pb.EntryNormal {
 			continue
 		}
-		d, err := order.DecodeDecision(e.GetData())
-		if err != nil {
+		var err error
+		if cuts[i], err = order.CutOf(e.GetData()); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 		}
-		cuts[i] = d.Cut
 	}
 	return cuts, nil
 }

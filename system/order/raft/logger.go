@@ -6,58 +6,35 @@ import (
 	"go.etcd.io/raft/v3"
 )
 
-// Severity grades what the library has to say.
-type Severity uint8
-
-// The severities of Config.Log.
-const (
-	Debug Severity = iota
-	Info
-	Warning
-	Error
-)
-
 var _ raft.Logger = logger{}
 
-// logger hands the library's twelve ways of logging to one function. What the library calls fatal
+// logger discards what the library has to say: its state shows in [order.Status]. What it calls fatal
 // breaks an invariant of consensus: going on could lose what was acknowledged, so it panics.
-type logger struct{ to func(Severity, string) }
-
-func (l logger) print(s Severity, v []any) {
-	if l.to != nil {
-		l.to(s, fmt.Sprint(v...))
-	}
-}
-
-func (l logger) printf(s Severity, format string, v []any) {
-	if l.to != nil {
-		l.to(s, fmt.Sprintf(format, v...))
-	}
-}
+type logger struct{}
 
 // Debug implements [raft.Logger].
-func (l logger) Debug(v ...any) { l.print(Debug, v) }
+func (logger) Debug(...any) {}
 
 // Debugf implements [raft.Logger].
-func (l logger) Debugf(format string, v ...any) { l.printf(Debug, format, v) }
+func (logger) Debugf(string, ...any) {}
 
 // Info implements [raft.Logger].
-func (l logger) Info(v ...any) { l.print(Info, v) }
+func (logger) Info(...any) {}
 
 // Infof implements [raft.Logger].
-func (l logger) Infof(format string, v ...any) { l.printf(Info, format, v) }
+func (logger) Infof(string, ...any) {}
 
 // Warning implements [raft.Logger].
-func (l logger) Warning(v ...any) { l.print(Warning, v) }
+func (logger) Warning(...any) {}
 
 // Warningf implements [raft.Logger].
-func (l logger) Warningf(format string, v ...any) { l.printf(Warning, format, v) }
+func (logger) Warningf(string, ...any) {}
 
 // Error implements [raft.Logger].
-func (l logger) Error(v ...any) { l.print(Error, v) }
+func (logger) Error(...any) {}
 
 // Errorf implements [raft.Logger].
-func (l logger) Errorf(format string, v ...any) { l.printf(Error, format, v) }
+func (logger) Errorf(string, ...any) {}
 
 // Fatal implements [raft.Logger].
 func (l logger) Fatal(v ...any) { l.Panic(v...) }
@@ -66,13 +43,7 @@ func (l logger) Fatal(v ...any) { l.Panic(v...) }
 func (l logger) Fatalf(format string, v ...any) { l.Panicf(format, v...) }
 
 // Panic implements [raft.Logger].
-func (l logger) Panic(v ...any) {
-	l.print(Error, v)
-	panic(fmt.Sprint(v...))
-}
+func (logger) Panic(v ...any) { panic(fmt.Sprint(v...)) }
 
 // Panicf implements [raft.Logger].
-func (l logger) Panicf(format string, v ...any) {
-	l.printf(Error, format, v)
-	panic(fmt.Sprintf(format, v...))
-}
+func (logger) Panicf(format string, v ...any) { panic(fmt.Sprintf(format, v...)) }

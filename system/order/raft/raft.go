@@ -2,7 +2,6 @@ package raft
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"go.etcd.io/raft/v3"
@@ -19,52 +18,12 @@ const (
 	maxUncommittedBytes = 16 << 20  // beyond it Propose answers order.ErrBusy
 	maxApplyingBytes    = 1 << 20   // handed out and not applied; then nothing more is handed out
 	maxReads            = 1024      // that a leader has not answered; further ones are dropped
-	maxRefusals         = 16        // named in one Ready; the rest are counted only
 
 	defaultWaitingBytes = 4 << 20
 )
 
-// Config starts an orderer. Exactly one of three beginnings applies: Bootstrap for an initial
-// member of a new cluster, Restart for a replica whose state survived, neither for a joiner, which
-// holds nothing and waits for a snapshot.
-type Config struct {
-	// ID is the life's id (R1): never reused, never 0.
-	ID uint64
-	// ElectionTicks is the least number of ticks without a leader before campaigning; timeouts are
-	// drawn from [ElectionTicks, 2*ElectionTicks). A leader that no majority answers steps down in
-	// the same time. HeartbeatTicks is how often a leader speaks, at most a few a tenth of that.
-	ElectionTicks, HeartbeatTicks int
-	// Gate tells what this replica durably holds.
-	Gate order.Gate
-	// Bootstrap is the initial membership, the same at all initial members and used once: it stands
-	// for a snapshot of nothing at position 1, term 1.
-	Bootstrap *order.Members
-	// Restart continues this life from what was durable.
-	Restart *Restart
-	// Volatile is for memory durability: Ready.Persist carries a number and no records.
-	Volatile bool
-	// MaxWaitingBytes bounds what waits at the gate; 0 means 4 MiB.
-	MaxWaitingBytes int
-	// Log receives what the library has to say; nil discards it.
-	Log func(Severity, string)
-}
-
-func (c *Config) validate() error {
-	switch {
-	case c.ID == raft.None || raft.IsLocalMsgTarget(c.ID):
-		return fmt.Errorf("order/raft: id %d is reserved: use a life id (life<<8 | seat)", c.ID)
-	case c.Gate == nil:
-		return errors.New("order/raft: no gate: acceptance would prove nothing; set Config.Gate")
-	case c.HeartbeatTicks < 1 || c.ElectionTicks <= c.HeartbeatTicks:
-		return fmt.Errorf("order/raft: %d election ticks and %d heartbeat ticks: want election > heartbeat >= 1",
-			c.ElectionTicks, c.HeartbeatTicks)
-	case c.Bootstrap != nil && c.Restart != nil:
-		return errors.New("order/raft: both Bootstrap and Restart: a cluster is begun once (R1)")
-	case c.Bootstrap != nil && !wellFormed(*c.Bootstrap):
-		return errors.New("order/raft: Bootstrap: want at least one voter, and every id once")
-	}
-	return nil
-}
+// Config starts an orderer.
+type Config = order.Config
 
 // Raft is an [order.Orderer]: go.etcd.io/raft behind the gate.
 type Raft struct {
@@ -78,11 +37,8 @@ type Raft struct {
 	holes    []hole
 	volatile bool
 
-	out     order.Ready
-	pending []pending // persistence asked for and not confirmed, in order
-	seq     uint64
-	ask     []*pb.Message // answers that wait for out.Persist
-	lazy    []byte        // a record that need not be durable for itself
+	out  order.Outbox[*pb.Message]
+	lazy []byte // a record that need not be durable for itself
 
 	commits []*pb.Entry // committed and not acknowledged as applied
 	handed  int         // how many of commits were handed out
@@ -92,7 +48,7 @@ type Raft struct {
 	readTerm uint64 // the term in which they were asked for
 	readCtx  uint64 // the highest read confirmation asked of followers in readTerm
 
-	refused, dropped uint64
+	dropped uint64
 }
 
 var _ order.Orderer = (*Raft)(nil)
@@ -100,10 +56,13 @@ var _ order.Orderer = (*Raft)(nil)
 // New returns an orderer; an error says what is wrong with the configuration, or that the records
 // of a Restart do not fit together.
 func New(c Config) (*Raft, error) {
-	if err := c.validate(); err != nil {
+	if err := c.Validate("raft", raft.IsLocalMsgTarget); err != nil {
 		return nil, err
 	}
-	l, err := c.beginning()
+	if q := len(voters(&c))/2 + 1; c.AcceptQuorum != 0 && c.AcceptQuorum != q {
+		return nil, fmt.Errorf("order/raft: %d acceptances: raft commits with a majority, %d", c.AcceptQuorum, q)
+	}
+	l, err := beginning(&c)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +76,7 @@ func New(c Config) (*Raft, error) {
 		AsyncStorageWrites: true, MaxSizePerMsg: maxMessageBytes, MaxInflightMsgs: maxInflight,
 		MaxUncommittedEntriesSize: maxUncommittedBytes, MaxCommittedSizePerReady: maxApplyingBytes,
 		CheckQuorum: true, PreVote: true, ReadOnlyOption: raft.ReadOnlySafe,
-		DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: logger{c.Log},
+		DisableProposalForwarding: true, StepDownOnRemoval: true, Logger: logger{},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("order/raft: %w", err)
@@ -129,12 +88,23 @@ func New(c Config) (*Raft, error) {
 	return r, nil
 }
 
-func (c *Config) beginning() (*log, error) {
+// voters are those that a configuration names.
+func voters(c *Config) []uint64 {
+	switch {
+	case c.Bootstrap != nil:
+		return c.Bootstrap.Voters
+	case c.Restart != nil:
+		return c.Restart.Snapshot.Members.Voters
+	}
+	return nil
+}
+
+func beginning(c *Config) (*log, error) {
 	switch {
 	case c.Bootstrap != nil:
 		return newLog(position{1, 1}, *c.Bootstrap), nil
 	case c.Restart != nil:
-		return c.Restart.replay()
+		return replay(c.Restart)
 	}
 	return newLog(position{}, order.Members{}), nil
 }
@@ -228,7 +198,7 @@ func (r *Raft) Status() order.Status {
 	out := order.Status{ID: r.id, Leader: s.Lead, Term: s.GetTerm(), Leading: r.leading(&s.BasicStatus),
 		Position: s.GetCommit(), Applied: r.applied, Last: r.log.last(), Waiting: len(r.wait.entries),
 		Members: members(r.log.confAt(r.log.last())), Holes: len(r.holes),
-		Refused: r.refused, Dropped: r.dropped}
+		Refused: r.out.Refusals, Dropped: r.dropped}
 	if s.RaftState == raft.StateLeader {
 		out.Match = make(map[uint64]uint64, len(s.Progress))
 		out.SnapshotPending = map[uint64]bool{}

@@ -10,12 +10,6 @@ import (
 	"metronome/system/order"
 )
 
-// pending is a Persist that was handed out, and what may happen once it is durable.
-type pending struct {
-	seq     uint64
-	answers []*pb.Message
-}
-
 // drain takes everything the library has ready. Every method that lets the library do something
 // ends with it, so that between calls the log here is the library's whole log.
 func (r *Raft) drain() {
@@ -56,21 +50,10 @@ func (r *Raft) store(m *pb.Message) {
 		r.lazy = r.record(m)
 		return
 	}
-	r.ask = append(r.ask, r.premature(m.GetResponses())...)
-	p := r.persist()
-	if r.lazy != nil {
-		p.Records, r.lazy = append(p.Records, r.lazy), nil
-	}
-	if b := r.record(m); b != nil {
-		p.Records = append(p.Records, b)
-	}
-}
-
-func (r *Raft) persist() *order.Persist {
-	if r.out.Persist == nil {
-		r.out.Persist = &order.Persist{}
-	}
-	return r.out.Persist
+	r.out.Record(r.lazy)
+	r.out.Record(r.record(m))
+	r.lazy = nil
+	r.out.Hold(r.premature(m.GetResponses())...)
 }
 
 // send passes a message on, or what it stands for.
@@ -79,14 +62,14 @@ func (r *Raft) send(m *pb.Message) {
 	case m.GetTo() == raft.None || m.GetTo() == r.id:
 		return
 	case m.GetType() == pb.MsgSnap:
-		r.out.Snapshots = append(r.out.Snapshots, snapshotMeta(m))
+		r.out.Ready.Snapshots = append(r.out.Ready.Snapshots, snapshotMeta(m))
 		return
 	case m.GetType() == pb.MsgReadIndexResp:
 		r.reads = max(0, r.reads-1)
 	case m.GetType() == pb.MsgHeartbeat && len(m.GetContext()) == 8:
 		r.confirming(m)
 	}
-	r.out.Messages = append(r.out.Messages, order.Message{To: m.GetTo(), Data: marshal(m)})
+	r.out.Send(m.GetTo(), marshal(m))
 }
 
 // confirming remembers the highest confirmation that this leader asks of followers.
@@ -98,7 +81,7 @@ func (r *Raft) confirming(m *pb.Message) {
 func (r *Raft) answered(s raft.ReadState) {
 	r.reads = max(0, r.reads-1)
 	read := order.Read{Ctx: binary.LittleEndian.Uint64(s.RequestCtx), Position: s.Index}
-	r.out.Reads = append(r.out.Reads, read)
+	r.out.Ready.Reads = append(r.out.Ready.Reads, read)
 }
 
 // deliver hands out what is committed, in order, up to the first hole (R4). Membership changes take
@@ -116,7 +99,7 @@ func (r *Raft) deliver() {
 			c.Decision = e.GetData()
 		}
 		if c.Position > r.applied {
-			r.out.Committed = append(r.out.Committed, c)
+			r.out.Ready.Committed = append(r.out.Ready.Committed, c)
 		}
 	}
 	r.acknowledge()
@@ -142,29 +125,18 @@ func (r *Raft) acknowledge() {
 
 // Ready implements [order.Orderer].
 func (r *Raft) Ready() order.Ready {
-	out := r.out
-	r.out = order.Ready{}
-	if out.Persist != nil {
-		r.seq++
-		out.Persist.Seq, out.Persist.Lazy = r.seq, len(r.ask) == 0
-		r.pending = append(r.pending, pending{r.seq, r.ask})
-		r.ask = nil
-	}
+	out := r.out.Take()
 	out.WantSnapshot, r.log.wanted = r.log.wanted, false
 	return out
 }
 
 // Persisted implements [order.Orderer].
 func (r *Raft) Persisted(seq uint64) {
-	for len(r.pending) > 0 && r.pending[0].seq <= seq {
-		answers := r.pending[0].answers
-		r.pending = r.pending[1:]
-		for _, m := range answers {
-			if m.GetTo() == r.id {
-				r.step(m)
-			} else {
-				r.send(m)
-			}
+	for _, m := range r.out.Durable(seq) {
+		if m.GetTo() == r.id {
+			r.step(m)
+		} else {
+			r.send(m)
 		}
 	}
 	r.drain()

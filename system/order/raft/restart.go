@@ -3,20 +3,15 @@ package raft
 import (
 	"fmt"
 
+	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"metronome/system/order"
 )
 
-// Restart is what survived: where the durable state stands in the sequence, and every record since
-// that state, or since the last fresh one, in the order of Ready.Persist. For an initial member
-// without a snapshot Snapshot is {Position: 1, Term: 1, Members: Config.Bootstrap's}; for a joiner
-// that has restored nothing yet it is zero.
-type Restart struct {
-	Snapshot order.SnapshotMeta
-	Records  [][]byte
-}
+// Restart is what survived.
+type Restart = order.Restart
 
 // record encodes a write. A record is the library's storage message without its answers.
 func (r *Raft) record(m *pb.Message) []byte {
@@ -34,8 +29,8 @@ func (r *Raft) recordAll() []byte {
 }
 
 // replay builds the log again.
-func (s *Restart) replay() (*log, error) {
-	if s.Snapshot.Position > 0 && !wellFormed(s.Snapshot.Members) {
+func replay(s *Restart) (*log, error) {
+	if s.Snapshot.Position > 0 && !s.Snapshot.Members.WellFormed(raft.IsLocalMsgTarget) {
 		return nil, fmt.Errorf("%w members in the snapshot at %d: repair from peers",
 			order.ErrMalformed, s.Snapshot.Position)
 	}
@@ -147,7 +142,7 @@ func (r *Raft) fillHoles() {
 			v := r.gate.Holds(h.cut)
 			if v == order.Mismatch && !h.reported {
 				h.reported = true
-				r.refuse(0, h.cut)
+				r.out.Refuse(0, h.cut)
 			}
 			if v != order.Held {
 				return

@@ -116,7 +116,7 @@ func TestReplayForgetsWhatWasReplaced(t *testing.T) {
 		if base == 8 {
 			s.Snapshot.Term = 3
 		}
-		l, err := s.replay()
+		l, err := replay(&s)
 		if err != nil || l.last() != want || l.term(l.last()) != 5 || l.hard.GetTerm() != 5 {
 			t.Errorf("state at %d: %+v, %v", base, l, err)
 		}
@@ -286,11 +286,12 @@ func TestRestartRefusesBrokenRecords(t *testing.T) {
 	})
 	fresh := Config{ID: 1, Gate: leader.shelf, ElectionTicks: 10, HeartbeatTicks: 1}
 	for name, s := range map[string]Restart{
-		"a hole in the middle": {leader.durable, slices.Delete(slices.Clone(leader.records), first, first+1)},
-		"a truncated record":   {leader.durable, [][]byte{leader.records[0][:1]}},
-		"not a record":         {leader.durable, [][]byte{snapMessage(1, 2, 3, nil)}},
-		"no members":           {order.SnapshotMeta{Position: 1, Term: 1}, nil},
-		"the tail is missing": {leader.durable, append(leader.records[:2:2],
+		"a hole in the middle": {Snapshot: leader.durable,
+			Records: slices.Delete(slices.Clone(leader.records), first, first+1)},
+		"a truncated record": {Snapshot: leader.durable, Records: [][]byte{leader.records[0][:1]}},
+		"not a record":       {Snapshot: leader.durable, Records: [][]byte{snapMessage(1, 2, 3, nil)}},
+		"no members":         {Snapshot: order.SnapshotMeta{Position: 1, Term: 1}},
+		"the tail is missing": {Snapshot: leader.durable, Records: append(leader.records[:2:2],
 			marshal(&pb.Message{Type: pb.MsgStorageAppend.Enum(), Term: new(uint64(9)), Commit: new(uint64(99))}))},
 	} {
 		fresh.Restart = &s

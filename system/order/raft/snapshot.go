@@ -26,17 +26,14 @@ func (r *Raft) Compact(position uint64) {
 	if r.log.base == before {
 		return
 	}
-	p := r.persist()
-	p.Records = nil
-	r.repeat(p)
+	r.out.Persist().Records = nil
+	r.repeat()
 }
 
 // repeat adds a record of everything that counts from here on.
-func (r *Raft) repeat(p *order.Persist) {
-	r.lazy, p.Fresh = nil, r.log.base.index
-	if b := r.recordAll(); b != nil {
-		p.Records = append(p.Records, b)
-	}
+func (r *Raft) repeat() {
+	r.lazy = nil
+	r.out.Repeat(r.log.base.index, r.recordAll())
 }
 
 // Place implements [order.Orderer].
@@ -87,12 +84,12 @@ func (r *Raft) Restore(s order.SnapshotMeta) error {
 		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, r.applied)
 	}
 	r.wait, r.applied = run{}, s.Position
-	r.handed, r.out.Committed = 0, nil // what lies after it is handed out again
+	r.handed, r.out.Ready.Committed = 0, nil // what lies after it is handed out again
 	r.drain()
 	r.deliver()
 	r.drain()
 	if r.log.base.index == s.Position {
-		r.repeat(r.persist())
+		r.repeat()
 	}
 	return nil
 }
@@ -108,7 +105,7 @@ func (r *Raft) snapshotMessage(s order.SnapshotMeta) (*pb.Message, error) {
 	switch {
 	case m.GetType() != pb.MsgSnap || m.GetTerm() == 0 || m.GetTerm() > maxTerm,
 		meta.GetIndex() == 0, meta.GetIndex() > maxIndex,
-		meta.GetTerm() == 0, meta.GetTerm() > m.GetTerm(), !wellFormed(state):
+		meta.GetTerm() == 0, meta.GetTerm() > m.GetTerm(), !state.WellFormed(raft.IsLocalMsgTarget):
 		return nil, fmt.Errorf("%w snapshot message", order.ErrMalformed)
 	case meta.GetIndex() != s.Position:
 		return nil, fmt.Errorf("%w: the state is at %d, the snapshot message at %d: fetch both again",
@@ -120,16 +117,4 @@ func (r *Raft) snapshotMessage(s order.SnapshotMeta) (*pb.Message, error) {
 			order.ErrMembership, r.id, s.Position)
 	}
 	return m, nil
-}
-
-// wellFormed reports whether the library can take up a configuration: some voter, and nobody twice.
-func wellFormed(m order.Members) bool {
-	ids := slices.Concat(m.Voters, m.Learners)
-	slices.Sort(ids)
-	for i, id := range ids {
-		if id == raft.None || raft.IsLocalMsgTarget(id) || i > 0 && ids[i-1] == id {
-			return false
-		}
-	}
-	return len(m.Voters) > 0 && len(m.Outgoing) == 0
 }

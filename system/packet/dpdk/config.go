@@ -32,6 +32,8 @@ type Config struct {
 	// Listen is the group (or unicast address) and UDP port to accept; the zero address accepts any
 	// destination, port 0 any port.
 	Listen netip.AddrPort
+	// Unicast is a second address and port to accept, besides a group in Listen; zero: none.
+	Unicast netip.AddrPort
 	// VerifyChecksum verifies UDP checksums that are present. The IPv4 header's is always verified.
 	VerifyChecksum bool
 	// Null makes Recv only count: frames are whole packets, nothing is parsed, nothing refused.
@@ -87,7 +89,7 @@ func (c Config) withDefaults() (Config, error) {
 // checkAddresses refuses addresses that are not IPv4.
 func (c Config) checkAddresses() error {
 	for name, a := range map[string]netip.AddrPort{
-		"Listen": c.Listen, "Source": c.Source, "Destination": c.Destination,
+		"Listen": c.Listen, "Unicast": c.Unicast, "Source": c.Source, "Destination": c.Destination,
 	} {
 		if a.Addr().IsValid() && !a.Addr().Unmap().Is4() {
 			return fmt.Errorf("dpdk: %s %s is not an IPv4 address", name, a)
@@ -172,6 +174,7 @@ type DeviceStats struct {
 	RxErrors           uint64
 	TxPackets, TxBytes uint64
 	TxErrors           uint64
+	Faults             uint64 // bursts that ended because a memif peer went and took the ring along
 }
 
 // XStat is one of a driver's extended counters.
@@ -191,3 +194,6 @@ type Out struct {
 	Payload []byte // the UDP payload, exactly as long as asked for
 	Lane    uint16 // added to the source port: a 5-tuple for each lane
 }
+
+// Route is another destination of a port: see Port.Route.
+type Route struct{ template *ethernet.Template }

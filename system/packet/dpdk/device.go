@@ -22,10 +22,13 @@ import (
 )
 
 // How often WaitLink looks, and how long it gives a memif client's attempt to connect before the
-// next: a server that listens already but is not started yet turns a client away for good.
+// next: a server that listens already but is not started yet turns a client away for good. Connect
+// gives an attempt that a server took more time: the driver's server corrupts its memory if a client
+// goes before it was greeted.
 const (
 	linkPoll  = 5 * time.Millisecond
 	reconnect = 200 * time.Millisecond
+	greeting  = 2 * time.Second
 )
 
 // Device is one DPDK device with all its queue pairs.
@@ -41,6 +44,7 @@ type Device struct {
 	mu     sync.Mutex // guards what follows, against Stats while closing
 	joined bool
 	closed bool
+	retry  time.Time   // when Connect may try again
 	last   DeviceStats // after Close
 }
 
@@ -156,6 +160,9 @@ func (d *Device) addPorts(rx, tx C.uint16_t) error {
 			return errors.Join(fmt.Errorf("dpdk: no memory for %d buffers of %d bytes; "+
 				"next: raise EAL's -m", d.cfg.Mbufs, d.cfg.MbufBytes), d.Close())
 		}
+		if d.info.Driver == "net_memif" {
+			q.guard = 1
+		}
 		p, err := newPort(d, q)
 		d.ports = append(d.ports, p)
 		if err != nil {
@@ -171,9 +178,11 @@ func (d *Device) addPorts(rx, tx C.uint16_t) error {
 // start starts the device and opens its filter for the group. A memif client whose server is not
 // there yet is left to WaitLink.
 func (d *Device) start() error {
-	if rc := C.mtn_start(d.id); rc != 0 && !d.client {
+	rc := C.mtn_start(d.id)
+	if rc != 0 && !d.client {
 		return wrap("start "+d.cfg.Device, rc)
 	}
+	d.attempted(rc)
 	var mac *C.uint8_t
 	if group := ethernet.MulticastMAC(d.cfg.group()); d.cfg.joins() {
 		mac = (*C.uint8_t)(C.CBytes(group[:]))
@@ -234,6 +243,31 @@ func (d *Device) WaitLink(ctx context.Context) error {
 	return nil
 }
 
+// Connect reports whether the link is up and, if it is not, lets a memif client try once more to
+// connect; when it has, it reports group membership anew. A poll loop that outlives its peers calls
+// it now and then while nothing arrives; it must be the goroutine that polls.
+func (d *Device) Connect() bool {
+	if d.LinkUp() {
+		d.join()
+		return true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.joined = false
+	if d.client && !d.closed && time.Now().After(d.retry) {
+		d.attempted(C.mtn_restart(d.id)) // a failure is the link that stays down
+	}
+	return false
+}
+
+// attempted notes that a memif client has tried to connect, and whether somebody listens.
+func (d *Device) attempted(rc C.int) {
+	d.retry = time.Now().Add(reconnect)
+	if rc == 0 {
+		d.retry = time.Now().Add(greeting)
+	}
+}
+
 // WaitDown waits until the link is down. A memif sender does so before it closes, so that the
 // receiver, which may still poll, is the one to go first (see the package's hazards).
 func (d *Device) WaitDown(ctx context.Context) error {
@@ -262,7 +296,11 @@ func (d *Device) stats() (DeviceStats, error) {
 	if rc := C.mtn_stats(d.id, &s); rc != 0 {
 		return DeviceStats{}, wrap("read counters of "+d.cfg.Device, rc)
 	}
-	return DeviceStats{
+	faults := uint64(0)
+	for _, p := range d.ports {
+		faults += uint64(p.q.faults)
+	}
+	return DeviceStats{Faults: faults,
 		RxPackets: uint64(s.rx_packets), RxBytes: uint64(s.rx_bytes), RxMissed: uint64(s.rx_missed),
 		RxNoMbuf: uint64(s.rx_nombuf), RxErrors: uint64(s.rx_errors), TxPackets: uint64(s.tx_packets),
 		TxBytes: uint64(s.tx_bytes), TxErrors: uint64(s.tx_errors),
@@ -315,15 +353,16 @@ func (d *Device) Close() error {
 	return errors.Join(err, d.freePools())
 }
 
-// freePools frees the buffers of all queues. The AF_XDP driver forgets what it lent to the kernel,
-// whose claim ended with the socket: with the pool that memory is gone as well.
+// freePools frees the buffers of all queues. A burst that faulted, of any device, has lost some. The
+// AF_XDP driver forgets what it lent to the kernel, whose claim ended with the socket: with the pool
+// that memory is gone as well.
 func (d *Device) freePools() error {
 	var lost uint64
 	for _, p := range d.ports {
 		lost += uint64(C.mtn_queue_free(p.q))
 		p.q = nil
 	}
-	if lost > 0 && d.info.Driver != "net_af_xdp" {
+	if lost > 0 && C.mtn_faults() == 0 && d.info.Driver != "net_af_xdp" {
 		return fmt.Errorf("dpdk: %s kept %d buffers", d.cfg.Device, lost)
 	}
 	return nil

@@ -43,8 +43,11 @@
 // once per process, and a closed virtual device does not open again in it.
 //
 // memif frees the shared ring in a control thread the moment its peer goes away, whether or not
-// this side is inside a burst: a process that polls or sends while its peer closes may be killed by
-// SIGSEGV. Whoever starts both ends stops both before closing either.
+// this side is inside a burst. The fault is caught and the burst ends empty (shim_guard.c), at the
+// price of its buffers: a port of a process that outlives many peers wants more [Config].Mbufs. Its
+// server also corrupts its memory if a client goes in the middle of their greeting, which
+// Device.Connect avoids and a killed client may not: whoever starts both ends best stops both
+// before closing either.
 //
 // # What it does not do
 //

@@ -13,6 +13,8 @@ package dpdk
 #cgo nocallback mtn_reserve
 #cgo noescape mtn_tx_one
 #cgo nocallback mtn_tx_one
+#cgo noescape mtn_relay
+#cgo nocallback mtn_relay
 #cgo noescape mtn_stats
 #cgo nocallback mtn_stats
 #include <stdlib.h>

@@ -18,14 +18,16 @@ import (
 // Port is one queue pair of a [Device]: a packet.Port that polls. Recv returns at once whether or
 // not anything came.
 type Port struct {
-	dev    *Device
-	q      *C.struct_mtn_queue
-	index  int
-	group  [4]byte
-	number uint16 // UDP port to accept
-	verify bool
-	null   bool
-	closed atomic.Bool
+	dev       *Device
+	q         *C.struct_mtn_queue
+	index     int
+	group     [4]byte
+	number    uint16  // UDP port to accept
+	own       [4]byte // a second address to accept; zero: none
+	ownNumber uint16
+	verify    bool
+	null      bool
+	closed    atomic.Bool
 
 	template *ethernet.Template // nil: cannot send
 	out      [packet.MaxBurst]Out
@@ -42,6 +44,7 @@ func newPort(d *Device, q *C.struct_mtn_queue) (*Port, error) {
 	p := &Port{
 		dev: d, q: q, index: int(q.queue), group: d.cfg.group(), number: d.cfg.Listen.Port(),
 		verify: d.cfg.VerifyChecksum, null: d.cfg.Null,
+		own: as4(d.cfg.Unicast.Addr()), ownNumber: d.cfg.Unicast.Port(),
 	}
 	if !d.cfg.Destination.IsValid() {
 		return p, nil
@@ -72,6 +75,9 @@ func (p *Port) Recv(frames [][]byte) (int, error) {
 	for _, r := range p.q.rx_pkt[:n] {
 		pkt := unsafe.Slice((*byte)(r.data), int(r.len))
 		frame, verdict := ethernet.UDPPayload(pkt, p.group, p.number, p.verify)
+		if verdict == ethernet.Foreign && p.own != [4]byte{} {
+			frame, verdict = ethernet.UDPPayload(pkt, p.own, p.ownNumber, p.verify)
+		}
 		if verdict != ethernet.OK {
 			p.refuse(pkt, verdict)
 			continue
@@ -108,6 +114,10 @@ func (p *Port) Send(frames [][]byte) (int, error) {
 	if err := p.canSend(); err != nil {
 		return 0, err
 	}
+	return p.sendWith(p.template, frames)
+}
+
+func (p *Port) sendWith(template *ethernet.Template, frames [][]byte) (int, error) {
 	frames = frames[:min(len(frames), packet.MaxBurst)]
 	n := p.hold(len(frames))
 	p.outReady = 0 // buffers of another size, for the next Reserve
@@ -117,7 +127,7 @@ func (p *Port) Send(frames [][]byte) (int, error) {
 		}
 		pkt := p.stretch(i, len(frame))
 		copy(pkt[ethernet.HeaderBytes:], frame)
-		p.template.Put(pkt, 0)
+		template.Put(pkt, 0)
 	}
 	sent := int(C.mtn_tx(p.q, C.uint16_t(n), 0))
 	bytes := 0

@@ -26,6 +26,8 @@ struct mtn_queue {
 	uint16_t ready; // buffers reserved for sending
 	uint32_t room;  // bytes a buffer holds
 	uint32_t mbufs; // buffers of the pool
+	uint32_t guard; // bursts may fault, because the peer takes the memory with it: memif
+	uint32_t faults; // bursts that did
 	struct rte_mempool *pool;
 	struct rte_mbuf *rx[MTN_MAX_BURST], *tx[MTN_MAX_BURST];
 	struct mtn_pkt rx_pkt[MTN_MAX_BURST], tx_pkt[MTN_MAX_BURST];
@@ -60,6 +62,10 @@ enum mtn_filter {
 	MTN_FILTER_PROMISCUOUS,
 	MTN_FILTER_NONE,
 };
+
+void mtn_guard_faults(void); // once a process
+uint32_t mtn_faults(void);    // of all queues
+uint16_t mtn_guarded_burst(struct mtn_queue *q, struct rte_mbuf **pkts, uint16_t n, int send);
 
 // Functions that return int give 0 or -errno unless noted.
 int mtn_eal_init(int argc, char **argv);
@@ -97,5 +103,7 @@ uint16_t mtn_rx(struct mtn_queue *q, uint16_t n);
 uint16_t mtn_reserve(struct mtn_queue *q, uint16_t want);
 uint16_t mtn_tx(struct mtn_queue *q, uint16_t n, uint16_t want);
 int mtn_tx_one(struct mtn_queue *q, const void *data, uint16_t len); // 1 sent, 0 not
+// Sends packets refs[0..n) of from's last burst on to, by reference; how many were taken.
+uint16_t mtn_relay(struct mtn_queue *from, struct mtn_queue *to, const uint16_t *refs, uint16_t n);
 
 #endif

@@ -47,6 +47,16 @@ static struct rte_mempool *pool_create(const char *name, uint32_t n, uint32_t ca
 	return pool;
 }
 
+static uint16_t rx_burst(struct mtn_queue *q, uint16_t n)
+{
+	return q->guard ? mtn_guarded_burst(q, q->rx, n, 0) : rte_eth_rx_burst(q->port, q->queue, q->rx, n);
+}
+
+static uint16_t tx_burst(struct mtn_queue *q, struct rte_mbuf **pkts, uint16_t n)
+{
+	return q->guard ? mtn_guarded_burst(q, pkts, n, 1) : rte_eth_tx_burst(q->port, q->queue, pkts, n);
+}
+
 struct mtn_queue *mtn_queue_new(uint16_t port, uint16_t queue, uint32_t mbufs, uint16_t room)
 {
 	char name[RTE_MEMPOOL_NAMESIZE];
@@ -85,7 +95,7 @@ void mtn_queue_drain(struct mtn_queue *q)
 
 	do {
 		rte_pktmbuf_free_bulk(q->rx, q->held);
-		q->held = rte_eth_rx_burst(q->port, q->queue, q->rx, MTN_MAX_BURST);
+		q->held = rx_burst(q, MTN_MAX_BURST);
 		drained += q->held;
 	} while (q->held > 0 && drained < q->mbufs);
 }
@@ -109,7 +119,7 @@ uint32_t mtn_queue_free(struct mtn_queue *q)
 uint16_t mtn_rx(struct mtn_queue *q, uint16_t n)
 {
 	rte_pktmbuf_free_bulk(q->rx, q->held);
-	q->held = rte_eth_rx_burst(q->port, q->queue, q->rx, n);
+	q->held = rx_burst(q, n);
 	for (uint16_t i = 0; i < q->held; i++) {
 		const struct rte_mbuf *m = q->rx[i];
 
@@ -131,21 +141,29 @@ uint16_t mtn_reserve(struct mtn_queue *q, uint16_t want)
 	return want;
 }
 
-// Sends the first n reserved buffers, keeps those the device did not take, and tops up to want.
-uint16_t mtn_tx(struct mtn_queue *q, uint16_t n, uint16_t want)
+static uint16_t tx_chunks(struct mtn_queue *q, struct rte_mbuf **pkts, uint16_t n)
 {
 	uint16_t sent = 0;
 
-	for (uint16_t i = 0; i < n; i++)
-		q->tx[i]->data_len = q->tx[i]->pkt_len = q->tx_pkt[i].len;
 	while (sent < n) {
 		uint16_t chunk = RTE_MIN((uint16_t)(n - sent), (uint16_t)TX_CHUNK);
-		uint16_t took = rte_eth_tx_burst(q->port, q->queue, q->tx + sent, chunk);
+		uint16_t took = tx_burst(q, pkts + sent, chunk);
 
 		sent += took;
 		if (took < chunk)
 			break;
 	}
+	return sent;
+}
+
+// Sends the first n reserved buffers, keeps those the device did not take, and tops up to want.
+uint16_t mtn_tx(struct mtn_queue *q, uint16_t n, uint16_t want)
+{
+	uint16_t sent;
+
+	for (uint16_t i = 0; i < n; i++)
+		q->tx[i]->data_len = q->tx[i]->pkt_len = q->tx_pkt[i].len;
+	sent = tx_chunks(q, q->tx, n);
 	q->ready -= sent;
 	memmove(q->tx, q->tx + sent, q->ready * sizeof(q->tx[0]));
 	memmove(q->tx_pkt, q->tx_pkt + sent, q->ready * sizeof(q->tx_pkt[0]));
@@ -163,9 +181,26 @@ int mtn_tx_one(struct mtn_queue *q, const void *data, uint16_t len)
 	to = rte_pktmbuf_append(m, len);
 	if (to != NULL) {
 		memcpy(to, data, len);
-		if (rte_eth_tx_burst(q->port, q->queue, &m, 1) == 1)
+		if (tx_burst(q, &m, 1) == 1)
 			return 1;
 	}
 	rte_pktmbuf_free(m);
 	return 0;
+}
+
+// A packet that goes to several queues is one buffer with as many references: each driver gives
+// back one when it has sent it, the next mtn_rx gives back the receiver's own.
+uint16_t mtn_relay(struct mtn_queue *from, struct mtn_queue *to, const uint16_t *refs, uint16_t n)
+{
+	struct rte_mbuf *pkts[MTN_MAX_BURST];
+	uint16_t sent;
+
+	for (uint16_t i = 0; i < n; i++) {
+		pkts[i] = from->rx[refs[i]];
+		rte_mbuf_refcnt_update(pkts[i], 1);
+	}
+	sent = tx_chunks(to, pkts, n);
+	for (uint16_t i = sent; i < n; i++)
+		rte_mbuf_refcnt_update(pkts[i], -1);
+	return sent;
 }

@@ -56,6 +56,7 @@ int mtn_eal_init(int argc, char **argv)
 	}
 	// EAL prints its usage on stdout, where the events of a trial's process go.
 	stdout = stderr;
+	mtn_guard_faults();
 	return rte_eal_init(argc, argv) < 0 ? -rte_errno : 0;
 }
 

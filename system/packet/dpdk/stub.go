@@ -4,6 +4,7 @@ package dpdk
 
 import (
 	"context"
+	"net/netip"
 
 	"metronome/system/packet"
 )
@@ -48,6 +49,9 @@ func (*Device) Info() Info { return Info{} }
 // LinkUp reports whether the device has a peer.
 func (*Device) LinkUp() bool { return false }
 
+// Connect connects a memif client that has no peer.
+func (*Device) Connect() bool { return false }
+
 // WaitLink waits for a peer.
 func (*Device) WaitLink(context.Context) error { return errNoDPDK }
 
@@ -79,6 +83,18 @@ func (*Port) Reserve(int, int) ([]Out, error) { return nil, errNoDPDK }
 
 // Transmit is unavailable in this build.
 func (*Port) Transmit(int) (int, error) { return 0, errNoDPDK }
+
+// Relay is unavailable in this build.
+func (*Port) Relay(*Port, []uint16) (int, error) { return 0, errNoDPDK }
+
+// SendPackets is unavailable in this build.
+func (*Port) SendPackets([][]byte) (int, error) { return 0, errNoDPDK }
+
+// Route is unavailable in this build.
+func (*Port) Route(netip.AddrPort, [6]byte) (*Route, error) { return nil, errNoDPDK }
+
+// SendTo is unavailable in this build.
+func (*Port) SendTo(*Route, [][]byte) (int, error) { return 0, errNoDPDK }
 
 // Stats reads the port's counters.
 func (*Port) Stats() packet.Stats { return packet.Stats{} }

@@ -1,0 +1,278 @@
+package vswitchd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"metronome/harness/vswitch"
+	"metronome/system/packet"
+	"metronome/system/packet/dpdk"
+)
+
+// Port is one memif port.
+type Port struct {
+	Name   string
+	Socket string // path to listen on
+	Queues int    // queue pairs of the node; 0 means 1
+}
+
+// Config describes a switch process.
+type Config struct {
+	Ports    []Port
+	Seed     uint64
+	Flood    bool // multicast to all, instead of those who asked for it
+	Held     int  // packets that impairments may hold back; 0: vswitch's default
+	MemoryMB int  // bound on DPDK's memory; 0 means enough for the ports
+	Empty    int  // empty polls before the loop yields, and again before it sleeps; 0 means DefaultEmpty
+	CPU      int  // to poll on; negative: wherever the kernel likes
+}
+
+// DefaultEmpty is about as many empty polls of a few ports as fit into ten microseconds.
+const DefaultEmpty = 64
+
+// Memory of a port: its buffers, and what DPDK needs besides.
+const (
+	portMbufs   = 4095
+	queueMB     = 12
+	reservedMB  = 32
+	memifRing   = 1024
+	pollBurst   = 256
+	linkEvery   = 20 * time.Millisecond
+	shortSleep  = 50 * time.Microsecond
+	longSleep   = time.Millisecond
+	sleepGrowth = 16 // a sleep lasts this part of the time since something came
+)
+
+// Switch is a running switch.
+type Switch struct {
+	cfg   Config
+	core  *vswitch.Core
+	devs  []*dpdk.Device
+	ports [][]*dpdk.Port
+	up    []bool
+	calls chan func()
+	quit  context.CancelFunc
+	start time.Time
+	loop  LoopStats
+	burst [][]byte
+}
+
+// LoopStats counts what the loop did.
+type LoopStats struct {
+	Loops  uint64 `json:"loops"`
+	Yields uint64 `json:"yields"`
+	Sleeps uint64 `json:"sleeps"`
+	Lost   uint64 `json:"lost"` // packets whose port was full, or without a peer
+}
+
+// Open starts DPDK and opens the ports. It may be called once in a process.
+func Open(cfg Config) (*Switch, error) {
+	core, err := vswitch.New(coreConfig(cfg))
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Empty == 0 {
+		cfg.Empty = DefaultEmpty
+	}
+	s := &Switch{cfg: cfg, core: core, calls: make(chan func(), 16), start: time.Now(),
+		up: make([]bool, len(cfg.Ports)), burst: make([][]byte, pollBurst)}
+	eal := dpdk.EAL{MemoryMB: cfg.MemoryMB}
+	queues := 0
+	for i, p := range core.Ports() {
+		m := dpdk.Memif{Index: i, Server: true, Socket: cfg.Ports[i].Socket}
+		eal.Vdevs = append(eal.Vdevs, m.Vdev())
+		queues += p.Queues
+	}
+	if eal.MemoryMB == 0 {
+		eal.MemoryMB = reservedMB + queueMB*queues
+	}
+	if err := dpdk.Init(eal.Args()); err != nil {
+		return nil, err
+	}
+	for i, p := range core.Ports() {
+		if err := s.openPort(dpdk.Config{Device: dpdk.Memif{Index: i}.Name(), Queues: p.Queues, Null: true,
+			RxRing: memifRing, TxRing: memifRing, Mbufs: portMbufs}); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+		core.Link(i, false)
+	}
+	return s, nil
+}
+
+func coreConfig(cfg Config) vswitch.Config {
+	c := vswitch.Config{Seed: cfg.Seed, Flood: cfg.Flood, Held: cfg.Held}
+	for _, p := range cfg.Ports {
+		c.Ports = append(c.Ports, vswitch.Port{Name: p.Name, Queues: p.Queues})
+	}
+	return c
+}
+
+func (s *Switch) openPort(cfg dpdk.Config) error {
+	d, err := dpdk.Open(cfg)
+	if err != nil {
+		return err
+	}
+	s.devs = append(s.devs, d)
+	var ports []*dpdk.Port
+	for q := range d.Ports() {
+		ports = append(ports, d.Port(q))
+	}
+	s.ports = append(s.ports, ports)
+	return nil
+}
+
+// Run polls until ctx ends or a command ends it, and closes everything.
+func (s *Switch) Run(ctx context.Context) (err error) {
+	ctx, s.quit = context.WithCancel(ctx)
+	defer s.quit()
+	detach, err := dpdk.Attach()
+	if err != nil {
+		return errors.Join(err, s.close())
+	}
+	defer detach()
+	if err := s.pin(); err != nil {
+		return errors.Join(err, s.close())
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	links, last := int64(0), s.now()
+	for empty := 0; ctx.Err() == nil; {
+		now := s.now()
+		busy, err := s.turn(now)
+		if err != nil {
+			return err
+		}
+		if now >= links {
+			links = now + int64(linkEvery)
+			s.checkLinks()
+		}
+		if busy {
+			empty, last = 0, now
+			continue
+		}
+		empty++
+		s.rest(empty, now-last)
+	}
+	return nil
+}
+
+func (s *Switch) now() int64 { return int64(time.Since(s.start)) + 1 }
+
+func (s *Switch) pin() error {
+	if s.cfg.CPU < 0 {
+		return nil
+	}
+	var set unix.CPUSet
+	set.Set(s.cfg.CPU)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("vswitch: pin to CPU %d: %w", s.cfg.CPU, err)
+	}
+	return nil
+}
+
+// turn polls every queue once and sends what is due; busy reports whether there was anything.
+func (s *Switch) turn(now int64) (busy bool, err error) {
+	s.loop.Loops++
+	select {
+	case call := <-s.calls:
+		call()
+		busy = true
+	default:
+	}
+	for from := range s.ports {
+		for _, p := range s.ports[from] {
+			n, err := p.Recv(s.burst)
+			if err != nil {
+				return busy, err
+			}
+			if n == 0 {
+				continue
+			}
+			busy = true
+			if err := s.send(p, s.core.Step(now, from, s.burst[:n])); err != nil {
+				return busy, err
+			}
+		}
+	}
+	if now < s.core.Next() {
+		return busy, nil
+	}
+	return busy, s.send(nil, s.core.Due(now))
+}
+
+// send hands out what the core decided. What a port does not take is lost: this is a switch.
+func (s *Switch) send(from *dpdk.Port, outs []*vswitch.Out) error {
+	for _, o := range outs {
+		to := s.ports[o.Port][o.Queue]
+		if len(o.Refs) > 0 {
+			n, err := from.Relay(to, o.Refs)
+			if err != nil {
+				return err
+			}
+			s.loop.Lost += uint64(len(o.Refs) - n)
+		}
+		for rest := o.Copies; len(rest) > 0; {
+			k := min(len(rest), packet.MaxBurst)
+			n, err := to.SendPackets(rest[:k])
+			if err != nil {
+				return err
+			}
+			s.loop.Lost += uint64(k - n)
+			rest = rest[k:]
+		}
+	}
+	return nil
+}
+
+func (s *Switch) checkLinks() {
+	for i, d := range s.devs {
+		s.up[i] = d.LinkUp()
+		s.core.Link(i, s.up[i])
+	}
+}
+
+// rest is what the loop does after so many empty polls in a row, idle ns after the last packet.
+func (s *Switch) rest(empty int, idle int64) {
+	switch {
+	case empty < s.cfg.Empty:
+	case empty < 2*s.cfg.Empty:
+		s.loop.Yields++
+		runtime.Gosched()
+		_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+	default:
+		s.loop.Sleeps++
+		due := max(s.core.Next()-s.now(), 0)
+		d := min(shortSleep+time.Duration(idle)/sleepGrowth, longSleep, time.Duration(due))
+		ts := unix.NsecToTimespec(int64(d))
+		_ = unix.Nanosleep(&ts, nil) // a signal ends it sooner
+	}
+}
+
+// do has the loop do something, between two polls.
+func (s *Switch) do(ctx context.Context, what func()) error {
+	done := make(chan struct{})
+	select {
+	case s.calls <- func() { what(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Switch) close() error {
+	var errs []error
+	for _, d := range s.devs {
+		errs = append(errs, d.Close())
+	}
+	s.devs = nil
+	return errors.Join(append(errs, dpdk.Shutdown())...)
+}

@@ -1,0 +1,261 @@
+package multipaxos
+
+import (
+	"slices"
+
+	"metronome/internal/mutate"
+	"metronome/system/order"
+)
+
+// waiting is a value that came for acceptance and whose items are not held yet.
+type waiting struct {
+	entry
+	cut order.Cut
+}
+
+// overhead is what a value at the gate is taken to cost beyond its bytes.
+const overhead = 64
+
+// onProbe answers whether this member would promise a ballot: not while it hears of a leader, and
+// not to one who knows of less that is decided.
+func (p *Paxos) onProbe(from int, m *message) {
+	quiet := p.role != leading && (p.leader == 0 || p.elapsed >= p.electionTicks)
+	if m.ballot <= p.promised {
+		p.refuse(from)
+		return
+	}
+	p.send(from, message{kind: kindProbed, ballot: m.ballot, commit: p.commit,
+		granted: quiet && m.commit >= p.commit})
+}
+
+// onPrepare promises a ballot: to accept nothing of lower ones any more. The promise tells what was
+// accepted beyond what the proposer knows to be decided. A proposer that knows of less than this
+// acceptor is refused: what it lacks may be in a snapshot only.
+func (p *Paxos) onPrepare(from int, m *message) {
+	if m.ballot < p.promised || m.commit < p.commit || m.ballot == p.promised && p.role != follower {
+		p.refuse(from)
+		return
+	}
+	p.follow(m.ballot, 0)
+	p.record(nil)
+	p.promise(from, m)
+}
+
+func (p *Paxos) promise(to int, m *message) {
+	a := message{kind: kindPromise, ballot: m.ballot, commit: p.commit,
+		entries: p.log.entries(m.commit+1, p.log.last())}
+	if mutate.On(mutate.VoteBeforePersist) && to != p.self {
+		p.send(to, a)
+		return
+	}
+	p.hold(to, a)
+}
+
+// refuse tells whoever uses a ballot that is too low which one was promised.
+func (p *Paxos) refuse(to int) {
+	p.send(to, message{kind: kindRefusal, ballot: p.promised, commit: p.commit})
+}
+
+// follow takes up a ballot, and its leader if it is known that there is one.
+func (p *Paxos) follow(ballot, leader uint64) {
+	if ballot > p.promised {
+		p.promised, p.told = ballot, 0
+		p.wait, p.waiting = nil, 0 // what a deposed leader sent
+		p.role, p.leader = follower, 0
+		p.lead.stop()
+	}
+	p.see(ballot)
+	if p.role != leading {
+		p.role = follower
+	}
+	if leader != 0 {
+		p.leader = leader
+	}
+	p.reset()
+}
+
+func (p *Paxos) see(ballot uint64) { p.seen = max(p.seen, ballot) }
+
+// onAccept takes values through the gate, each by itself: a slot that waits for its items holds up no
+// other.
+func (p *Paxos) onAccept(from int, m *message) {
+	if m.ballot < p.promised && !mutate.On(mutate.PaxosAcceptBelowPromise) {
+		p.refuse(from)
+		return
+	}
+	if m.ballot >= p.promised {
+		p.follow(m.ballot, p.members[from])
+		p.told = max(p.told, m.commit)
+	}
+	p.accept(m.entries)
+	p.acknowledge(from, m.ballot)
+}
+
+// accept accepts what is held of values that were offered, and lets the rest wait.
+func (p *Paxos) accept(entries []entry) {
+	var taken []entry
+	for _, e := range entries {
+		if e.slot <= p.commit || p.log.accepted(e.slot, e.ballot) {
+			continue
+		}
+		if e.slot > p.commit+maxAhead {
+			p.dropped++
+			continue
+		}
+		cut, _ := order.CutOf(e.decision) // checked when it was decoded
+		switch p.judge(cut) {
+		case order.Held:
+			taken = append(taken, e)
+		case order.Missing:
+			p.queue(waiting{e, cut})
+		default:
+			p.unqueue(e.slot)
+			p.out.Refuse(p.leader, cut)
+		}
+	}
+	p.take(taken)
+}
+
+// take writes accepted values down. The lemma's first step: nothing gets into the log but through
+// here, with the gate's word.
+func (p *Paxos) take(entries []entry) {
+	for _, e := range entries {
+		p.unqueue(e.slot)
+		p.log.put(e.slot, slot{ballot: e.ballot, decision: e.decision, held: true})
+	}
+	if len(entries) > 0 {
+		p.record(entries)
+	}
+}
+
+func (p *Paxos) judge(c order.Cut) order.Verdict {
+	if len(c) == 0 {
+		return order.Held
+	}
+	return p.gate.Holds(c)
+}
+
+// queue lets a value wait. The newest are dropped at the bound: the leader sends them again.
+func (p *Paxos) queue(w waiting) {
+	i, there := slices.BinarySearchFunc(p.wait, w.slot, func(w waiting, n uint64) int {
+		return int(int64(w.slot) - int64(n))
+	})
+	size := len(w.decision) + overhead
+	switch {
+	case there && p.wait[i].ballot >= w.ballot:
+		return
+	case there:
+		p.waiting += len(w.decision) - len(p.wait[i].decision)
+		p.wait[i] = w
+	case p.waiting > 0 && p.waiting+size > p.waitMax:
+		p.dropped++
+	default:
+		p.wait, p.waiting = slices.Insert(p.wait, i, w), p.waiting+size
+	}
+}
+
+func (p *Paxos) unqueue(n uint64) {
+	p.wait = slices.DeleteFunc(p.wait, func(w waiting) bool {
+		if w.slot == n {
+			p.waiting -= len(w.decision) + overhead
+		}
+		return w.slot == n
+	})
+}
+
+// acknowledge sends the evidence of holding, once it is durable: what was accepted in a ballot.
+func (p *Paxos) acknowledge(to int, ballot uint64) {
+	m := message{kind: kindAccepted, ballot: ballot, commit: p.commit, match: p.match(ballot)}
+	for n := m.match + 1; n <= p.log.last() && len(m.slots) < slotsAt; n++ {
+		if p.log.accepted(n, ballot) {
+			m.slots = append(m.slots, n)
+		}
+	}
+	if p.recorded < p.promised {
+		p.record(nil) // a heartbeat raised it
+	}
+	if mutate.On(mutate.ProposeVolatile) && to == p.self {
+		p.dispatch(to, &m)
+		return
+	}
+	p.hold(to, m)
+}
+
+// match is the slot up to which everything is decided, or accepted in a ballot.
+func (p *Paxos) match(ballot uint64) uint64 {
+	n := p.commit
+	for p.log.accepted(n+1, ballot) {
+		n++
+	}
+	return n
+}
+
+// have is the slot up to which everything came: accepted, or waiting at the gate.
+func (p *Paxos) have() uint64 {
+	n := p.match(p.promised)
+	for {
+		waits := slices.ContainsFunc(p.wait, func(w waiting) bool { return w.slot == n+1 })
+		if !waits && !p.log.accepted(n+1, p.promised) {
+			return n
+		}
+		n++
+	}
+}
+
+// onHeartbeat answers at once, whatever the disk does (R16): the answer says what came, and that no
+// higher ballot was promised. If the leader knows of less than was accepted here, it is told again.
+func (p *Paxos) onHeartbeat(from int, m *message) {
+	if m.ballot < p.promised {
+		p.refuse(from)
+		return
+	}
+	p.follow(m.ballot, p.members[from])
+	p.told = max(p.told, m.commit)
+	p.advance()
+	p.send(from, message{kind: kindAlive, ballot: m.ballot, commit: p.commit, have: p.have(), end: m.end,
+		read: m.read})
+	if match := p.match(m.ballot); match != m.match || p.log.last() > match {
+		p.acknowledge(from, m.ballot)
+	}
+}
+
+// Recheck implements [order.Orderer].
+func (p *Paxos) Recheck() {
+	p.fillHoles()
+	if len(p.wait) > 0 {
+		before := len(p.wait)
+		all := make([]entry, 0, before)
+		for i := range p.wait {
+			all = append(all, p.wait[i].entry)
+		}
+		p.accept(all)
+		if to := slices.Index(p.members, p.leader); len(p.wait) < before && to >= 0 {
+			p.acknowledge(to, p.promised)
+		}
+	}
+	p.recover()
+	p.advance()
+}
+
+// fillHoles judges what was accepted before a restart (R4), in order and up to the first that is not
+// held: what lies behind it cannot be applied anyway, and a long log is looked through once.
+func (p *Paxos) fillHoles() {
+	for len(p.holes) > 0 {
+		n := p.holes[0]
+		if s := p.log.at(n); s != nil && !s.held && n > p.applied {
+			cut, _ := order.CutOf(s.decision)
+			if s.held = p.judge(cut) == order.Held; !s.held {
+				return
+			}
+		}
+		p.holes = p.holes[1:]
+	}
+}
+
+// onDecided learns what is decided.
+func (p *Paxos) onDecided(from int, m *message) {
+	if m.ballot >= p.promised {
+		p.follow(m.ballot, p.members[from])
+		p.told = max(p.told, m.commit)
+	}
+}

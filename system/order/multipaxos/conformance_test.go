@@ -1,0 +1,13 @@
+package multipaxos
+
+import (
+	"testing"
+
+	"metronome/system/order"
+	"metronome/system/order/ordertest"
+)
+
+var paxos = ordertest.Algorithm{Name: "multipaxos", Describe: Describe,
+	Start: func(c order.Config) (order.Orderer, error) { return New(c) }}
+
+func TestConformance(t *testing.T) { ordertest.Run(t, paxos) }

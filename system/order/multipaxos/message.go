@@ -1,0 +1,250 @@
+package multipaxos
+
+import (
+	"fmt"
+	"strings"
+
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+// kind says what a message is.
+type kind uint8
+
+const (
+	kindProbe     kind = iota + 1 // would you promise this ballot?
+	kindProbed                    // the answer
+	kindPrepare                   // phase 1a
+	kindPromise                   // phase 1b: what was accepted, with the ballots
+	kindAccept                    // phase 2a: slots that follow each other
+	kindAccepted                  // phase 2b: the evidence of holding
+	kindHeartbeat                 // the leader is there; what is decided
+	kindAlive                     // the answer: what came, not what was accepted
+	kindDecided                   // what is decided; no answer
+	kindRefusal                   // a higher ballot was promised, or the asker is behind
+	kindTakeOver                  // campaign now
+	kindRead                      // a follower's read
+	kindReadAt                    // its position
+	kindEnd
+)
+
+var kindNames = [kindEnd]string{"none", "Probe", "Probed", "Prepare", "Promise", "Accept", "Accepted",
+	"Heartbeat", "Alive", "Decided", "Refusal", "TakeOver", "Read", "ReadAt"}
+
+// entry is the value of a slot.
+type entry struct {
+	slot, ballot uint64
+	decision     []byte
+}
+
+// message is all kinds of message at once. What a kind does not use is 0 and is not carried.
+type message struct {
+	kind   kind
+	ballot uint64
+	commit uint64 // every slot up to here is decided, as far as the sender knows
+
+	granted bool     // Probed
+	match   uint64   // Accepted: every slot up to here; Heartbeat: as the leader knows it
+	have    uint64   // Alive: everything up to here came
+	end     uint64   // Heartbeat, Alive: what was sent before the heartbeat
+	read    uint64   // Heartbeat, Alive: a confirmation; Read, ReadAt: the asker's number
+	slots   []uint64 // Accepted: further slots, beyond match
+	entries []entry  // Promise, Accept
+}
+
+// slotsAt bounds the slots that one Accepted names.
+const slotsAt = maxAhead
+
+func (m *message) encode() []byte {
+	w := wire.Writer{B: make([]byte, 0, 17+m.size())}
+	w.U8(uint8(m.kind))
+	w.U64(m.ballot)
+	w.U64(m.commit)
+	switch m.kind {
+	case kindProbed:
+		w.U8(b2u(m.granted))
+	case kindPromise:
+		appendEntries(&w, m.entries, true)
+	case kindAccept:
+		w.U64(m.entries[0].slot)
+		appendEntries(&w, m.entries, false)
+	case kindAccepted:
+		w.U64(m.match)
+		for _, s := range m.slots {
+			w.U64(s)
+		}
+	case kindHeartbeat:
+		w.U64(m.match)
+		w.U64(m.end)
+		w.U64(m.read)
+	case kindAlive:
+		w.U64(m.have)
+		w.U64(m.end)
+		w.U64(m.read)
+	case kindRead, kindReadAt:
+		w.U64(m.read)
+	}
+	return w.B
+}
+
+func (m *message) size() (n int) {
+	for i := range m.entries {
+		n += entryBytes + len(m.entries[i].decision)
+	}
+	return n + 8*len(m.slots) + 24
+}
+
+// entryBytes is what an entry takes beyond its decision, at most.
+const entryBytes = 20
+
+func appendEntries(w *wire.Writer, entries []entry, placed bool) {
+	for i := range entries {
+		if placed {
+			w.U64(entries[i].slot)
+			w.U64(entries[i].ballot)
+		}
+		w.Bytes(entries[i].decision)
+	}
+}
+
+// readEntries reads entries to the end: placed, or the ones from first on of a ballot.
+func readEntries(r *wire.Reader, placed bool, first, ballot uint64) (entries []entry) {
+	for r.Left() > 0 && r.OK() {
+		e := entry{slot: first + uint64(len(entries)), ballot: ballot}
+		if placed {
+			e.slot, e.ballot = r.U64(), r.U64()
+		}
+		e.decision = append([]byte(nil), r.Bytes()...)
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// decode reads a message; what it returns shares no memory with b.
+func decode(b []byte) (m message, err error) {
+	r := wire.NewReader(b)
+	m.kind, m.ballot, m.commit = kind(r.U8()), r.U64(), r.U64()
+	switch m.kind {
+	case kindProbed:
+		m.granted = r.U8() == 1
+	case kindPromise:
+		m.entries = readEntries(&r, true, 0, 0)
+	case kindAccept:
+		first := r.U64()
+		m.entries = readEntries(&r, false, first, m.ballot)
+	case kindAccepted:
+		m.match = r.U64()
+		for r.Left() > 0 && r.OK() && len(m.slots) < slotsAt {
+			m.slots = append(m.slots, r.U64())
+		}
+	case kindHeartbeat:
+		m.match, m.end, m.read = r.U64(), r.U64(), r.U64()
+	case kindAlive:
+		m.have, m.end, m.read = r.U64(), r.U64(), r.U64()
+	case kindRead, kindReadAt:
+		m.read = r.U64()
+	}
+	if !r.Done() || m.kind == 0 || m.kind >= kindEnd {
+		return m, fmt.Errorf("%w message of %d bytes", order.ErrMalformed, len(b))
+	}
+	return m, m.check()
+}
+
+// maxNumber bounds ballots and slots: no cluster gets that far, and sums cannot wrap around.
+const maxNumber = 1 << 62
+
+func (m *message) check() error {
+	bad := func(why string) error {
+		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
+	}
+	for _, v := range [...]uint64{m.ballot, m.commit, m.match, m.have, m.end} {
+		if v > maxNumber {
+			return bad("a number out of bounds")
+		}
+	}
+	if m.kind == kindAccept && len(m.entries) == 0 {
+		return bad("no entries")
+	}
+	last := m.commit
+	for i := range m.entries {
+		e := &m.entries[i]
+		ordered := m.kind == kindAccept || e.slot > last
+		if e.slot == 0 || e.slot > maxNumber || !ordered || e.ballot == 0 || e.ballot > m.ballot {
+			return bad("its entries are out of order")
+		}
+		last = e.slot
+		if _, err := order.CutOf(e.decision); err != nil {
+			return bad(err.Error())
+		}
+	}
+	for i, s := range m.slots {
+		if s > maxNumber || s <= m.match || i > 0 && s <= m.slots[i-1] {
+			return bad("its slots are out of order")
+		}
+	}
+	return nil
+}
+
+func b2u(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Describe says in a few words what a message is, for people.
+func Describe(b []byte) string {
+	m, err := decode(b)
+	if err != nil {
+		return err.Error()
+	}
+	s := fmt.Sprintf("%s ballot %s commit %d", kindNames[m.kind], name(m.ballot), m.commit)
+	switch m.kind {
+	case kindProbed:
+		s += fmt.Sprintf(" granted %v", m.granted)
+	case kindPromise, kindAccept:
+		for i := range m.entries {
+			e := &m.entries[i]
+			s += fmt.Sprintf(" [%d of %s, %d bytes]", e.slot, name(e.ballot), len(e.decision))
+		}
+	case kindAccepted:
+		s += fmt.Sprintf(" to %d%s", m.match, also(m.slots))
+	case kindHeartbeat:
+		s += fmt.Sprintf(" match %d end %d read %d", m.match, m.end, m.read)
+	case kindAlive:
+		s += fmt.Sprintf(" have %d end %d read %d", m.have, m.end, m.read)
+	case kindRead, kindReadAt:
+		s += fmt.Sprintf(" read %d", m.read)
+	}
+	return s
+}
+
+// name is how people see a ballot: round and whose.
+func name(ballot uint64) string { return fmt.Sprintf("%d.%d", ballot>>8, ballot&0xff) }
+
+func also(slots []uint64) string {
+	if len(slots) == 0 {
+		return ""
+	}
+	return " and " + strings.Trim(fmt.Sprint(slots), "[]")
+}
+
+// Said is what a message tells others of its sender's stable storage ([order.Said]).
+func Said(b []byte) (s order.Said) {
+	m, err := decode(b)
+	if err != nil {
+		return s
+	}
+	switch m.kind {
+	case kindHeartbeat:
+		s.Alive = true
+	case kindPromise:
+		s.Term = m.ballot
+	case kindAccepted:
+		s.Term, s.Position = m.ballot, m.match
+		if n := len(m.slots); n > 0 {
+			s.Position = m.slots[n-1]
+		}
+	}
+	return s
+}

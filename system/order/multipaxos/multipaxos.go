@@ -1,0 +1,366 @@
+package multipaxos
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"metronome/internal/mutate"
+	"metronome/system/order"
+)
+
+// Bounds of one orderer (I6).
+const (
+	maxMessageBytes     = 256 << 10 // of entries in one Accept; one larger entry still goes alone
+	maxAhead            = 256       // slots beyond what is decided that an acceptor takes
+	maxInflight         = 64        // slots sent to a member that have not come
+	maxUncommittedBytes = 4 << 20   // beyond it Propose answers order.ErrBusy
+	maxApplyingBytes    = 1 << 20   // handed out and not applied; then nothing more is handed out
+	maxReads            = 1024      // that a leader has not answered; further ones are dropped
+	maxMembers          = 32
+
+	defaultWaitingBytes = 4 << 20
+)
+
+// role is what a replica does besides accepting.
+type role uint8
+
+const (
+	follower   role = iota
+	probing         // asks whether it would win
+	preparing       // phase 1: promises come in
+	recovering      // phase 1 is over; it lacks items under what was accepted before
+	leading
+)
+
+// Paxos is an [order.Orderer]: Multi-Paxos behind the gate.
+type Paxos struct {
+	id      uint64
+	self    int // index in members
+	members []uint64
+	accepts int // quorum of phase 2: a majority, or more
+	gate    order.Gate
+	random  uint64
+
+	electionTicks, heartbeatTicks int
+	volatile                      bool
+	waitMax                       int
+
+	log      log
+	promised uint64 // the highest ballot promised, or followed
+	recorded uint64 // of these, what was written down
+	commit   uint64 // every slot up to here is decided
+	told     uint64 // the highest commit heard from the leader of the ballot promised
+	handed   uint64 // handed out
+	applied  uint64
+	applying int // bytes handed out and not applied
+
+	role    role
+	leader  uint64 // 0 if none is known
+	elapsed int
+	timeout int
+	seen    uint64 // the highest ballot heard of
+
+	wait    []waiting // at the gate, ascending
+	waiting int       // bytes of it
+	holes   []uint64  // slots accepted before a restart and not judged since, ascending
+
+	offered  uint64 // position of the captured state
+	campaign campaign
+	peers    []peer // by index; the own one counts for nothing
+	lead     leadership
+	reads    readings
+
+	out     order.Outbox[answer]
+	dropped uint64
+}
+
+// answer is a message that waits for stable storage. One to oneself is stepped.
+type answer struct {
+	to uint64
+	m  message
+}
+
+var _ order.Orderer = (*Paxos)(nil)
+
+// New returns an orderer; an error says what is wrong with the configuration, or that the records
+// of a Restart do not fit together. A joiner is refused: members are fixed.
+func New(c order.Config) (*Paxos, error) {
+	if err := c.Validate("multipaxos", func(uint64) bool { return false }); err != nil {
+		return nil, err
+	}
+	p := &Paxos{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, heartbeatTicks: c.HeartbeatTicks,
+		volatile: c.Volatile, waitMax: c.MaxWaitingBytes, random: c.Seed ^ c.ID*0x9E3779B97F4A7C15}
+	if p.waitMax <= 0 {
+		p.waitMax = defaultWaitingBytes
+	}
+	if err := p.begin(&c); err != nil {
+		return nil, err
+	}
+	if err := p.quorums(c.AcceptQuorum); err != nil {
+		return nil, err
+	}
+	p.handed, p.applied = p.log.base, p.log.base
+	p.peers = make([]peer, len(p.members))
+	p.reset()
+	p.advance()
+	return p, nil
+}
+
+// quorums takes the members' number and the quorum of phase 2. That of phase 1 is as small as can
+// be: any two of the two kinds meet (Howard et al., "Flexible Paxos", OPODIS 2016).
+func (p *Paxos) quorums(accepts int) error {
+	n := len(p.members)
+	if p.self = slices.Index(p.members, p.id); p.self < 0 {
+		return fmt.Errorf("order/multipaxos: %x is not a member of %x: %w", p.id, p.members, order.ErrStatic)
+	}
+	if n > maxMembers {
+		return fmt.Errorf("order/multipaxos: %d members: at most %d", n, maxMembers)
+	}
+	if p.accepts = accepts; accepts == 0 {
+		p.accepts = n/2 + 1
+	}
+	if p.accepts <= n/2 || p.accepts > n {
+		return fmt.Errorf("order/multipaxos: %d acceptances of %d members: use %d to %d; with less, decided would "+
+			"not mean that a majority holds the items (R13)", p.accepts, n, n/2+1, n)
+	}
+	if mutate.On(mutate.PaxosMinority) {
+		p.accepts--
+	}
+	return nil
+}
+
+// promises is the quorum of phase 1.
+func (p *Paxos) promises() int { return len(p.members) - p.accepts + 1 }
+
+func quorum(votes uint32, n int) bool { return bits.OnesCount32(votes) >= n }
+
+func (p *Paxos) bit(i int) uint32 { return 1 << i }
+
+// owner is the index of the member that a ballot belongs to.
+func (p *Paxos) owner(ballot uint64) int { return int(ballot & 0xff) }
+
+// nextBallot is higher than every ballot heard of, and this member's.
+func (p *Paxos) nextBallot() uint64 {
+	return (max(p.promised, p.seen)>>8+1)<<8 | uint64(p.self)
+}
+
+// reset begins to wait for a leader again.
+func (p *Paxos) reset() {
+	// splitmix64 (Steele et al., OOPSLA 2014): seeded, so that one seed twice is the same run (R18).
+	p.random += 0x9E3779B97F4A7C15
+	z := p.random
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	p.elapsed, p.timeout = 0, p.electionTicks+int((z^z>>31)%uint64(p.electionTicks))
+}
+
+// Tick implements [order.Orderer]. With a hole in what it accepted, a replica does not campaign (R4).
+func (p *Paxos) Tick() {
+	p.elapsed++
+	if p.role == leading {
+		p.tickLeader()
+		return
+	}
+	if p.elapsed < p.timeout {
+		return
+	}
+	p.leader = 0
+	if p.role = follower; len(p.holes) > 0 {
+		p.reset()
+		return
+	}
+	p.probe()
+}
+
+// Step implements [order.Orderer].
+func (p *Paxos) Step(from uint64, msg []byte) error {
+	i := slices.Index(p.members, from)
+	if i < 0 || i == p.self {
+		return fmt.Errorf("%w message from %x: it is no other member", order.ErrMalformed, from)
+	}
+	m, err := decode(msg)
+	if err != nil {
+		return fmt.Errorf("from %x: %w", from, err)
+	}
+	if err := p.vouched(i, &m); err != nil {
+		return err
+	}
+	p.peers[i].heard = true
+	p.dispatch(i, &m)
+	p.advance()
+	return nil
+}
+
+// vouched refuses a message whose ballot is not its sender's, or not this member's where it answers.
+func (p *Paxos) vouched(from int, m *message) error {
+	owner := -1
+	switch m.kind {
+	case kindProbe, kindPrepare, kindAccept, kindHeartbeat, kindDecided, kindTakeOver:
+		owner = from
+	case kindProbed, kindPromise, kindAccepted, kindAlive:
+		owner = p.self
+	}
+	if owner >= 0 && (p.owner(m.ballot) != owner || m.ballot>>8 == 0) {
+		return fmt.Errorf("%w message %s from %x: ballot %s is not its own to use", order.ErrMalformed,
+			kindNames[m.kind], p.members[from], name(m.ballot))
+	}
+	return nil
+}
+
+func (p *Paxos) dispatch(from int, m *message) {
+	switch m.kind {
+	case kindProbe:
+		p.onProbe(from, m)
+	case kindProbed:
+		p.onProbed(from, m)
+	case kindPrepare:
+		p.onPrepare(from, m)
+	case kindPromise:
+		p.onPromise(from, m)
+	case kindAccept:
+		p.onAccept(from, m)
+	case kindAccepted:
+		p.onAccepted(from, m)
+	case kindHeartbeat:
+		p.onHeartbeat(from, m)
+	case kindAlive:
+		p.onAlive(from, m)
+	case kindDecided:
+		p.onDecided(from, m)
+	case kindRefusal:
+		p.onRefusal(m)
+	case kindTakeOver:
+		p.onTakeOver(from, m)
+	case kindRead:
+		p.onRead(from, m)
+	case kindReadAt:
+		p.onReadAt(from, m)
+	}
+}
+
+func (p *Paxos) send(to int, m message) { p.out.Send(p.members[to], m.encode()) }
+
+// others does something for each other member.
+func (p *Paxos) others(do func(i int)) {
+	for i := range p.members {
+		if i != p.self {
+			do(i)
+		}
+	}
+}
+
+// hold sends a message once everything written so far is durable.
+func (p *Paxos) hold(to int, m message) {
+	if p.out.Idle() {
+		p.release(answer{p.members[to], m})
+		return
+	}
+	p.out.Hold(answer{p.members[to], m})
+}
+
+func (p *Paxos) release(a answer) {
+	if a.to == p.id {
+		p.dispatch(p.self, &a.m)
+		return
+	}
+	p.out.Send(a.to, a.m.encode())
+}
+
+// Ready implements [order.Orderer].
+func (p *Paxos) Ready() order.Ready { return p.out.Take() }
+
+// Persisted implements [order.Orderer].
+func (p *Paxos) Persisted(seq uint64) {
+	for _, a := range p.out.Durable(seq) {
+		p.release(a)
+	}
+	p.advance()
+}
+
+// advance learns what is decided, as far as that is known, and hands it out.
+func (p *Paxos) advance() {
+	for p.role != leading && p.commit < p.told && p.log.accepted(p.commit+1, p.promised) {
+		p.commit++
+	}
+	p.deliver()
+}
+
+// deliver hands out what is decided, in order, up to the first hole (R4).
+func (p *Paxos) deliver() {
+	p.fillHoles()
+	for p.handed < p.commit && p.applying < maxApplyingBytes {
+		n := p.handed + 1
+		s := p.log.at(n)
+		if !s.held {
+			return
+		}
+		p.handed = n
+		p.applying += len(s.decision)
+		p.out.Ready.Committed = append(p.out.Ready.Committed,
+			order.Committed{Position: n, Term: s.ballot, Decision: s.decision})
+	}
+}
+
+// Applied implements [order.Orderer]. A position that was not handed out yet is not believed.
+func (p *Paxos) Applied(position uint64) {
+	for p.applied < min(position, p.handed) {
+		p.applied++
+		if s := p.log.at(p.applied); s != nil {
+			p.applying -= len(s.decision)
+		}
+	}
+	p.Recheck() // what was applied may have opened or closed lanes
+}
+
+// Propose implements [order.Orderer]. The cut passes the proposer's own gate first: the leader's
+// acceptance counts like any other (R8).
+func (p *Paxos) Propose(decision []byte) error {
+	if !p.leads() {
+		return order.ErrNotLeader
+	}
+	if p.lead.successor != 0 || p.lead.uncommitted > maxUncommittedBytes || p.log.last()-p.commit >= maxAhead {
+		return order.ErrBusy
+	}
+	d, err := order.DecodeDecision(decision)
+	if err != nil {
+		return err
+	}
+	if p.gate.Holds(d.Cut) != order.Held {
+		return order.ErrNotHeld
+	}
+	p.lead.uncommitted += len(decision)
+	p.offer([]entry{{p.log.last() + 1, p.promised, decision}})
+	p.advance()
+	return nil
+}
+
+// leads is R7: what earlier ballots may have decided is decided and applied.
+func (p *Paxos) leads() bool { return p.role == leading && p.applied >= p.lead.recovered }
+
+// ProposeConf implements [order.Orderer]: members are fixed.
+func (p *Paxos) ProposeConf(order.ConfChange) error {
+	return fmt.Errorf("%w: %w", order.ErrMembership, order.ErrStatic)
+}
+
+// Unreachable implements [order.Orderer]. Nothing follows: what was lost shows in the answer to the
+// next heartbeat.
+func (p *Paxos) Unreachable(uint64) {}
+
+// Status implements [order.Orderer].
+func (p *Paxos) Status() order.Status {
+	s := order.Status{ID: p.id, Leader: p.leader, Term: p.promised, Leading: p.leads(), Position: p.commit,
+		Applied: p.applied, Last: p.log.last(), Waiting: len(p.wait), Holes: len(p.holes),
+		Members: order.Members{Voters: slices.Clone(p.members)}, Refused: p.out.Refusals, Dropped: p.dropped}
+	if p.role == leading {
+		s.Match, s.SnapshotPending = make(map[uint64]uint64, len(p.members)), map[uint64]bool{}
+		for i, id := range p.members {
+			s.Match[id] = p.peers[i].match
+			if p.peers[i].snapshot != 0 {
+				s.SnapshotPending[id] = true
+			}
+		}
+		s.Match[p.id] = p.log.last()
+	}
+	return s
+}

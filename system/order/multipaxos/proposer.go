@@ -1,0 +1,305 @@
+package multipaxos
+
+import (
+	"slices"
+
+	"metronome/internal/mutate"
+	"metronome/system/order"
+)
+
+// campaign is what a proposer gathers before it leads.
+type campaign struct {
+	ballot uint64
+	votes  uint32
+	commit uint64  // decided here when it began
+	found  []entry // found[i] is what was accepted with the highest ballot at commit+1+i; ballot 0: nothing
+}
+
+// leadership is what only a leader has.
+type leadership struct {
+	recovered   uint64 // what earlier ballots may have decided lies up to here
+	uncommitted int    // bytes
+	beat        int    // ticks since the last heartbeat
+	successor   uint64 // who is to take over, 0 if nobody
+	patience    int    // ticks left for that
+}
+
+func (l *leadership) stop() { *l = leadership{} }
+
+// peer is another member as the leader sees it.
+type peer struct {
+	match     uint64 // accepted up to here
+	have      uint64 // came up to here, accepted or not
+	next      uint64 // to be sent
+	snapshot  uint64 // of this position, on its way; 0 if none is
+	confirmed uint64 // the latest read confirmation
+	heard     bool   // since the quorum was last counted
+}
+
+// probe asks whether a majority would promise, so that a member that others do not miss raises no
+// ballot (as Raft's PreVote: Ongaro 2014, 9.6).
+func (p *Paxos) probe() {
+	p.reset()
+	p.role = probing
+	p.campaign = campaign{ballot: p.nextBallot(), votes: p.bit(p.self)}
+	p.others(func(i int) {
+		p.send(i, message{kind: kindProbe, ballot: p.campaign.ballot, commit: p.commit})
+	})
+	p.probed()
+}
+
+func (p *Paxos) onProbed(from int, m *message) {
+	if p.role == probing && m.ballot == p.campaign.ballot && m.granted {
+		p.campaign.votes |= p.bit(from)
+		p.probed()
+	}
+}
+
+func (p *Paxos) probed() {
+	if quorum(p.campaign.votes, p.promises()) {
+		p.prepare()
+	}
+}
+
+// prepare begins phase 1. Nobody hears of the ballot before it is durable here: after a restart it
+// must not be used a second time.
+func (p *Paxos) prepare() {
+	ballot := p.nextBallot()
+	p.follow(ballot, 0)
+	p.role = preparing
+	p.campaign = campaign{ballot: ballot, commit: p.commit}
+	clear(p.peers) // what they accepted in an older ballot says nothing of this one
+	p.record(nil)
+	ask := message{kind: kindPrepare, ballot: ballot, commit: p.commit}
+	p.others(func(i int) { p.hold(i, ask) })
+	p.promise(p.self, &ask)
+}
+
+// onPromise gathers what was accepted. Of each slot the value of the highest ballot counts: the
+// lemma of Paxos.
+func (p *Paxos) onPromise(from int, m *message) {
+	c := &p.campaign
+	if p.role != preparing || m.ballot != c.ballot {
+		return
+	}
+	c.votes |= p.bit(from)
+	p.peers[from].match = m.commit
+	for _, e := range m.entries {
+		if !mutate.On(mutate.PaxosForgetAccepted) || from == p.self {
+			c.find(e)
+		}
+	}
+	if quorum(c.votes, p.promises()) {
+		p.role = recovering
+		p.recover()
+	}
+}
+
+// maxFound bounds the slots beyond what is decided that promises tell of: no acceptor is that far
+// ahead.
+const maxFound = 1 << 16
+
+// find takes note of a value that somebody accepted.
+func (c *campaign) find(e entry) {
+	if e.slot <= c.commit || e.slot > c.commit+maxFound {
+		return
+	}
+	for c.commit+uint64(len(c.found)) < e.slot {
+		c.found = append(c.found, entry{slot: c.commit + uint64(len(c.found)) + 1})
+	}
+	f := &c.found[e.slot-c.commit-1]
+	better := e.ballot > f.ballot
+	if mutate.On(mutate.PaxosLowestBallot) {
+		better = f.ballot == 0 || e.ballot < f.ballot
+	}
+	if better {
+		*f = e
+	}
+}
+
+// recover ends phase 1: a leader proposes what may have been decided again, and nothing where nothing
+// was accepted. Like every proposal it is one of what the proposer holds (R8): it gets the items from
+// whoever accepted before it binds its ballot to the value. If that member is gone before, the next
+// campaign need not find the value any more.
+func (p *Paxos) recover() {
+	if p.role != recovering {
+		return
+	}
+	c := &p.campaign
+	held := true
+	for i := range c.found {
+		cut, _ := order.CutOf(c.found[i].decision)
+		held = p.judge(cut) == order.Held && held // every one is asked: the gate fetches what is missing
+	}
+	if !held && !mutate.On(mutate.PaxosRecoverUnheld) {
+		return
+	}
+	p.role, p.leader, p.elapsed = leading, p.id, 0
+	p.lead = leadership{recovered: c.commit + uint64(len(c.found))}
+	p.reads = readings{}
+	for i := range p.peers {
+		q := &p.peers[i]
+		*q = peer{match: q.match, have: c.commit, next: c.commit + 1, heard: true}
+	}
+	for i := range c.found {
+		c.found[i].ballot = p.promised
+		p.lead.uncommitted += len(c.found[i].decision)
+	}
+	p.heartbeat()
+	if len(c.found) > 0 {
+		p.offer(c.found)
+	}
+	p.campaign = campaign{}
+}
+
+// offer proposes values in the leader's ballot, and accepts them here.
+func (p *Paxos) offer(entries []entry) {
+	p.take(entries)
+	p.others(func(i int) { p.feed(i) })
+	p.acknowledge(p.self, p.promised)
+}
+
+// feed sends a member what it has not got, as far as the window allows.
+func (p *Paxos) feed(i int) (sent bool) {
+	q := &p.peers[i]
+	for q.snapshot == 0 && q.next <= min(p.log.last(), q.have+maxInflight) {
+		if q.next <= p.log.base {
+			p.needSnapshot(i)
+			break
+		}
+		m := message{kind: kindAccept, ballot: p.promised, commit: p.commit}
+		for size := 0; q.next <= min(p.log.last(), q.have+maxInflight); q.next++ {
+			s := p.log.at(q.next)
+			if size += len(s.decision) + entryBytes; len(m.entries) > 0 && size > maxMessageBytes {
+				break
+			}
+			m.entries = append(m.entries, entry{q.next, p.promised, s.decision})
+		}
+		p.send(i, m)
+		sent = true
+	}
+	return sent
+}
+
+// onAccepted counts acceptances. A slot is decided when a quorum accepted it in this ballot.
+func (p *Paxos) onAccepted(from int, m *message) {
+	if p.role != leading || m.ballot != p.promised {
+		return
+	}
+	q := &p.peers[from]
+	q.match = max(q.match, min(m.match, p.log.last()))
+	q.have = max(q.have, q.match)
+	q.next = max(q.next, q.match+1)
+	for n := p.commit + 1; n <= q.match; n++ {
+		p.log.at(n).votes |= p.bit(from)
+	}
+	for _, n := range m.slots {
+		if s := p.log.at(n); s != nil && n > p.commit {
+			s.votes |= p.bit(from)
+		}
+	}
+	p.decide(from)
+}
+
+// decide moves the commit, and tells everybody.
+func (p *Paxos) decide(from int) {
+	before := p.commit
+	for s := p.log.at(p.commit + 1); s != nil && quorum(s.votes, p.accepts); s = p.log.at(p.commit + 1) {
+		p.commit++
+		p.lead.uncommitted -= len(s.decision)
+	}
+	if p.commit == before {
+		if from != p.self {
+			p.feed(from)
+		}
+		return
+	}
+	p.others(func(i int) {
+		if !p.feed(i) {
+			p.send(i, message{kind: kindDecided, ballot: p.promised, commit: p.commit})
+		}
+	})
+}
+
+// onAlive sends again what did not come.
+func (p *Paxos) onAlive(from int, m *message) {
+	if p.role != leading || m.ballot != p.promised {
+		return
+	}
+	q := &p.peers[from]
+	if q.have = max(m.have, q.match); q.have < m.end {
+		q.next = min(q.next, q.have+1)
+	}
+	if q.have >= q.snapshot {
+		q.snapshot = 0
+	}
+	q.confirmed = max(q.confirmed, m.read)
+	p.confirm()
+	p.feed(from)
+}
+
+// tickLeader speaks, and steps down if no majority answers for an election timeout.
+func (p *Paxos) tickLeader() {
+	if p.lead.beat++; p.lead.beat >= p.heartbeatTicks {
+		p.heartbeat()
+	}
+	if p.lead.successor != 0 {
+		if p.lead.patience--; p.lead.patience <= 0 {
+			p.lead.successor = 0
+		}
+	}
+	if p.elapsed < p.electionTicks {
+		return
+	}
+	p.elapsed = 0
+	heard := 1
+	p.others(func(i int) {
+		if p.peers[i].heard {
+			heard++
+		}
+		p.peers[i].heard = false
+	})
+	if heard <= len(p.members)/2 {
+		p.stepDown()
+	}
+}
+
+func (p *Paxos) heartbeat() {
+	p.lead.beat = 0
+	p.others(func(i int) {
+		q := &p.peers[i]
+		p.send(i, message{kind: kindHeartbeat, ballot: p.promised, commit: p.commit, match: q.match,
+			end: q.next - 1, read: p.reads.round})
+	})
+}
+
+func (p *Paxos) stepDown() {
+	p.role, p.leader = follower, 0
+	p.lead.stop()
+	p.reset()
+}
+
+// onRefusal gives up a ballot that somebody will not accept in any more.
+func (p *Paxos) onRefusal(m *message) {
+	p.see(m.ballot)
+	if m.ballot > p.promised && p.role >= preparing {
+		p.stepDown()
+	}
+}
+
+// TransferLeader implements [order.Orderer].
+func (p *Paxos) TransferLeader(to uint64) {
+	i := slices.Index(p.members, to)
+	if p.role != leading || i < 0 || i == p.self || p.peers[i].match < p.commit {
+		return
+	}
+	p.lead.successor, p.lead.patience = to, p.electionTicks
+	p.send(i, message{kind: kindTakeOver, ballot: p.promised, commit: p.commit})
+}
+
+// onTakeOver campaigns at once: the leader asked for it.
+func (p *Paxos) onTakeOver(from int, m *message) {
+	if m.ballot == p.promised && p.leader == p.members[from] && len(p.holes) == 0 {
+		p.prepare()
+	}
+}

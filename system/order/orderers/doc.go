@@ -1,0 +1,14 @@
+// Package orderers knows the algorithms that can order a cluster's cuts, by name.
+//
+// They are interchangeable behind [order.Orderer]; what differs is in each one's package doc. A
+// cluster has one for life: its file names it, peers of another are refused at the handshake, and so
+// is a data directory that another wrote. To change it, back the cluster up and restore the backup to
+// a new cluster whose file names the other.
+//
+//	raft        the default: go.etcd.io/raft; members can change
+//	multipaxos  our own Multi-Paxos: slots are independent, flexible quorums; members are fixed
+//
+// # What this package does not do
+//
+// It holds no state and decides nothing: it is a table.
+package orderers

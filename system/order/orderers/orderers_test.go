@@ -1,0 +1,74 @@
+package orderers
+
+import (
+	cryptorand "crypto/rand"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"metronome/system/order"
+	"metronome/system/order/ordertest"
+)
+
+func TestEveryAlgorithmStartsAndSaysWhatItIs(t *testing.T) {
+	if Names()[0] != Default {
+		t.Errorf("the default comes first, not %v", Names())
+	}
+	for _, name := range Names() {
+		c, err := Parse(name)
+		if err != nil || c.String() != name {
+			t.Fatalf("%s: %v, %v", name, c, err)
+		}
+		members := &order.Members{Voters: []uint64{1}}
+		o, err := c.New(order.Config{ID: 1, Gate: &ordertest.Shelf{}, ElectionTicks: 10, HeartbeatTicks: 1,
+			Bootstrap: members})
+		if err != nil || !slices.Equal(o.Status().Members.Voters, members.Voters) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for range 40 { // it elects itself
+			if o.Tick(); o.Status().Leading {
+				break
+			}
+			for rd := o.Ready(); rd.Persist != nil || len(rd.Committed) > 0; rd = o.Ready() {
+				if rd.Persist != nil {
+					o.Persisted(rd.Persist.Seq)
+				}
+				for _, k := range rd.Committed {
+					o.Applied(k.Position)
+				}
+			}
+		}
+		if !o.Status().Leading {
+			t.Errorf("%s: %+v", name, o.Status())
+		}
+		err = o.ProposeConf(order.ConfChange{Type: order.AddLearner, ID: 2})
+		if c.Static() != errors.Is(err, order.ErrStatic) {
+			t.Errorf("%s: a change of members: %v", name, err)
+		}
+		if s := c.Said(nil); s != (order.Said{}) || c.Describe([]byte{0xff}) == "" {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	if c, err := Parse(""); err != nil || c.String() != Default {
+		t.Errorf("no name: %v", err)
+	}
+	if _, err := Parse("paxos"); err == nil || !strings.Contains(err.Error(), "use raft or multipaxos") {
+		t.Errorf("an unknown one: %v", err)
+	}
+}
+
+// seedRaft replaces the source that raft's library draws from, until the test ends.
+func seedRaft(t testing.TB, seed uint64) {
+	old := cryptorand.Reader
+	cryptorand.Reader = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
+	t.Cleanup(func() { cryptorand.Reader = old })
+}
+
+// What the conformance suite demands, raft does too: it is what the others are compared with.
+func TestRaftConforms(t *testing.T) {
+	raft, _ := Parse("raft")
+	ordertest.Run(t, ordertest.Algorithm{Name: "raft", Start: raft.New, Describe: raft.Describe, Seed: seedRaft,
+		Networks: 5}) // it has random networks of its own
+}

@@ -1,0 +1,101 @@
+package order
+
+// Outbox is what every algorithm needs on its way to [Ready]: what is to be sent, written and
+// reported, and what must not leave before something is durable. A is an answer that waits. The
+// zero value is empty.
+type Outbox[A any] struct {
+	Ready Ready
+	// Refusals counts cuts refused for a mismatch so far (R14).
+	Refusals uint64
+
+	seq     uint64
+	ask     []A // wait for Ready.Persist
+	pending []unwritten[A]
+}
+
+// unwritten is a Persist that was handed out, and what may happen once it is durable.
+type unwritten[A any] struct {
+	seq     uint64
+	answers []A
+}
+
+// maxRefusals is how many refusals one Ready names; the rest are counted only.
+const maxRefusals = 16
+
+// Send queues a message that may go at once.
+func (o *Outbox[A]) Send(to uint64, data []byte) {
+	o.Ready.Messages = append(o.Ready.Messages, Message{To: to, Data: data})
+}
+
+// Persist is what is to be written next; there is a write from now on.
+func (o *Outbox[A]) Persist() *Persist {
+	if o.Ready.Persist == nil {
+		o.Ready.Persist = &Persist{}
+	}
+	return o.Ready.Persist
+}
+
+// Record adds a record to the next write; nil adds a write without one.
+func (o *Outbox[A]) Record(b []byte) {
+	if p := o.Persist(); b != nil {
+		p.Records = append(p.Records, b)
+	}
+}
+
+// Repeat adds a record that repeats all that counts from a position on (Persist.Fresh).
+func (o *Outbox[A]) Repeat(position uint64, b []byte) {
+	o.Persist().Fresh = position
+	o.Record(b)
+}
+
+// Hold keeps answers until everything recorded so far is durable.
+func (o *Outbox[A]) Hold(answers ...A) {
+	if o.Ready.Persist == nil && len(o.pending) > 0 {
+		last := &o.pending[len(o.pending)-1]
+		last.answers = append(last.answers, answers...)
+		return
+	}
+	o.Persist()
+	o.ask = append(o.ask, answers...)
+}
+
+// Idle reports that everything recorded so far is durable.
+func (o *Outbox[A]) Idle() bool { return o.Ready.Persist == nil && len(o.pending) == 0 }
+
+// Refuse reports a cut refused for a digest mismatch (R14).
+func (o *Outbox[A]) Refuse(leader uint64, c Cut) {
+	o.Refusals++
+	if len(o.Ready.Refused) < maxRefusals {
+		o.Ready.Refused = append(o.Ready.Refused, Refusal{Leader: leader, Cut: c})
+	}
+}
+
+// Take hands out what is ready.
+func (o *Outbox[A]) Take() Ready {
+	out := o.Ready
+	o.Ready = Ready{}
+	if out.Persist != nil {
+		o.seq++
+		out.Persist.Seq, out.Persist.Lazy = o.seq, len(o.ask) == 0
+		o.pending = append(o.pending, unwritten[A]{o.seq, o.ask})
+		o.ask = nil
+	}
+	return out
+}
+
+// Durable returns the answers that waited for a write of this number or before, in order.
+func (o *Outbox[A]) Durable(seq uint64) (answers []A) {
+	for len(o.pending) > 0 && o.pending[0].seq <= seq {
+		answers = append(answers, o.pending[0].answers...)
+		o.pending = o.pending[1:]
+	}
+	return answers
+}
+
+// Said is what a message of an orderer tells its receiver of the sender's stable storage: what a
+// restart must not forget, and what a simulator therefore looks for.
+type Said struct {
+	Term     uint64 // it voted in this term, or accepted something in it; 0: it says nothing
+	Position uint64 // it accepted everything that counts up to here, by the order of Term
+	Alive    bool   // it is a leader's heartbeat
+}

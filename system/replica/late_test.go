@@ -1,0 +1,80 @@
+package replica
+
+import (
+	"testing"
+
+	"metronome/system/lane"
+	"metronome/system/order"
+	"metronome/system/wire"
+)
+
+func frames(t *testing.T, r *Replica, n int) (all [][]byte) {
+	t.Helper()
+	item, err := wire.AppendItem(nil, &wire.Item{Op: wire.OpPut, Key: []byte("k"), Value: make([]byte, 40)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		b := append(make([]byte, wire.HeaderSize), item...)
+		h := wire.Header{Type: wire.TypeData, Cluster: r.cfg.Cluster, Proxy: 1, Incarnation: 1, Frame: uint64(i),
+			First: uint64(i), Count: 1}
+		if err := wire.Seal(b, &h, r.cfg.Digest); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// Who does not vote yet puts aside what has no place, within its bound, and takes it up when there is one.
+func TestFramesArePutAside(t *testing.T) {
+	r := single(t, func(c *Config) { c.RetainBytes = 1 << 18 })
+	all := frames(t, r, 300)
+	r.take(all[0])
+	if r.shelves.bytes != 0 {
+		t.Fatal("a voter puts frames of an unknown lane aside")
+	}
+	r.members = order.Members{Learners: []uint64{r.id}}
+	for _, f := range all[100:] {
+		r.take(f)
+	}
+	if want := 200 * len(all[0]); r.shelves.bytes != want {
+		t.Fatalf("%d bytes are put aside, not %d", r.shelves.bytes, want)
+	}
+	r.transfer.in = &received{size: 1}
+	r.unshelve()
+	r.transfer.in = nil
+	if len(r.shelves.lanes[0].frames) != 200 {
+		t.Fatal("something was taken up before the snapshot")
+	}
+	recv, err := r.ingest.Reopen(lane.Name{Proxy: 1, Incarnation: 1, ID: 5}, lane.Mark{Items: 100, Frames: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for recv.Mark().Frames < 300 {
+		before := recv.Mark().Frames
+		r.unshelve()
+		if recv.Mark().Frames == before {
+			t.Fatalf("it stands still at frame %d", before)
+		}
+		recv.Trim(recv.Mark().Frames)
+	}
+	if r.shelves.bytes != 0 || len(r.shelves.lanes) != 0 {
+		t.Errorf("%d bytes are left", r.shelves.bytes)
+	}
+}
+
+func TestShelvesAreBounded(t *testing.T) {
+	r := single(t, nil)
+	var s shelves
+	for _, f := range frames(t, r, 50) {
+		s.put(f, 20*len(f))
+		if s.bytes > 20*len(f) {
+			t.Fatalf("%d bytes", s.bytes)
+		}
+	}
+	var h wire.Header
+	if h.Get(s.lanes[0].frames[0]); h.Frame != 30 {
+		t.Errorf("the oldest is frame %d, not 30", h.Frame)
+	}
+}
