@@ -5,29 +5,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"metronome/system/cluster"
 	"metronome/system/daemon"
+	"metronome/system/order/orderers"
 	"metronome/system/wire"
 )
 
 type devOptions struct {
 	dir, durability, resp string
+	consensus             string
 	replicas, proxies     int
 	lanes, reserve        int
+	iot                   iotOptions
 }
 
 func devCommand() *cobra.Command {
@@ -37,12 +36,21 @@ func devCommand() *cobra.Command {
 		Short: "A whole cluster on this machine, without root: replicas, a proxy, keys",
 		Long: `Start a cluster on this machine: replicas and proxies as processes of their own, multicast on the loopback
 interface, keys, data and logs in a folder. Ctrl-C stops everything. A folder that was used before goes on with its
-cluster file and, with durability fsync, with its data.`,
+cluster file and, with durability fsync, with its data.
+
+With --iot it is a smart home: a master, edge servers and twenty devices that measure, with certificates and users of
+its own. The devices' readings are of a house that is simulated; everything else is what a real home would run.`,
 		Example: `  metronome dev
   metronome dev --replicas 5 --dir /tmp/five --resp 127.0.0.1:7000
-  redis-cli -p 6379 set greeting hello`,
+  redis-cli -p 6379 set greeting hello
+
+  metronome dev --iot --edges 2                                # then open the page that it names
+  metronome dev --iot --edges 2 --speed 60 --dir /tmp/home     # an hour in a minute`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.iot.on {
+				return runIoT(cmd, &o)
+			}
 			return runDev(cmd, &o)
 		},
 	}
@@ -52,11 +60,16 @@ cluster file and, with durability fsync, with its data.`,
 	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "lanes of each proxy")
 	cmd.Flags().IntVar(&o.reserve, "reserve", 0, "how many of the proxies, the last ones, are not started: for metronome bench load")
 	cmd.Flags().StringVar(&o.durability, "durability", "fsync", "fsync: acknowledged is on the disks of a majority; memory: in their memory, gone when all end")
+	cmd.Flags().StringVar(&o.consensus, "consensus", orderers.Default, "algorithm that orders: "+strings.Join(orderers.Names(), " or "))
 	cmd.Flags().StringVar(&o.resp, "resp", "127.0.0.1:6379", "where the first proxy speaks the Redis protocol")
+	o.iot.flags(cmd)
 	return cmd
 }
 
 func (o *devOptions) check() error {
+	if _, err := orderers.Parse(o.consensus); err != nil {
+		return fmt.Errorf("--%w", err)
+	}
 	switch {
 	case o.durability != "fsync" && o.durability != "memory":
 		return fmt.Errorf("--durability %s: use fsync or memory", o.durability)
@@ -78,13 +91,12 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	if err != nil {
 		return err
 	}
-	// A child is told to die with the thread that started it: this goroutine keeps its thread for
-	// life, so a killed parent leaves nothing behind.
-	runtime.LockOSThread()
-	d := &devProcesses{dir: o.dir, exits: make(chan devExit, len(c.Peers()))}
+	runtime.LockOSThread() // the children's, for life
+	d := newProcesses(filepath.Join(o.dir, "logs"))
 	defer d.stop()
-	err = d.up(ctx, cmd, c, o.reserve)
+	leader, err := clusterUp(ctx, d, o, c)
 	if err == nil {
+		describe(cmd, o.dir, c, leader)
 		err = d.watch(ctx, cmd.OutOrStdout())
 	}
 	if ctx.Err() != nil {
@@ -94,41 +106,31 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	return err
 }
 
-// up starts everything but the proxies in reserve, and returns when the cluster executes
+// clusterUp starts everything but the proxies in reserve, and returns when the cluster executes
 // operations.
-func (d *devProcesses) up(ctx context.Context, cmd *cobra.Command, c *cluster.Config, reserve int) error {
+func clusterUp(ctx context.Context, d *processes, o *devOptions, c *cluster.Config) (leader string, err error) {
 	peers := c.Peers()
-	for _, p := range peers[:len(peers)-reserve] {
-		if err := d.start(p); err != nil {
-			return err
+	for _, p := range peers[:len(peers)-o.reserve] {
+		role := "replica"
+		if p.IsProxy() {
+			role = "proxy"
+		}
+		if err := d.start(p.String(), role, "--config", filepath.Join(o.dir, cluster.FileName), "--name", p.String()); err != nil {
+			return "", err
 		}
 	}
-	leader, err := d.found(ctx, c)
-	if err != nil {
-		return err
+	if leader, err = findLeader(ctx, d, c); err != nil {
+		return "", err
 	}
-	for i := range c.Proxies[:len(c.Proxies)-reserve] {
-		if err := d.await(ctx, c.Proxies[i].Resp); err != nil {
-			return err
+	for i := range c.Proxies[:len(c.Proxies)-o.reserve] {
+		addr := c.Proxies[i].Resp
+		if err := d.until(ctx, "no answer from "+addr, 20*time.Millisecond, func(ctx context.Context) error {
+			return writable(ctx, addr)
+		}); err != nil {
+			return "", err
 		}
 	}
-	describe(cmd, d.dir, c, leader)
-	return nil
-}
-
-// watch waits for Ctrl-C. The cluster outlives the loss of children: that is what it is for.
-func (d *devProcesses) watch(ctx context.Context, out io.Writer) error {
-	for range d.children {
-		select {
-		case e := <-d.exits:
-			role, _, _ := strings.Cut(e.peer.String(), "-")
-			fmt.Fprintf(out, "\n%v\n  start it again  metronome %s --config %s --name %v\n", e.err, role,
-				filepath.Join(d.dir, cluster.FileName), e.peer)
-		case <-ctx.Done():
-			return nil
-		}
-	}
-	return errors.New("every process of the cluster has ended")
+	return leader, nil
 }
 
 // devCluster writes a cluster file, or uses the one that is there if it describes what is asked
@@ -141,7 +143,7 @@ func devCluster(o *devOptions) (*cluster.Config, error) {
 		return nil, err
 	}
 	c, err := cluster.Dev(o.dir, cluster.DevOptions{Replicas: o.replicas, Proxies: o.proxies, Lanes: o.lanes, Resp: o.resp,
-		Change: func(c *cluster.Config) { c.Durability = o.durability }})
+		Change: func(c *cluster.Config) { c.Durability, c.Consensus = o.durability, o.consensus }})
 	if !errors.Is(err, fs.ErrExist) {
 		return c, err
 	}
@@ -149,10 +151,10 @@ func devCluster(o *devOptions) (*cluster.Config, error) {
 		return nil, err
 	}
 	if len(c.Replicas) != o.replicas || len(c.Proxies) != o.proxies || c.Proxies[0].Resp != o.resp || c.Proxies[0].Lanes != o.lanes ||
-		c.Durability != o.durability {
-		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s, durability %s. Next: ask "+
+		c.Durability != o.durability || c.Consensus != o.consensus {
+		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s, durability %s, consensus %s. Next: ask "+
 			"for the same, name another folder with --dir, or remove it", o.dir, len(c.Replicas), len(c.Proxies), c.Proxies[0].Lanes,
-			c.Proxies[0].Resp, c.Durability)
+			c.Proxies[0].Resp, c.Durability, c.Consensus)
 	}
 	return c, nil
 }
@@ -166,143 +168,48 @@ func freeAddress(addr string) error {
 	return l.Close()
 }
 
-// errEnded is why a process ended that gave no reason.
-var errEnded = errors.New("exit status 0")
-
-// devProcesses are the children.
-type devProcesses struct {
-	dir      string
-	children []*exec.Cmd
-	running  sync.WaitGroup
-	exits    chan devExit // has room for all
-}
-
-type devExit struct {
-	peer wire.Peer
-	err  error
-}
-
-func (d *devProcesses) log(p wire.Peer) string {
-	return filepath.Join(d.dir, "logs", p.String()+".log")
-}
-
-func (d *devProcesses) start(p wire.Peer) error {
-	exe, err := self()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Join(d.dir, "logs"), 0o700); err != nil {
-		return fmt.Errorf("folder of the logs: %w", err)
-	}
-	out, err := os.Create(d.log(p))
-	if err != nil {
-		return fmt.Errorf("log of %v: %w", p, err)
-	}
-	defer out.Close()
-	role := "replica"
-	if p.IsProxy() {
-		role = "proxy"
-	}
-	child := exec.Command(exe, role, "--config", filepath.Join(d.dir, cluster.FileName), "--name", p.String())
-	child.Stdout, child.Stderr = out, out
-	// Its own process group: Ctrl-C reaches this process, which ends the others in order.
-	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := child.Start(); err != nil {
-		return fmt.Errorf("start %v: %w", p, err)
-	}
-	d.children = append(d.children, child)
-	d.running.Go(func() {
-		err := child.Wait()
-		d.exits <- devExit{p, fmt.Errorf("%v ended (%w): its log is %s:\n%s", p, cmp.Or(err, errEnded), d.log(p), lastLines(d.log(p)))}
-	})
-	return nil
-}
-
-const lastBytes = 600
-
-// lastLines is the end of a log.
-func lastLines(path string) string {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b[max(0, len(b)-lastBytes):])
-}
-
-// stop ends the children: first in order, then for good.
-func (d *devProcesses) stop() {
-	for _, c := range d.children {
-		_ = c.Process.Signal(syscall.SIGTERM)
-	}
-	late := time.AfterFunc(5*time.Second, func() {
-		for _, c := range d.children {
-			_ = c.Process.Kill()
-		}
-	})
-	defer late.Stop()
-	d.running.Wait()
-}
-
-// patience is how long the cluster may take to come up.
-const patience = 30 * time.Second
-
-func (d *devProcesses) found(ctx context.Context, c *cluster.Config) (leader string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for asked := false; ; {
+// findLeader founds the cluster if nobody has, and waits for its leader.
+func findLeader(ctx context.Context, d *processes, c *cluster.Config) (leader string, err error) {
+	asked := false
+	err = d.until(ctx, "the cluster did not come up", 50*time.Millisecond, func(ctx context.Context) error {
 		a, err := daemon.Ask(ctx, c, c.Replicas[0].Peer(), daemon.AdminRequest{Cmd: "status"})
 		switch {
 		case err == nil && a.Status.Leader != "":
-			return a.Status.Leader, nil
+			leader = a.Status.Leader
+			return nil
 		case err == nil && a.Status.Life == "" && !asked:
 			_, err = daemon.Ask(ctx, c, c.Replicas[0].Peer(), daemon.AdminRequest{Cmd: "init"})
 			asked = err == nil // founding is under way, and must not be asked for again
+			return cmp.Or(err, errFounding)
 		case err == nil:
-			err = errors.New(a.Status.NotReady)
+			return errors.New(a.Status.NotReady)
 		}
-		select {
-		case exit := <-d.exits:
-			return "", exit.err
-		case <-ctx.Done():
-			return "", fmt.Errorf("the cluster did not come up: %w. Next: look at the logs in %s", err, filepath.Join(d.dir, "logs"))
-		case <-time.After(50 * time.Millisecond): // not listening yet
-		}
-	}
+		return err
+	})
+	return leader, err
 }
 
-// await waits until a proxy answers clients.
-func (d *devProcesses) await(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		if writable(ctx, addr) {
-			return nil
-		}
-		select {
-		case exit := <-d.exits:
-			return exit.err
-		case <-ctx.Done():
-			return fmt.Errorf("no answer from %s: look at the logs in %s", addr, filepath.Join(d.dir, "logs"))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
+var errFounding = errors.New("it is being founded")
 
-// writable reports whether a proxy executes an operation.
-func writable(ctx context.Context, addr string) bool {
+// writable tries whether a proxy executes an operation.
+func writable(ctx context.Context, addr string) error {
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return false
+		return err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
 	if _, err := conn.Write([]byte("DBSIZE\r\n")); err != nil {
-		return false
+		return err
 	}
 	var b [1]byte
-	n, _ := conn.Read(b[:])
-	return n == 1 && b[0] == ':'
+	if _, err := conn.Read(b[:]); err != nil || b[0] != ':' {
+		return cmp.Or(err, errNotYet)
+	}
+	return nil
 }
+
+var errNotYet = errors.New("it executes nothing yet")
 
 func describe(cmd *cobra.Command, dir string, c *cluster.Config, leader string) {
 	out := cmd.OutOrStdout()

@@ -82,6 +82,22 @@ func voterOf(s *daemon.ClusterStatus, name string) string {
 	return s.Voters[i]
 }
 
+// newLifeAfter is how long a replica that lost its disk may take to ask for a new life, and to get it.
+const newLifeAfter = 2 * time.Second
+
+// steadiness says for how long something has been the same.
+type steadiness struct {
+	what string
+	from time.Time
+}
+
+func (s *steadiness) since(now time.Time, what string) time.Duration {
+	if s.what != what {
+		*s = steadiness{what, now}
+	}
+	return now.Sub(s.from)
+}
+
 func addCommand() *cobra.Command {
 	var c change
 	cmd := &cobra.Command{
@@ -100,11 +116,18 @@ send SIGHUP to every replica and proxy that runs.`,
 			if err != nil {
 				return err
 			}
+			var steady steadiness
 			return c.until(cmd, daemon.AdminRequest{Cmd: "add", Seat: seat}, func(s *daemon.ClusterStatus) (bool, string) {
-				voter := voterOf(s, args[0])
+				voter, connected := voterOf(s, args[0]), slices.Contains(s.Connected, args[0])
 				switch {
-				case voter != "":
+				case voter != "" && connected && steady.since(time.Now(), voter) >= newLifeAfter:
 					return true, fmt.Sprintf("%s votes", voter)
+				case voter != "" && connected:
+					return false, fmt.Sprintf("%s votes, and is here; waiting whether a new life takes its place", voter)
+				case voter != "":
+					steady = steadiness{}
+					return false, fmt.Sprintf("%s votes, and is not connected: start it; if its data directory was emptied, "+
+						"it comes as a new life", voter)
 				case slices.ContainsFunc(s.Learners, func(l string) bool { return strings.HasPrefix(l, args[0]+"/") }):
 					return false, fmt.Sprintf("%s is a learner, and catches up", args[0])
 				case slices.Contains(s.Admitted, args[0]):

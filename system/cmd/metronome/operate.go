@@ -131,8 +131,8 @@ func found(ctx context.Context, c *cluster.Config, peer wire.Peer) (*daemon.Clus
 		switch {
 		case a.Status.Leader != "":
 			return a.Status, nil
-		case a.Status.Life == "" && len(a.Status.Awaited) == 0 && a.Status.NotReady != "":
-			return nil, errors.New(a.Status.NotReady)
+		case a.Status.FoundErr != "":
+			return nil, errors.New(a.Status.FoundErr)
 		}
 		select {
 		case <-ctx.Done():
