@@ -152,7 +152,7 @@ func (f *Fleet) begin(ctx context.Context, o *Options) error {
 			return fmt.Errorf("folder of %s: %w", n.Name, err)
 		}
 	}
-	if err := makeNetwork(ctx, s); err != nil {
+	if err := s.star().Make(ctx); err != nil {
 		return err
 	}
 	return errors.Join(makeSSH(s), writeInventory(s))

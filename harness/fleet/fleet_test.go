@@ -200,7 +200,7 @@ func TestKilledWhileGoing(t *testing.T) {
 	f := standing(t, options("going"))
 	f.state.Phase, f.state.Keep = Going, true
 	must(t, f.state.save())
-	must(t, ip(t.Context(), "", "netns", "delete", namespace("going", "proxy-1")))
+	must(t, exec.CommandContext(t.Context(), "ip", "netns", "delete", namespace("going", "proxy-1")).Run())
 	f.lock.release()
 	_, err := Sweep()
 	must(t, err)
@@ -285,7 +285,7 @@ func TestBadInput(t *testing.T) {
 		}, []string{"is unreachable", `task "preflight : Reach`, "Permission denied",
 			"ansible_ssh_private_key_file"}},
 		{"a host that is not there", nil, func(t *testing.T, f *Fleet) {
-			must(t, ip(t.Context(), "", "netns", "delete", namespace(f.Name(), "proxy-1")))
+			must(t, exec.CommandContext(t.Context(), "ip", "netns", "delete", namespace(f.Name(), "proxy-1")).Run())
 		}, []string{"host proxy-1 is unreachable", `task "preflight : Reach`}},
 		{"two runs at once", nil, func(t *testing.T, _ *Fleet) {
 			other, err := machineLock()

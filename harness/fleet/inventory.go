@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/goccy/go-yaml"
+
+	"metronome/harness/testbed"
 )
 
 // Ports of every node in namespaces; each has an address of its own.
@@ -101,7 +103,7 @@ func sharedVars(s *state) map[string]any {
 		"metronome_supervisor":         "runit",
 		"metronome_user":               "root",
 		"metronome_programs":           filepath.Join(s.Dir, "programs"),
-		"metronome_interface":          device,
+		"metronome_interface":          testbed.StarDevice,
 		"metronome_group":              group,
 		"metronome_stream_port":        streamPort,
 		"metronome_datagram_port":      datagramPort,

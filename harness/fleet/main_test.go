@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,12 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"metronome/harness/testbed"
 	"metronome/internal/require"
 )
 
 const (
-	sandboxEnv = "METRONOME_FLEET_SANDBOX"
-	victimEnv  = "METRONOME_FLEET_VICTIM"
+	victimEnv = "METRONOME_FLEET_VICTIM"
 
 	replicasEnv = "METRONOME_FLEET_VICTIM_REPLICAS"
 )
@@ -40,10 +39,11 @@ func testMain(m *testing.M) int {
 	if os.Geteuid() != 0 {
 		return m.Run()
 	}
-	if os.Getenv(sandboxEnv) == "" {
-		return sandbox()
+	outside, code, err := testbed.Sandbox()
+	if outside && err == nil {
+		return code
 	}
-	if err := furnish(); err != nil {
+	if err = errors.Join(err, furnish()); err != nil {
 		fmt.Fprintln(os.Stderr, "furnish the sandbox:", err)
 		return 1
 	}
@@ -62,45 +62,8 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// sandbox runs this program again inside.
-func sandbox() int {
-	runtime.LockOSThread() // the child dies with this thread
-	exe, err := os.Executable()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	cmd := exec.Command(exe, os.Args[1:]...)
-	cmd.Env = append(os.Environ(), sandboxEnv+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL,
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
-	err = cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "sandbox:", err)
-		return 1
-	}
-	return 0
-}
-
-// furnish gives the sandbox a /proc of its processes, and its own /run and folder of fleets.
-func furnish() error {
-	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
-	}
-	return errors.Join(
-		syscall.Mount("none", "/run", "tmpfs", 0, ""),
-		os.MkdirAll("/run/lock", 0o755),
-		syscall.Mount("none", "/var/tmp", "tmpfs", 0, ""),
-		exec.Command("ip", "link", "set", "lo", "up").Run())
-}
+// furnish gives the sandbox its own folder of fleets.
+func furnish() error { return syscall.Mount("none", "/var/tmp", "tmpfs", 0, "") }
 
 // need skips tests where clusters cannot be brought up.
 func need(t *testing.T) {

@@ -48,7 +48,7 @@ func (f *Fleet) remove() error {
 	}
 	if s.Boot == bootID() {
 		s.Phase = Going
-		errs := []error{s.save(), s.killAll(), f.restoreMachine(ctx), removeNetwork(ctx, s)}
+		errs := []error{s.save(), s.killAll(), f.restoreMachine(ctx), s.star().Remove(ctx)}
 		if err := errors.Join(errs...); err != nil {
 			return fmt.Errorf("take fleet %s down: %w; its state stays in %s", s.Name, err, statePath(s.Name))
 		}

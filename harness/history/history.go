@@ -27,72 +27,78 @@ func (o Outcome) String() string {
 
 // Call is what a client asks for.
 type Call struct {
-	Op    wire.Op
-	Key   string // a scan's prefix
-	Value string
+	Op    wire.Op `json:"-"` // a file has its name
+	Key   string  `json:"key,omitempty"`
+	Value string  `json:"value,omitempty"` // Key of a scan is its prefix
 
-	Expect uint64 // compare-and-set: the revision it wants; 0 = absent
-	Delta  int64  // increment
+	Expect uint64 `json:"expect,omitempty"` // compare-and-set: the revision it wants; 0 = absent
+	Delta  int64  `json:"delta,omitempty"`  // increment
 
-	Previous, Present, Stat bool // as in wire.Item
+	// As in wire.Item.
+	Previous bool `json:"previous,omitempty"`
+	Present  bool `json:"present,omitempty"`
+	Stat     bool `json:"stat,omitempty"`
 
-	Session, Number, Low uint64 // a session's id, 0 = none; the number in it; R24's low mark
+	Session uint64 `json:"session,omitempty"` // a session's id, 0 = none
+	Number  uint64 `json:"number,omitempty"`  // in it
+	Low     uint64 `json:"low,omitempty"`     // R24's low mark
 
-	Calls []Call // a multi's parts
-	Scan  Scan
+	Calls []Call `json:"calls,omitempty"` // a multi's parts
+	Scan  Scan   `json:"scan,omitzero"`
 }
 
 // Scan is what a scan asks for besides its prefix.
 type Scan struct {
-	Limit  int
-	Values bool
-	ByHash bool
-	Cursor uint64
-	After  string
+	Limit  int    `json:"limit,omitempty"`
+	Values bool   `json:"values,omitempty"`
+	ByHash bool   `json:"by_hash,omitempty"`
+	Cursor uint64 `json:"cursor,omitempty"`
+	After  string `json:"after,omitempty"`
 }
 
 // Entry is one key of a scan's answer.
 type Entry struct {
-	Key, Value string
-	Revision   uint64
+	Key      string `json:"key"`
+	Value    string `json:"value,omitempty"`
+	Revision uint64 `json:"revision,omitempty"`
 }
 
 // Answer is what the store said.
 type Answer struct {
-	Status   wire.Status
-	Existed  bool
-	More     bool
-	Revision uint64 // 0 = absent, or not told (a blind put)
-	Number   int64
-	Value    string
-	Answers  []Answer // a multi's parts
-	Entries  []Entry  // a scan's
+	Status   wire.Status `json:"status,omitempty"`
+	Existed  bool        `json:"existed,omitempty"`
+	More     bool        `json:"more,omitempty"`
+	Revision uint64      `json:"revision,omitempty"` // 0 = absent, or not told (a blind put)
+	Number   int64       `json:"number,omitempty"`
+	Value    string      `json:"value,omitempty"`
+	Answers  []Answer    `json:"answers,omitempty"` // a multi's parts
+	Entries  []Entry     `json:"entries,omitempty"` // a scan's
 	// Blind: known from the commit alone; nothing but Status is meant (R25).
-	Blind bool
+	Blind bool `json:"blind,omitempty"`
 }
 
 // Operation is one logical operation of one client: retries in a session belong to one operation.
 // Times are of one monotonic clock; an interval is closed at both ends.
 type Operation struct {
-	Connection int // operations of a connection are in program order of their Invoked, then place
-	Call       Call
-	Invoked    int64
-	Returned   int64 // Never if there is no answer
-	Outcome    Outcome
-	Answer     Answer
-	Retried    bool // sent more than once: program order is then the session's business
-	Barrier    bool // a read not in the log, answered from the state at some index (R26)
+	Connection int     `json:"connection"` // its operations are in program order of their Invoked, then place
+	Call       Call    `json:"call"`
+	Invoked    int64   `json:"invoked"`
+	Returned   int64   `json:"returned"` // Never if there is no answer
+	Outcome    Outcome `json:"outcome"`
+	Answer     Answer  `json:"answer,omitzero"`
+	Retried    bool    `json:"retried,omitempty"` // sent more than once: a session keeps its order
+	Barrier    bool    `json:"barrier,omitempty"` // a read at some index, not in the log (R26)
 }
 
 // Record is one place of the order: an item executed at an index, or an expiry of sessions between
 // two, or a restore of what came before as the beginning of another log.
 type Record struct {
-	Index     uint64 // of an expiry: the index of the next item
-	Operation int    // place in History.Operations; -1 = of no client
-	Call      Call   // as sent in this attempt
-	Time      uint64 // log time of the item, in ticks
-	Expire    uint64 // if not 0, no item: sessions last used before this log time end here
-	Restore   bool   // no item: all sessions end here, and the next index is the one after this (R29)
+	Index     uint64 `json:"index"`             // of an expiry: the index of the next item
+	Operation int    `json:"operation"`         // place in History.Operations; -1 = of no client
+	Call      Call   `json:"call"`              // as sent in this attempt
+	Time      uint64 `json:"time,omitempty"`    // log time of the item, in ticks
+	Expire    uint64 `json:"expire,omitempty"`  // if not 0, no item: sessions last used before end
+	Restore   bool   `json:"restore,omitempty"` // no item: sessions end, the index goes on (R29)
 }
 
 // History is everything that clients saw and, if it is known, what was executed in which order.
@@ -106,9 +112,9 @@ type History struct {
 
 // Limits are the replicated limits that decide what a session answers; 0 = unlimited.
 type Limits struct {
-	Window   uint64 // numbers above its low mark, and with it, that a session accepts
-	Sessions int    // open ones; one more ends the least recently used
-	Idle     uint64 // ticks of log time after which an unused session ends
+	Window   uint64 `json:"window,omitempty"`   // numbers from its low mark on that a session takes
+	Sessions int    `json:"sessions,omitempty"` // open ones; one more ends the least recently used
+	Idle     uint64 `json:"idle,omitempty"`     // ticks of log time after which an unused session ends
 }
 
 // Verdict is what a judge says.

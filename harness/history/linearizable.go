@@ -3,8 +3,10 @@ package history
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -19,12 +21,16 @@ type Budget struct {
 	// Overlap: what has more operations under way at once, those without an outcome included, is not
 	// chosen, for a search doubles with each; 0 = whatever it has.
 	Overlap int
+	// Limit is a time for all searches together, beside the steps, for those whose verdict may depend on
+	// the machine; 0 = none.
+	Limit time.Duration
 }
 
 // Finding is what a search for an order found.
 type Finding struct {
 	Verdict Verdict
 	What    string // that is not Legal
+	Key     string // of it; empty if it is the whole history
 	Judged  int    // searches that were made
 	Passed  int    // over, for their overlap
 }
@@ -36,35 +42,50 @@ type request struct {
 	open  bool   // outcome unknown: any answer is explained
 }
 
+// searcher is one run of the judge.
+type searcher struct {
+	Budget
+	Finding
+	over atomic.Bool // the time is up
+}
+
 // Linearizable judges a history without its log. pick chooses keys when there are more than the
 // budget's: it returns a number in [0, n). It stops at the first thing that no order explains.
-func Linearizable(h *History, b Budget, pick func(n int) int) (f Finding) {
+func Linearizable(h *History, b Budget, pick func(n int) int) Finding {
+	f := searcher{Budget: b}
 	if b.Steps == 0 {
-		b.Steps = 200_000
+		f.Steps = 200_000
+	}
+	if b.Limit > 0 {
+		defer time.AfterFunc(b.Limit, func() { f.over.Store(true) }).Stop()
 	}
 	if len(h.Operations) <= b.Whole {
-		f.search(&b, wholeRequests(h), fmt.Sprintf("the whole history of %d operations", len(h.Operations)))
+		f.search(wholeRequests(h), fmt.Sprintf("the whole history of %d operations", len(h.Operations)))
 	}
-	keys := keysOf(h)
+	places := placesOf(h)
+	keys := slices.Sorted(maps.Keys(places))
 	for n := 0; f.Verdict == Legal && len(keys) > 0 && (b.Keys == 0 || n < b.Keys); n++ {
 		i := 0
 		if b.Keys != 0 {
 			i = pick(len(keys))
 		}
-		f.search(&b, keyRequests(h, keys[i]), "key "+brief(keys[i]))
+		f.search(keyRequests(h, keys[i], places[keys[i]]), "key "+brief(keys[i]))
+		if f.Verdict != Legal {
+			f.Key = keys[i]
+		}
 		keys = slices.Delete(keys, i, i+1)
 	}
-	return f
+	return f.Finding
 }
 
 // search judges what is chosen, and passes over what is not.
-func (f *Finding) search(b *Budget, ops []porcupine.Operation, what string) {
-	if b.Overlap != 0 && overlap(ops) > b.Overlap {
+func (f *searcher) search(ops []porcupine.Operation, what string) {
+	if f.Overlap != 0 && overlap(ops) > f.Overlap {
 		f.Passed++
 		return
 	}
 	f.Judged++
-	if f.Verdict = search(ops, b.Steps); f.Verdict != Legal {
+	if f.Verdict = search(ops, f.Steps, &f.over); f.Verdict != Legal {
 		f.What = what
 	}
 }
@@ -90,25 +111,23 @@ func overlap(ops []porcupine.Operation) (most int) {
 	return most
 }
 
-// keysOf are the keys anything named, ascending.
-func keysOf(h *History) []string {
-	seen := map[string]bool{}
-	var keys []string
-	add := func(c *Call) {
-		if c.Key != "" && c.Op != wire.OpScan && !seen[c.Key] {
-			seen[c.Key] = true
-			keys = append(keys, c.Key)
+// placesOf are, for each key that anything named, the places of the operations that did.
+func placesOf(h *History) map[string][]int {
+	places := map[string][]int{}
+	add := func(i int, c *Call) {
+		all := places[c.Key]
+		if c.Key != "" && c.Op != wire.OpScan && (len(all) == 0 || all[len(all)-1] != i) {
+			places[c.Key] = append(all, i)
 		}
 	}
 	for i := range h.Operations {
 		c := &h.Operations[i].Call
-		add(c)
+		add(i, c)
 		for j := range c.Calls {
-			add(&c.Calls[j])
+			add(i, &c.Calls[j])
 		}
 	}
-	slices.Sort(keys)
-	return keys
+	return places
 }
 
 // silent reports whether an operation constrains nothing: refused, kept from executing by its
@@ -142,8 +161,8 @@ func wholeRequests(h *History) (ops []porcupine.Operation) {
 
 // keyRequests are the operations on one key. The parts of a multi that touch it are one operation;
 // to look at one key only asks less than atomicity across keys, never more.
-func keyRequests(h *History, key string) (ops []porcupine.Operation) {
-	for i := range h.Operations {
+func keyRequests(h *History, key string, places []int) (ops []porcupine.Operation) {
+	for _, i := range places {
 		op := &h.Operations[i]
 		if silent(op) {
 			continue
@@ -204,24 +223,36 @@ func nameOf(c *Call, a *Answer) uint64 {
 	return a.Revision
 }
 
-// search asks porcupine, and gives up after so many model steps.
-func search(ops []porcupine.Operation, budget int64) Verdict {
-	var steps atomic.Int64
-	model := porcupine.Model{
+// searchModel is the store as porcupine wants it. more is asked before every step; nil never ends.
+func searchModel(more func() bool) porcupine.Model {
+	return porcupine.Model{
 		Init:  func() any { return named{newState(), 0} },
 		Equal: func(a, b any) bool { return equal(a.(named), b.(named)) },
 		Hash:  func(s any) uint64 { return s.(named).hash },
 		Step: func(s, in, out any) (bool, any) {
-			if steps.Add(1) > budget {
+			if more != nil && !more() {
 				return false, s
 			}
 			return step(s.(named), in.(*request), out.([]Answer))
 		},
 	}
+}
+
+// search asks porcupine, and gives up after so many model steps, or when it is over.
+func search(ops []porcupine.Operation, budget int64, over *atomic.Bool) Verdict {
+	var steps atomic.Int64
+	var ended atomic.Bool
+	model := searchModel(func() bool {
+		if steps.Add(1) <= budget && !over.Load() {
+			return true
+		}
+		ended.Store(true)
+		return false
+	})
 	switch {
 	case porcupine.CheckOperations(model, ops):
 		return Legal
-	case steps.Load() > budget:
+	case ended.Load():
 		return Unfinished
 	}
 	return Illegal

@@ -28,6 +28,8 @@ type Options struct {
 	Cluster cluster.DevOptions
 	Reserve int      // proxies, the last ones, that are not started
 	Network *Network // nil: everything on this namespace's loopback interface
+	Disk    int64    // bytes of a file system of its own for each replica; 0: Dir's
+	Env     []string // name=value, added to every process's environment
 }
 
 // Cluster is a running cluster.
@@ -39,6 +41,8 @@ type Cluster struct {
 
 	mu        sync.Mutex
 	processes map[wire.Peer]*Process
+	shifts    map[wire.Peer]time.Duration // of their clocks
+	mounted   []string
 }
 
 // Process is a program that was started.
@@ -49,15 +53,7 @@ type Process struct {
 
 // Start writes the cluster file, starts everything, founds the cluster and waits until it has a leader.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	if o.Network != nil {
-		change := o.Cluster.Change
-		o.Cluster.Change = func(c *cluster.Config) {
-			o.Network.address(c)
-			if change != nil {
-				change(c)
-			}
-		}
-	}
+	o.Cluster.Change = o.change(o.Cluster.Change)
 	cfg, err := cluster.Dev(o.Dir, o.Cluster)
 	if errors.Is(err, os.ErrExist) {
 		cfg, err = cluster.Load(filepath.Join(o.Dir, cluster.FileName))
@@ -65,8 +61,14 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Config: cfg, o: o, start: make(chan func()), processes: map[wire.Peer]*Process{}}
+	c := &Cluster{Config: cfg, o: o, start: make(chan func()), processes: map[wire.Peer]*Process{},
+		shifts: map[wire.Peer]time.Duration{}}
 	go c.parent()
+	if o.Disk > 0 {
+		if err := c.disks(ctx); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
 	peers := cfg.Peers()
 	for _, p := range peers[:len(peers)-o.Reserve] {
 		if err := c.Run(p); err != nil {
@@ -77,6 +79,21 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// change is what the options alter in the cluster file, before what the caller alters.
+func (o *Options) change(then func(*cluster.Config)) func(*cluster.Config) {
+	return func(c *cluster.Config) {
+		if o.Network != nil {
+			o.Network.address(c)
+		}
+		if o.Disk > 0 {
+			onDisks(c)
+		}
+		if then != nil {
+			then(c)
+		}
+	}
 }
 
 // parent starts processes: they are told to die with the thread that started them, and this goroutine keeps
@@ -149,11 +166,12 @@ func (c *Cluster) Spawn(p wire.Peer, args ...string) (*Process, error) {
 }
 
 func (c *Cluster) spawn(p wire.Peer, log io.Writer, args []string) (*Process, error) {
-	name := c.o.Binary
+	argv := c.shifted(p, append([]string{c.o.Binary}, args...))
 	if c.o.Network != nil {
-		name, args = "ip", append([]string{"netns", "exec", c.o.Network.name(p), c.o.Binary}, args...)
+		argv = c.o.Network.Inside(p, argv...)
 	}
-	proc := &Process{cmd: exec.Command(name, args...), done: make(chan struct{})}
+	proc := &Process{cmd: exec.Command(argv[0], argv[1:]...), done: make(chan struct{})}
+	proc.cmd.Env = append(os.Environ(), c.o.Env...)
 	proc.cmd.Stdout, proc.cmd.Stderr = log, log
 	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	started := make(chan error)
@@ -247,6 +265,7 @@ func (c *Cluster) Close() error {
 		<-p.done
 	}
 	close(c.start)
+	c.unmount()
 	return nil
 }
 
@@ -278,3 +297,6 @@ func (c *Cluster) Listening(ctx context.Context) error {
 		return nil
 	})
 }
+
+// Network is what joins the processes; nil: the loopback interface.
+func (c *Cluster) Network() *Network { return c.o.Network }

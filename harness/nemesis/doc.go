@@ -1,5 +1,6 @@
 // Package nemesis runs a cluster as processes and does to it what the world does: processes stop, go on,
-// are killed, come back as new lives; frames are lost or come twice; the network splits.
+// are killed, come back as new lives; frames are lost or come twice; the network splits; disks are slow or
+// full; clocks jump; replicas are replaced.
 //
 //	c, err := nemesis.Start(ctx, nemesis.Options{Binary: "bin/metronome", Dir: dir})
 //	defer c.Close()
@@ -8,15 +9,29 @@
 //	err = f.Heal(ctx)
 //	err = c.Settled(ctx) // every replica votes, and all have the same state
 //
-// On the loopback interface processes can be stopped and killed. With a [Network], which needs root and
-// nft(8), each process has a network namespace of its own on a common bridge, and frames can be lost, come
-// twice, or not come at all, to each process apart. [Sandbox] puts the whole program into namespaces
-// that vanish with it.
+// On the loopback interface processes can be stopped, killed, slowed. With a [Network] each has a network
+// namespace of its own, and with Options.Disk each replica a file system of its own: both need root and a
+// [testbed.Sandbox], with which everything vanishes. A [Kind] is a way to be cruel of which [Cluster.Draw]
+// makes a [Fault] against whoever plays the part now; a [Schedule] is many, seeded and logged.
+//
+//	fault            mechanism                             fault         mechanism
+//	kill, wipe       SIGKILL; the directory removed        slow CPU      cpu control group's quota
+//	pause            SIGSTOP, SIGCONT                      slow disk     blkio control group's throttle
+//	partitions       nftables, where packets arrive        full disk     a file that takes the rest
+//	loss, bursts     nftables: random, by count            clock         a restart in a time namespace
+//	repeats          nftables dup, on the bridge's ports   membership    what operators can ask for
+//	slow lane        nftables marks and htb, at the sender
+//
+// No hook in the store is needed for any of them. It never asks for the wall clock, so that a step of
+// that is no fault to it; a test holds this. What this kernel cannot do: a delay that does not depend on
+// the load (it has neither netem nor fq), random draws by our seed (the kernel draws), a dead queue of a
+// NIC (there is none).
 //
 // [Workload] is concurrent clients that write down what they saw, for package harness/history to judge.
 // [Writers] is a steady stream of writes of which each can be found again, or not, in the end; its gaps tell
 // an outage. A [Killer] kills processes under both, at random, as experiment crash does.
 //
 // Faults here are real and therefore few; harness/sim has all of them, many thousand times, in virtual
-// time. This package injects no disk faults: kill -9 leaves the kernel's page cache alone.
+// time. No disk here loses, tears or damages what was written: kill -9 leaves the kernel's page cache
+// alone.
 package nemesis

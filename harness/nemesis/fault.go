@@ -8,7 +8,7 @@ import (
 	"metronome/system/wire"
 )
 
-// Fault is something that goes wrong, and how it is put right again.
+// Fault is something that goes wrong, and how it is put right again. Heal may be called though Apply failed.
 type Fault struct {
 	Name  string
 	Apply func(ctx context.Context) error
@@ -22,16 +22,10 @@ func (c *Cluster) Pause(p wire.Peer) Fault {
 		Heal:  func(context.Context) error { return c.Signal(p, syscall.SIGCONT) }}
 }
 
-// Crash kills a process and starts it again: a replica comes back as a new life, a proxy as a new
-// incarnation.
+// Crash kills a process and starts it again: with journals a replica comes back as who it was, in memory
+// as a new life; a proxy as a new incarnation.
 func (c *Cluster) Crash(p wire.Peer) Fault {
-	return Fault{Name: fmt.Sprintf("crash %v", p),
-		Apply: func(ctx context.Context) error {
-			if err := c.Signal(p, syscall.SIGKILL); err != nil {
-				return err
-			}
-			_, err := c.Wait(ctx, p)
-			return err
-		},
-		Heal: func(context.Context) error { return c.Run(p) }}
+	f := c.CrashAll(p)
+	f.Name = fmt.Sprintf("crash %v", p)
+	return f
 }

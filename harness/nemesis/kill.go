@@ -111,7 +111,7 @@ func (k *Killer) event(ctx context.Context, role Role) (e Event, err error) {
 		return e, err
 	}
 	e.Down = k.Writers.Now() - e.At
-	e.Err = k.whole(ctx, &e)
+	e.Ended, e.Err = k.Cluster.whole(ctx, false)
 	e.Rejoin = k.Writers.Now() - e.At - e.Down
 	if e.Err == nil {
 		e.Err = k.answered(ctx)
@@ -123,27 +123,6 @@ func (k *Killer) event(ctx context.Context, role Role) (e Event, err error) {
 	e.Unknown, e.Refused = unknown-unknownBefore, refused-refusedBefore
 	k.outages(&e)
 	return e, nil
-}
-
-// whole waits until the cluster is whole. Meanwhile it does what a supervisor does: what ended by itself is
-// started again.
-func (k *Killer) whole(ctx context.Context, e *Event) error {
-	whole, cancel := context.WithTimeout(ctx, wholeLimit)
-	defer cancel()
-	for {
-		try, cancel := context.WithTimeout(whole, time.Second)
-		err := k.Cluster.Whole(try)
-		cancel()
-		if err == nil || whole.Err() != nil {
-			return err
-		}
-		for _, p := range k.Cluster.Ended() {
-			e.Ended++
-			if err := k.Cluster.Run(p); err != nil {
-				return err
-			}
-		}
-	}
 }
 
 // answered waits until clients of every proxy get answers again: an outage ends only then.

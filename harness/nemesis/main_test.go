@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"metronome/harness/testbed"
 	"metronome/internal/require"
 	"metronome/system/cluster"
 	"metronome/system/wire"
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	if os.Geteuid() == 0 {
-		outside, code, err := Sandbox()
+		outside, code, err := testbed.Sandbox()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
@@ -88,7 +89,7 @@ func must(t *testing.T, err error) {
 // needNetwork skips tests that need namespaces and a packet filter.
 func needNetwork(t *testing.T) {
 	t.Helper()
-	if !Sandboxed() {
+	if !testbed.Sandboxed() {
 		require.Skip(t, "root", errors.New("not in a sandbox: run as root"))
 	}
 	if _, err := exec.LookPath("nft"); err != nil {

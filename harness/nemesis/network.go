@@ -7,57 +7,62 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 
+	"metronome/harness/testbed"
 	"metronome/system/cluster"
 	"metronome/system/wire"
 )
 
-// Network is a bridge with a network namespace for each peer, this program's own namespace being the
-// bridge's: 10.78.0.1. It needs root, ip(8) and nft(8); make it inside a [Sandbox], so that it vanishes
-// with the program.
+// Network is a network namespace for each peer round a bridge in this program's own namespace, at
+// 10.78.0.1. It needs root, ip(8), tc(8) and nft(8), and is made inside a [testbed.Sandbox], so that it
+// vanishes with the program.
 type Network struct {
 	peers []wire.Peer
+	star  testbed.Star
 }
 
 // NewNetwork makes the namespaces of a cluster with so many replicas and proxies.
 func NewNetwork(ctx context.Context, replicas, proxies int) (*Network, error) {
-	n := &Network{}
+	var names []string
 	for i := range replicas {
-		n.peers = append(n.peers, wire.ReplicaPeer(i))
+		names = append(names, wire.ReplicaPeer(i).String())
 	}
 	for i := range proxies {
-		n.peers = append(n.peers, wire.ProxyPeer(uint32(i+1)))
+		names = append(names, wire.ProxyPeer(uint32(i+1)).String())
 	}
-	script := "link add br0 type bridge mcast_snooping 0\naddr add 10.78.0.1/24 dev br0\nlink set br0 up\n"
-	for _, p := range n.peers {
-		script += fmt.Sprintf("netns add %[1]s\nlink add %[1]s type veth peer name eth0 netns %[1]s\n"+
-			"link set %[1]s master br0 up\n", n.name(p))
-	}
-	if err := shell(ctx, script, "ip", "-batch", "-"); err != nil {
-		return nil, err
-	}
-	for _, p := range n.peers {
-		script := fmt.Sprintf("link set lo up\naddr add %s/24 dev eth0\nlink set eth0 up\n"+
-			"route add 224.0.0.0/4 dev eth0\n", n.Host(p))
-		if err := shell(ctx, script, "ip", "-netns", n.name(p), "-batch", "-"); err != nil {
-			return nil, err
+	return NetworkOf(ctx, names...)
+}
+
+// NetworkOf makes namespaces for programs of any kind. A name that is no peer's gets no address from
+// [Network.Host].
+func NetworkOf(ctx context.Context, names ...string) (*Network, error) {
+	n := &Network{}
+	for _, name := range names {
+		p, err := wire.ParsePeer(name)
+		if err != nil {
+			return nil, fmt.Errorf("nemesis: namespace %q: %w", name, err)
 		}
+		n.peers = append(n.peers, p)
+		n.star.Nodes = append(n.star.Nodes, testbed.StarNode{Namespace: name, Port: name, Address: n.Host(p)})
+	}
+	if err := n.star.Make(ctx); err != nil {
+		return nil, errors.Join(err, n.star.Remove(ctx))
 	}
 	return n, nil
 }
 
 // Close takes the namespaces away. Processes in them must have ended.
-func (n *Network) Close(ctx context.Context) error {
-	script := "link del br0\n"
-	for _, p := range n.peers {
-		script += "netns del " + n.name(p) + "\n"
-	}
-	return shell(ctx, script, "ip", "-batch", "-")
-}
+func (n *Network) Close(ctx context.Context) error { return n.star.Remove(ctx) }
 
 // name is a peer's namespace, and its port of the bridge.
 func (n *Network) name(p wire.Peer) string { return p.String() }
+
+// Inside is a command line that runs another in a peer's namespace, under the same process id.
+func (n *Network) Inside(p wire.Peer, argv ...string) []string {
+	return append([]string{"ip", "netns", "exec", n.name(p)}, argv...)
+}
 
 // Host is a peer's address.
 func (n *Network) Host(p wire.Peer) string {
@@ -82,7 +87,7 @@ func (n *Network) address(c *cluster.Config) {
 			*a = onHost(*a, n.Host(p.Peer()))
 		}
 	}
-	c.Multicast.Interface = "eth0"
+	c.Multicast.Interface = testbed.StarDevice
 	c.Port.GSO = false
 }
 
@@ -91,65 +96,19 @@ func onHost(addr, host string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// Loss loses a share of the datagrams that reach each peer, each peer its own.
-func (n *Network) Loss(share float64) Fault {
-	return n.rules(fmt.Sprintf("loss of %g of all datagrams", share), func(wire.Peer) string {
-		return fmt.Sprintf("ip protocol udp numgen random mod 100000 < %d drop", int(share*100000))
-	})
+// replicas are the peers that are replicas, by seat.
+func (n *Network) replicas() (all []wire.Peer) {
+	return slices.DeleteFunc(slices.Clone(n.peers), wire.Peer.IsProxy)
 }
 
-// Twice lets a share of the datagrams come twice.
-func (n *Network) Twice(share float64) Fault {
-	f := Fault{Name: fmt.Sprintf("%g of all datagrams twice", share)}
-	f.Apply = func(ctx context.Context) error {
-		script := "table netdev twice {\n"
-		for _, p := range n.peers {
-			script += fmt.Sprintf("chain %[1]s { type filter hook egress device \"%[2]s\" priority 0; "+
-				"ip protocol udp numgen random mod 100000 < %[3]d dup to \"%[2]s\"\n}\n",
-				strings.ReplaceAll(n.name(p), "-", ""), n.name(p), int(share*100000))
-		}
-		return shell(ctx, script+"}\n", "nft", "-f", "-")
-	}
-	f.Heal = func(ctx context.Context) error {
-		return shell(ctx, "delete table netdev twice\n", "nft", "-f", "-")
-	}
-	return f
-}
-
-// Partition cuts a set of peers off from all other peers, in both directions; clients reach everyone.
-func (n *Network) Partition(minority ...wire.Peer) Fault {
-	cut := map[wire.Peer]bool{}
-	for _, p := range minority {
-		cut[p] = true
-	}
-	return n.rules(fmt.Sprintf("partition of %v", minority), func(p wire.Peer) string {
-		var others []string
-		for _, q := range n.peers {
-			if cut[p] != cut[q] {
-				others = append(others, n.Host(q))
-			}
-		}
-		return fmt.Sprintf("ip saddr { %s } drop", strings.Join(others, ", "))
-	})
-}
-
-// Deaf lets a peer send but not receive: an asymmetric partition.
-func (n *Network) Deaf(deaf wire.Peer) Fault {
-	return n.rules(fmt.Sprintf("%v hears no peer", deaf), func(p wire.Peer) string {
-		if p != deaf {
-			return ""
-		}
-		return "ip saddr != 10.78.0.1 ip saddr 10.78.0.0/24 drop"
-	})
-}
-
-// rules filters what comes in at every peer.
-func (n *Network) rules(name string, rule func(p wire.Peer) string) Fault {
+// rules filters what comes in at every peer, by rules in a table that no other fault has at the time.
+func (n *Network) rules(table, name string, rule func(p wire.Peer) string) Fault {
 	each := func(ctx context.Context, script func(p wire.Peer) string) error {
 		var errs []error
 		for _, p := range n.peers {
 			if s := script(p); s != "" {
-				errs = append(errs, shell(ctx, s, "ip", "netns", "exec", n.name(p), "nft", "-f", "-"))
+				argv := n.Inside(p, "nft", "-f", "-")
+				errs = append(errs, shell(ctx, s, argv[0], argv[1:]...))
 			}
 		}
 		return errors.Join(errs...)
@@ -157,11 +116,10 @@ func (n *Network) rules(name string, rule func(p wire.Peer) string) Fault {
 	return Fault{Name: name,
 		Apply: func(ctx context.Context) error {
 			return each(ctx, func(p wire.Peer) string {
-				r := rule(p)
-				if r == "" {
-					return ""
+				if r := rule(p); r != "" {
+					return "table ip " + table + " { chain in { type filter hook prerouting priority -300; " + r + "\n}\n}\n"
 				}
-				return "table ip fault { chain in { type filter hook prerouting priority -300; " + r + "\n}\n}\n"
+				return ""
 			})
 		},
 		Heal: func(ctx context.Context) error {
@@ -169,7 +127,7 @@ func (n *Network) rules(name string, rule func(p wire.Peer) string) Fault {
 				if rule(p) == "" {
 					return ""
 				}
-				return "delete table ip fault\n"
+				return "table ip " + table + "\ndelete table ip " + table + "\n" // also if it is not there
 			})
 		}}
 }

@@ -2,6 +2,7 @@ package nemesis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -83,26 +84,51 @@ func (c *Cluster) Whole(ctx context.Context) error {
 }
 
 // Settled waits until every seat votes, nobody else is a member, and all have applied the same items to
-// the same state. It ends only if nobody writes.
+// the same state. It ends only if nobody writes: then replicas that have applied as many items and still
+// differ will differ for ever, and it gives up early.
 func (c *Cluster) Settled(ctx context.Context) error {
-	return Poll(ctx, "replicas with one state", func(ctx context.Context) error {
-		var first *daemon.ClusterStatus
-		for i := range c.Config.Replicas {
-			s, err := c.Status(ctx, c.Config.Replicas[i].Peer())
-			if err == nil {
-				err = c.votes(s)
-			}
-			if err != nil {
-				return err
-			}
-			if first == nil {
-				first = s
-			}
-			if s.StateHash != first.StateHash || s.Index != first.Index || s.Keys != first.Keys {
-				return fmt.Errorf("%s has %d items, %d keys, hash %s; %s has %d, %d, %s", s.Replica, s.Index, s.Keys,
-					s.StateHash, first.Replica, first.Index, first.Keys, first.StateHash)
-			}
+	const certain = 50 // times in a row
+	var differ error
+	seen := 0
+	err := Poll(ctx, "replicas with one state", func(ctx context.Context) error {
+		err := c.oneState(ctx)
+		if seen++; !errors.Is(err, errDiffer) {
+			seen = 0
 		}
-		return nil
+		if seen == certain {
+			differ = err
+			return nil
+		}
+		return err
 	})
+	return errors.Join(err, differ)
+}
+
+// errDiffer says that two replicas that have applied as many items are not in the same state.
+var errDiffer = errors.New("replicas differ")
+
+func (c *Cluster) oneState(ctx context.Context) error {
+	var first *daemon.ClusterStatus
+	for i := range c.Config.Replicas {
+		s, err := c.Status(ctx, c.Config.Replicas[i].Peer())
+		if err == nil {
+			err = c.votes(s)
+		}
+		if err != nil {
+			return err
+		}
+		if first == nil {
+			first = s
+		}
+		if s.StateHash == first.StateHash && s.Index == first.Index && s.Keys == first.Keys {
+			continue
+		}
+		err = fmt.Errorf("%s has %d items, %d keys, hash %s; %s has %d, %d, %s", s.Replica, s.Index, s.Keys,
+			s.StateHash, first.Replica, first.Index, first.Keys, first.StateHash)
+		if s.Index == first.Index {
+			err = fmt.Errorf("%w: %w", errDiffer, err)
+		}
+		return err
+	}
+	return nil
 }

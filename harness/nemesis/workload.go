@@ -51,6 +51,9 @@ func (w *Workload) Start(ctx context.Context) {
 // longer: a write whose outcome nobody knows may happen at any later time.
 func (w *Workload) NextEra() { w.era.Add(1) }
 
+// Now is the time on the clients' clock, in ns, once they have begun.
+func (w *Workload) Now() int64 { return int64(time.Since(w.start)) }
+
 // Stop ends them and returns what they saw.
 func (w *Workload) Stop() (*history.History, error) {
 	w.cancel()

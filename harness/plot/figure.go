@@ -69,6 +69,8 @@ func All(r record.Results) ([]Figure, error) {
 		return allStores(r)
 	case record.ExperimentSim:
 		return allSims(r)
+	case record.ExperimentFactorial:
+		return allFactorials(r)
 	}
 	v := newView(r)
 	var figures []Figure

@@ -113,15 +113,8 @@ func (v *simView) footer(width vg.Length, extra []string) (lines []string) {
 			seeds, violations, operations = seeds+t.Seeds, violations+t.Violations, operations+t.Operations
 		}
 	}
-	head := cmp.Or(v.Manifest.Conditions, "conditions not stated")
-	if v.Manifest.Status == "partial" {
-		head = "PARTIAL RUN, " + head
-	}
-	if v.Manifest.Profile == "smoke" {
-		head = "SMOKE RUN, not a result; " + head
-	}
-	all := append([]string{fmt.Sprintf("%s; %d blocks. Unbroken: %d seeds, %s operations, %d violations.", head,
-		v.Manifest.Blocks, seeds, si(float64(operations)), violations)}, extra...)
+	all := append([]string{fmt.Sprintf("%s; %d blocks. Unbroken: %d seeds, %s operations, %d violations.",
+		pathWords(v.Manifest), v.Manifest.Blocks, seeds, si(float64(operations)), violations)}, extra...)
 	for _, l := range append(all, "run "+cmp.Or(v.Manifest.RunID, record.Unknown)) {
 		lines = append(lines, wrap(l, sizeSmall, width)...)
 	}

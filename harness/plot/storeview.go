@@ -160,22 +160,11 @@ func (v *storeView) footer(width vg.Length, extra []string) (lines []string) {
 
 func (v *storeView) conditions(extra []string) []string {
 	m := v.Manifest
-	path := cmp.Or(m.Conditions, "conditions not stated")
-	if m.Status == "partial" {
-		path = "PARTIAL RUN, " + path
-	}
-	if m.Profile == "smoke" {
-		path = "SMOKE RUN, not a result; " + path
-	}
-	lines := []string{path + "; " + v.workload() + "; " + v.blocks() + "."}
+	lines := []string{pathWords(m) + "; " + v.workload() + "; " + v.blocks() + "."}
 	lines = append(lines, extra...)
 	for _, arm := range v.arms {
 		if v.absent(arm) {
-			why := []rune(cmp.Or(v.index.Why(arm), "no usable trial"))
-			if len(why) > mostWhy {
-				why = append(why[:mostWhy:mostWhy], '…')
-			}
-			lines = append(lines, arm+" "+string(why))
+			lines = append(lines, absenceWords(arm, v.index.Why(arm)))
 		}
 	}
 	return append(lines, hostWords(m))
@@ -203,9 +192,6 @@ func (v *storeView) promises() []string {
 	}
 	return []string{"An acknowledged write is, of " + strings.Join(parts, "; ") + "."}
 }
-
-// mostWhy bounds how long a reason is told for.
-const mostWhy = 110
 
 func (v *storeView) workload() string {
 	if len(v.Stores) == 0 {

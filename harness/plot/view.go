@@ -140,21 +140,24 @@ func missing() point { return point{math.NaN(), math.NaN(), math.NaN()} }
 // absent reports whether an arm has no usable trial.
 func (v *view) absent(arm string) bool { return len(v.index.Placements(arm)) == 0 }
 
-// absences says of each arm that could not run why, at no great length.
-func (v *view) absences() []string {
-	const most = 110
-	var lines []string
+// absences says of each arm that could not run why.
+func (v *view) absences() (lines []string) {
 	for _, arm := range v.arms {
-		if !v.absent(arm) {
-			continue
+		if v.absent(arm) {
+			lines = append(lines, absenceWords(arm, v.index.Why(arm)))
 		}
-		why := []rune(cmp.Or(v.index.Why(arm), "no usable trial"))
-		if len(why) > most {
-			why = append(why[:most:most], '…')
-		}
-		lines = append(lines, arm+" "+string(why))
 	}
 	return lines
+}
+
+// absenceWords says why an arm could not run, at no great length.
+func absenceWords(arm, why string) string {
+	const most = 110
+	words := []rune(cmp.Or(why, "no usable trial"))
+	if len(words) > most {
+		words = append(words[:most:most], '…')
+	}
+	return arm + " " + string(words)
 }
 
 // placements returns the placements of the run.
@@ -172,16 +175,25 @@ func (v *view) placements() []string {
 // conditions returns the lines under every figure.
 func (v *view) conditions(extra ...string) []string {
 	m := v.Manifest
+	if slices.ContainsFunc(v.Trials, partial) {
+		m.Status = record.StatusPartial
+	}
+	path := pathWords(m)
+	lines := []string{path + "; " + v.primaryWords() + "; " + v.blocksWords() + "."}
+	lines = append(append(lines, extra...), v.absences()...)
+	return append(lines, hostWords(m))
+}
+
+// pathWords says what path was measured, and whether the run is less than a result.
+func pathWords(m record.Manifest) string {
 	path := cmp.Or(m.Conditions, "conditions not stated")
-	if m.Status == "partial" || slices.ContainsFunc(v.Trials, partial) {
+	if m.Status == record.StatusPartial {
 		path = "PARTIAL RUN, " + path
 	}
 	if m.Profile == "smoke" {
 		path = "SMOKE RUN, not a result; " + path
 	}
-	lines := []string{path + "; " + v.primaryWords() + "; " + v.blocksWords() + "."}
-	lines = append(append(lines, extra...), v.absences()...)
-	return append(lines, hostWords(m))
+	return path
 }
 
 // hostWords names machine and run.

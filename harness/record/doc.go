@@ -5,7 +5,8 @@
 //
 //	results/<experiment>/<run id>/
 //	  manifest.json   what ran, where, from which commit ([Manifest])
-//	  trials.csv      one row a trial, exactly as measured ([Trial], [StoreTrial], [SimTrial])
+//	  trials.csv      one row a trial, exactly as measured ([Trial], [StoreTrial], [SimTrial]),
+//	                  or one row a metric of a trial ([FactorialRow])
 //	  summary.csv     per arm, placement, cell and metric: median, interval, n ([Summary])
 //	  claims.csv      one row a claim and rung: expected, measured, verdict ([Claim])
 //	  offloads.csv    which hardware acceleration each arm leaned on ([Offload])

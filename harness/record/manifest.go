@@ -26,8 +26,9 @@ type Manifest struct {
 	Status        string `json:"status"`     // running, ok, partial
 	Conditions    string `json:"conditions"` // printed on every figure: "software path, no NIC"
 
-	Kind    string   `json:"kind,omitempty"`    // [ExperimentStore], [ExperimentSim], or empty
+	Kind    string   `json:"kind,omitempty"`    // Experiment..., or empty: ingest
 	Figures []string `json:"figures,omitempty"` // of an experiment on stores: which to draw
+	Design  *Design  `json:"design,omitempty"`  // of a factorial experiment
 
 	Commit   string `json:"commit"` // full hash
 	Dirty    bool   `json:"dirty"`  // the working tree differed from the commit

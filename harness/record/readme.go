@@ -30,6 +30,8 @@ func Readme() string {
 	for _, m := range SimMetrics() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", m.Name, m.Unit, m.Doc)
 	}
+	section(&b, FactorialRows())
+	section(&b, FactorialPoints())
 	section(&b, Claims())
 	section(&b, Offloads())
 	b.WriteString(readmeManifest)
@@ -53,9 +55,9 @@ const readmeHead = `<!-- Generated from the column tables in harness/record; do 
       claims.csv       one row per claim and rung, with its verdict
       offloads.csv     which hardware acceleration each arm used
       kills.csv        where processes were killed: one row a kill
-      timeline.csv     likewise: writes acknowledged in each tenth of a second
+      timeline.csv     likewise: writes acknowledged in each tenth of a second; or series of factorial trials
       coverage.csv     of the simulator: how often each rare branch was reached
-      logs/            what the processes said
+      logs/            what the processes said, and what drivers keep
     results/<experiment>/latest        link to the newest run
     results/<experiment>/reference/    the committed run behind the figures in the documentation
 

@@ -85,13 +85,17 @@ func (r *Run) PointLatest() error {
 
 // Results is everything a run directory says in tables.
 type Results struct {
-	Manifest  Manifest
-	Trials    []Trial
-	Stores    []StoreTrial // the trials of an experiment on stores, which has no others
-	Kills     []Kill       // of one that kills
-	Timeline  []Moment     // likewise
-	Sims      []SimTrial   // the trials of an experiment on the simulator
-	Coverage  []Covered    // likewise
+	Manifest Manifest
+	Trials   []Trial
+	Stores   []StoreTrial // the trials of an experiment on stores, which has no others
+	Kills    []Kill       // of one that kills
+	Timeline []Moment     // likewise
+	Sims     []SimTrial   // the trials of an experiment on the simulator
+	Coverage []Covered    // likewise
+
+	Factorials []FactorialRow   // the trials of a factorial experiment, a row a metric
+	Points     []FactorialPoint // likewise
+
 	Summaries []Summary
 	Claims    []Claim
 	Offloads  []Offload
@@ -110,18 +114,23 @@ func ReadRun(dir string) (Results, error) {
 		r.Stores, err = ReadFile(filepath.Join(dir, StoreTrials().File), StoreTrials())
 	case ExperimentSim:
 		r.Sims, err = ReadFile(filepath.Join(dir, SimTrials().File), SimTrials())
+	case ExperimentFactorial:
+		r.Factorials, err = ReadFile(filepath.Join(dir, FactorialRows().File), FactorialRows())
 	default:
 		r.Trials, err = ReadFile(filepath.Join(dir, Trials().File), Trials())
 	}
 	if err != nil {
 		return r, err
 	}
-	return r, errors.Join(
+	course := func() error { return readOptional(dir, Timeline(), &r.Timeline) }
+	if r.Manifest.Kind == ExperimentFactorial {
+		course = func() error { return readOptional(dir, FactorialPoints(), &r.Points) }
+	}
+	return r, errors.Join(course(),
 		readOptional(dir, Summaries(), &r.Summaries),
 		readOptional(dir, Claims(), &r.Claims),
 		readOptional(dir, Offloads(), &r.Offloads),
 		readOptional(dir, Kills(), &r.Kills),
-		readOptional(dir, Timeline(), &r.Timeline),
 		readOptional(dir, Coverage(), &r.Coverage))
 }
 

@@ -13,10 +13,10 @@ import (
 
 // Tasks are spread over workers, each has its row, and what cannot be done says so.
 func TestSimRunner(t *testing.T) {
-	e := &spec.Sim{Name: "x", Claims: []spec.SimClaim{
-		{Name: "safe", Words: "violations", Metric: "violations", At: "most"},
-		{Name: "controls", Words: "missed", Metric: "missed_mutations", At: "most"}}}
-	p := spec.SimProfile{Blocks: 6, Seeds: 8, MutationSeeds: 5}
+	e := &spec.Sim{Head: spec.Head{Name: "x"}, Claims: []spec.SimClaim{
+		{Said: spec.Said{Name: "safe", Words: "violations"}, Metric: "violations", At: "most"},
+		{Said: spec.Said{Name: "controls", Words: "missed"}, Metric: "missed_mutations", At: "most"}}}
+	p := spec.SimProfile{Effort: spec.Effort{Blocks: 6}, Seeds: 8, MutationSeeds: 5}
 	var rows []record.SimTrial
 	r := SimRunner{Experiment: e, RunID: "id", Workers: 3, Tasks: p.Tasks([]string{"calm", "crash"},
 		[]string{"skip-gate"}, 100), Write: func(t record.SimTrial) error { rows = append(rows, t); return nil },
@@ -62,7 +62,7 @@ func TestSimRunner(t *testing.T) {
 
 // A row that cannot be written ends the run, and so does a context that ends.
 func TestSimRunnerEnds(t *testing.T) {
-	tasks := spec.SimProfile{Blocks: 50, Seeds: 1}.Tasks([]string{"calm"}, nil, 0)
+	tasks := spec.SimProfile{Effort: spec.Effort{Blocks: 50}, Seeds: 1}.Tasks([]string{"calm"}, nil, 0)
 	full := errors.New("disk full")
 	did := 0
 	r := SimRunner{Experiment: &spec.Sim{}, Tasks: tasks, Workers: 1,

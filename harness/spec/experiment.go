@@ -20,25 +20,18 @@ const File = "experiment.yaml"
 
 // Experiment is a declaration.
 type Experiment struct {
-	Name       string             `yaml:"name"`
-	Question   string             `yaml:"question"`
-	Conditions string             `yaml:"conditions"` // printed on every figure and verdict
-	Claims     []Claim            `yaml:"claims"`
-	Primary    Cell               `yaml:"primary"`
-	Arms       []Arm              `yaml:"arms"`
-	Slices     []Slice            `yaml:"slices"`
-	Search     Search             `yaml:"search"`
-	Profiles   map[string]Profile `yaml:"profiles"`
-
-	hash string
+	Head     `yaml:",inline"`
+	Claims   []Claim            `yaml:"claims"`
+	Primary  Cell               `yaml:"primary"`
+	Arms     []Arm              `yaml:"arms"`
+	Slices   []Slice            `yaml:"slices"`
+	Search   Search             `yaml:"search"`
+	Profiles map[string]Profile `yaml:"profiles"`
 }
 
 // Claim is what somebody said, in terms of arms and metrics.
 type Claim struct {
-	Name   string   `yaml:"name"`
-	Words  string   `yaml:"words"`  // how a sentence names it
-	Quote  string   `yaml:"quote"`  // what was said
-	Source string   `yaml:"source"` // where
+	Said   `yaml:",inline"`
 	Kind   string   `yaml:"kind"`   // ratio, rate, offloads
 	Metric string   `yaml:"metric"` // empty: loss-free frames/s
 	Bound  float64  `yaml:"bound"`
@@ -49,7 +42,6 @@ type Claim struct {
 	Burst  int      `yaml:"burst"`  // likewise
 
 	RungMetric string `yaml:"rung_metric"`
-	Reason     string `yaml:"reason"` // why the bound is what it is
 }
 
 // Arm is one of the implementations compared.
@@ -90,8 +82,7 @@ type Search struct {
 
 // Profile says how much to run.
 type Profile struct {
-	Minutes    float64  `yaml:"minutes"` // stated duration of the measurements
-	Blocks     int      `yaml:"blocks"`
+	Effort     `yaml:",inline"`
 	TrialMS    int      `yaml:"trial_ms"`
 	SearchMS   int      `yaml:"search_ms"`
 	Placements []string `yaml:"placements"`
@@ -99,13 +90,11 @@ type Profile struct {
 	Slices     []string `yaml:"slices"` // factors; empty: none
 	// Bracket of the arms that the first claim does not name, and of the slices' cells; empty:
 	// Search.Bracket.
-	OtherRates  []float64 `yaml:"other_bracket"`
-	SliceArms   []string  `yaml:"slice_arms"` // empty: as each slice says
-	SliceRates  []float64 `yaml:"slice_bracket"`
-	OverloadIn  int       `yaml:"overload_blocks"`
-	NoisePairs  bool      `yaml:"noise_pairs"` // an A/A pair in every block
-	NotJudged   bool      `yaml:"not_judged"`
-	Explanation string    `yaml:"what"`
+	OtherRates []float64 `yaml:"other_bracket"`
+	SliceArms  []string  `yaml:"slice_arms"` // empty: as each slice says
+	SliceRates []float64 `yaml:"slice_bracket"`
+	OverloadIn int       `yaml:"overload_blocks"`
+	NoisePairs bool      `yaml:"noise_pairs"` // an A/A pair in every block
 }
 
 // Trial is a trial's length.
@@ -156,9 +145,6 @@ func Parse(b []byte) (*Experiment, error) {
 	e.hash = hashOf(b)
 	return &e, e.check()
 }
-
-// Hash is the SHA-256 of the declaration as read, in hexadecimal.
-func (e *Experiment) Hash() string { return e.hash }
 
 func hashOf(declaration []byte) string {
 	sum := sha256.Sum256(declaration)

@@ -15,24 +15,47 @@ const (
 	KindIngest = "ingest" // frames into one receiver; the kind of a declaration that names none
 	KindStore  = "store"  // operations on whole stores
 	KindSim    = "sim"    // seeds of the simulator
+
+	KindFactorial = "factorial" // arms at points of a grid of factors, carried out by a driver
 )
 
-var kinds = []string{KindIngest, KindStore, KindSim}
+var kinds = []string{KindIngest, KindStore, KindSim, KindFactorial}
+
+// Head is what declarations of every kind begin with.
+type Head struct {
+	Name       string `yaml:"name"`
+	Kind       string `yaml:"kind"` // empty: ingest
+	Question   string `yaml:"question"`
+	Conditions string `yaml:"conditions"` // printed on every figure and verdict
+
+	hash string
+}
+
+// Hash is the SHA-256 of the declaration as read, in hexadecimal.
+func (h *Head) Hash() string { return h.hash }
+
+// Said is what claims of every kind begin with: who said what.
+type Said struct {
+	Name   string `yaml:"name"`
+	Words  string `yaml:"words"`  // how a sentence names it
+	Quote  string `yaml:"quote"`  // what was said
+	Source string `yaml:"source"` // where
+	Reason string `yaml:"reason"` // why the bound is what it is
+}
+
+// Effort is what profiles of every kind begin with.
+type Effort struct {
+	Minutes     float64 `yaml:"minutes"` // stated duration of the measurements
+	Blocks      int     `yaml:"blocks"`
+	NotJudged   bool    `yaml:"not_judged"`
+	Explanation string  `yaml:"what"`
+}
 
 // Outline is what declarations of every kind have.
 type Outline struct {
-	Name, Kind, Question string
-	Claims               []OutlineClaim
-	Profiles             map[string]OutlineProfile
-}
-
-// OutlineClaim is who said what.
-type OutlineClaim struct{ Quote, Words, Source string }
-
-// OutlineProfile is how long it takes.
-type OutlineProfile struct {
-	Minutes float64
-	What    string
+	Head     `yaml:",inline"`
+	Claims   []Said            `yaml:"claims"`
+	Profiles map[string]Effort `yaml:"profiles"`
 }
 
 // ReadOutline reads what experiments/<name>/experiment.yaml under root is about, whatever its kind, having
@@ -42,58 +65,28 @@ func ReadOutline(root, name string) (o Outline, err error) {
 	if err != nil {
 		return o, err
 	}
-	o = Outline{Kind: kind, Profiles: map[string]OutlineProfile{}}
 	switch kind {
 	case KindStore:
-		err = o.store(LoadStore(root, name))
+		_, err = LoadStore(root, name)
 	case KindSim:
-		err = o.sim(LoadSim(root, name))
+		_, err = LoadSim(root, name)
+	case KindFactorial:
+		_, err = LoadFactorial(root, name)
 	default:
-		err = o.ingest(Load(root, name))
+		_, err = Load(root, name)
 	}
-	return o, err
-}
-
-func (o *Outline) ingest(e *Experiment, err error) error {
 	if err != nil {
-		return err
+		return o, err
 	}
-	o.Name, o.Question = e.Name, e.Question
-	for _, c := range e.Claims {
-		o.Claims = append(o.Claims, OutlineClaim{c.Quote, c.Words, c.Source})
-	}
-	for name, p := range e.Profiles {
-		o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
-	}
-	return nil
-}
-
-func (o *Outline) store(e *Store, err error) error {
+	b, err := read(root, name)
 	if err != nil {
-		return err
+		return o, err
 	}
-	o.Name, o.Question = e.Name, e.Question
-	for _, c := range e.Claims {
-		o.Claims = append(o.Claims, OutlineClaim{c.Quote, c.Words, c.Source})
+	if err := yaml.Unmarshal(b, &o); err != nil {
+		return o, fmt.Errorf("outline of %s: %w", name, err)
 	}
-	for name, p := range e.Profiles {
-		o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
-	}
-	return nil
-}
-
-func (o *Outline) sim(e *Sim, err error) error {
-	if err != nil {
-		return err
-	}
-	o.Name, o.Question = e.Name, e.Question
-	for _, c := range e.Claims {
-		o.Claims = append(o.Claims, OutlineClaim{c.Quote, c.Words, c.Source})
-	}
-	for name, p := range e.Profiles {
-		o.Profiles[name] = OutlineProfile{p.Minutes, p.Explanation}
-	}
-	return nil
+	o.Kind = kind
+	return o, nil
 }
 
 // KindOf says of which kind experiments/<name>/experiment.yaml under root is.

@@ -13,24 +13,15 @@ import (
 // Sim declares an experiment on the simulator: every family of faults, and every way of breaking the
 // protocol on purpose, for so many seeds a block.
 type Sim struct {
-	Name       string                `yaml:"name"`
-	Kind       string                `yaml:"kind"`
-	Question   string                `yaml:"question"`
-	Conditions string                `yaml:"conditions"`
-	Figures    []string              `yaml:"figures"`
-	Claims     []SimClaim            `yaml:"claims"`
-	Profiles   map[string]SimProfile `yaml:"profiles"`
-
-	hash string
+	Head     `yaml:",inline"`
+	Figures  []string              `yaml:"figures"`
+	Claims   []SimClaim            `yaml:"claims"`
+	Profiles map[string]SimProfile `yaml:"profiles"`
 }
 
 // SimClaim is what must hold of every block.
 type SimClaim struct {
-	Name   string  `yaml:"name"`
-	Words  string  `yaml:"words"`
-	Quote  string  `yaml:"quote"`
-	Source string  `yaml:"source"`
-	Reason string  `yaml:"reason"`
+	Said   `yaml:",inline"`
 	Metric string  `yaml:"metric"` // of record.SimMetrics
 	At     string  `yaml:"at"`     // least (the default), or most
 	Bound  float64 `yaml:"bound"`
@@ -38,12 +29,9 @@ type SimClaim struct {
 
 // SimProfile says how much to run.
 type SimProfile struct {
-	Minutes       float64 `yaml:"minutes"`
-	Blocks        int     `yaml:"blocks"`
-	Seeds         int     `yaml:"seeds"`          // of each block, over all families
-	MutationSeeds int     `yaml:"mutation_seeds"` // that a mutation may survive in a block; 0: no mutations
-	NotJudged     bool    `yaml:"not_judged"`
-	Explanation   string  `yaml:"what"`
+	Effort        `yaml:",inline"`
+	Seeds         int `yaml:"seeds"`          // of each block, over all families
+	MutationSeeds int `yaml:"mutation_seeds"` // that a mutation may survive in a block; 0: no mutations
 }
 
 // LoadSim reads experiments/<name>/experiment.yaml under root, which must be of kind sim.
@@ -60,9 +48,6 @@ func ParseSim(b []byte) (*Sim, error) {
 	e.hash = hashOf(b)
 	return &e, e.check()
 }
-
-// Hash is the SHA-256 of the declaration as read, in hexadecimal.
-func (e *Sim) Hash() string { return e.hash }
 
 // Profile finds a profile by name.
 func (e *Sim) Profile(name string) (SimProfile, error) { return profileNamed(e.Profiles, name) }

@@ -13,19 +13,14 @@ import (
 // Store declares an experiment on whole stores: arms are systems, each started once a block and setup,
 // and loaded in several ways while it runs.
 type Store struct {
-	Name       string                  `yaml:"name"`
-	Kind       string                  `yaml:"kind"`
-	Question   string                  `yaml:"question"`
-	Conditions string                  `yaml:"conditions"` // printed on every figure and verdict
-	Figures    []string                `yaml:"figures"`    // which to draw; names of package plot
-	Claims     []StoreClaim            `yaml:"claims"`
-	Workload   Workload                `yaml:"workload"`
-	Arms       []StoreArm              `yaml:"arms"`
-	Setups     []Setup                 `yaml:"setups"`
-	Loads      []StoreLoad             `yaml:"loads"`
-	Profiles   map[string]StoreProfile `yaml:"profiles"`
-
-	hash string
+	Head     `yaml:",inline"`
+	Figures  []string                `yaml:"figures"` // which to draw; names of package plot
+	Claims   []StoreClaim            `yaml:"claims"`
+	Workload Workload                `yaml:"workload"`
+	Arms     []StoreArm              `yaml:"arms"`
+	Setups   []Setup                 `yaml:"setups"`
+	Loads    []StoreLoad             `yaml:"loads"`
+	Profiles map[string]StoreProfile `yaml:"profiles"`
 }
 
 // Workload is what every operation of every arm looks like.
@@ -106,11 +101,7 @@ func (l StoreLoad) Kills() bool { return len(l.Kill) > 0 }
 
 // StoreClaim is what somebody said, in terms of arms, setups, loads and metrics.
 type StoreClaim struct {
-	Name   string  `yaml:"name"`
-	Words  string  `yaml:"words"`
-	Quote  string  `yaml:"quote"`
-	Source string  `yaml:"source"`
-	Reason string  `yaml:"reason"`
+	Said   `yaml:",inline"`
 	Metric string  `yaml:"metric"`
 	At     string  `yaml:"at"` // least (the default), or most
 	Bound  float64 `yaml:"bound"`
@@ -129,19 +120,16 @@ type StoreClaim struct {
 
 // StoreProfile says how much to run.
 type StoreProfile struct {
-	Minutes     float64  `yaml:"minutes"`
-	Blocks      int      `yaml:"blocks"`
-	WarmupMS    int      `yaml:"warmup_ms"`
-	WindowMS    int      `yaml:"window_ms"`
-	Keys        int      `yaml:"keys"`    // 0: the workload's
-	Preload     bool     `yaml:"preload"` // every key is there before anything is measured
-	Kills       int      `yaml:"kills"`   // of each block, under loads that kill
-	Arms        []string `yaml:"arms"`    // empty: all, likewise the next two
-	Setups      []string `yaml:"setups"`
-	Loads       []string `yaml:"loads"`
-	NoisePair   string   `yaml:"noise_pair"` // the arm whose saturation is measured twice in every block
-	NotJudged   bool     `yaml:"not_judged"`
-	Explanation string   `yaml:"what"`
+	Effort    `yaml:",inline"`
+	WarmupMS  int      `yaml:"warmup_ms"`
+	WindowMS  int      `yaml:"window_ms"`
+	Keys      int      `yaml:"keys"`    // 0: the workload's
+	Preload   bool     `yaml:"preload"` // every key is there before anything is measured
+	Kills     int      `yaml:"kills"`   // of each block, under loads that kill
+	Arms      []string `yaml:"arms"`    // empty: all, likewise the next two
+	Setups    []string `yaml:"setups"`
+	Loads     []string `yaml:"loads"`
+	NoisePair string   `yaml:"noise_pair"` // the arm whose saturation is measured twice in every block
 }
 
 // Warmup is how long a load runs before it is measured.
@@ -167,9 +155,6 @@ func ParseStore(b []byte) (*Store, error) {
 	}
 	return &e, e.check()
 }
-
-// Hash is the SHA-256 of the declaration as read, in hexadecimal.
-func (e *Store) Hash() string { return e.hash }
 
 // Kills reports whether the experiment's loads kill processes.
 func (e *Store) Kills() bool { return len(e.Loads) > 0 && e.Loads[0].Kills() }

@@ -83,11 +83,6 @@ func openLink(t *testing.T) (*Testbed, *Link) {
 	return tb, l
 }
 
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // A datagram sent to the group in one namespace arrives in the other.
 func TestLinkCarriesMulticast(t *testing.T) {
 	_, l := openLink(t)

@@ -109,7 +109,7 @@ func (d *Document) field(v *ast.MappingValueNode, t reflect.Type, key string) (r
 		return t.Elem(), nil
 	}
 	var known []string
-	for f := range t.Fields() {
+	for _, f := range reflect.VisibleFields(t) { // those of inlined structs too
 		name := keyOf(f)
 		if name == key {
 			return f.Type, nil

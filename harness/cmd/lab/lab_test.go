@@ -329,6 +329,55 @@ func TestSimExperiment(t *testing.T) {
 	}
 }
 
+// A factorial experiment runs from its declaration to its verdicts and figures, and can be shown, judged,
+// compared and drawn again, to the same bytes. One whose server is missing has rows that say so.
+func TestFactorialExperiment(t *testing.T) {
+	dir := workplace(t)
+	if r := lab(t, dir, "run", "edge-liveness", "--dry-run"); r.status != 0 ||
+		!strings.Contains(r.out, "threshold=8 interval=10s") || !strings.Contains(r.out, "127.0.0.1") {
+		t.Errorf("dry run: status %d\n%s", r.status, r.out+r.errors)
+	}
+	if r := lab(t, dir, "run", "edge-liveness", "--arms=phy"); r.status == 0 || !strings.Contains(r.errors, "phi") {
+		t.Errorf("unknown arm: status %d\n%s", r.status, r.errors)
+	}
+	r := lab(t, dir, "run", "edge-liveness", "--profile=smoke", "--seed=1")
+	if r.status != 0 || !strings.Contains(r.out, "not judged") {
+		t.Fatalf("status %d\n%s\n%s", r.status, r.out, r.errors)
+	}
+	latest := filepath.Join(dir, resultsDir, "edge-liveness", "latest")
+	res, err := record.ReadRun(latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Manifest.Kind != record.ExperimentFactorial || len(res.Factorials) == 0 || len(res.Points) == 0 ||
+		len(res.Summaries) == 0 || len(res.Claims) == 0 || len(res.Manifest.Design.Metrics) == 0 {
+		t.Errorf("%d rows, %d points, %d summaries", len(res.Factorials), len(res.Points), len(res.Summaries))
+	}
+	if r := lab(t, dir, "show", "edge-liveness"); r.status != 0 || !strings.Contains(r.out, "heartbeat-phi") {
+		t.Errorf("show: status %d\n%s", r.status, r.errors)
+	}
+	if r := lab(t, dir, "check", "edge-liveness"); r.status != 0 || !strings.Contains(r.out, "false alarms") {
+		t.Errorf("check: status %d\n%s", r.status, r.errors)
+	}
+	if r := lab(t, dir, "diff", "edge-liveness", "edge-liveness"); !strings.Contains(r.out, "1.000") {
+		t.Errorf("diff: status %d\n%s", r.status, r.errors)
+	}
+	if r := lab(t, dir, "figures"); r.status != 0 || !strings.Contains(r.out, "edge-liveness/threshold.svg") {
+		t.Errorf("figures: status %d\n%s", r.status, r.out+r.errors)
+	}
+	for _, ext := range []string{"svg", "pdf", "png"} {
+		first, err1 := os.ReadFile(filepath.Join(latest, "figures", "threshold."+ext))
+		again, err2 := os.ReadFile(filepath.Join(dir, figuresDir, "edge-liveness", "threshold."+ext))
+		if err := errors.Join(err1, err2); err != nil || !bytes.Equal(first, again) {
+			t.Errorf("%s drawn again: %v", ext, err)
+		}
+	}
+	r = lab(t, dir, "run", "edge-load", "--profile=smoke", "--arms=etcd")
+	if r.status != 0 || !strings.Contains(r.out, "next: make peers") {
+		t.Errorf("without etcd: status %d\n%s", r.status, r.out+r.errors)
+	}
+}
+
 // Processes are killed, what was felt is in tables of its own, and figures show it.
 func TestCrashExperiment(t *testing.T) {
 	dir := workplace(t)

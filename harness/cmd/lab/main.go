@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"metronome/harness/fleet/fleetcmd"
+	"metronome/harness/vswitch/vswitchd"
 	"metronome/internal/version"
 )
 
@@ -40,8 +41,9 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(listCommand(), runCommand(), showCommand(), checkCommand(), diffCommand(),
-		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(), simCommand(), simulateCommand(),
-		fleetcmd.Command())
+		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(),
+		simCommand(), simulateCommand(), edgeGuardedCommand(), trialCommand(),
+		fleetcmd.Command(), vswitchd.Command())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := root.ExecuteContext(ctx)
 	stop()

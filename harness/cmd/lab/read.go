@@ -71,7 +71,7 @@ func printExperiment(e spec.Outline) {
 	}
 	for _, name := range []string{"smoke", "quick", "full"} {
 		if p, ok := e.Profiles[name]; ok {
-			fmt.Printf("  %-8s %4.1f min  %s\n", name, p.Minutes, p.What)
+			fmt.Printf("  %-8s %4.1f min  %s\n", name, p.Minutes, p.Explanation)
 		}
 	}
 	fmt.Printf("  make experiment NAME=%s\n", e.Name)
@@ -94,6 +94,8 @@ func showCommand() *cobra.Command {
 				return report.Store(os.Stdout, res)
 			case record.ExperimentSim:
 				return report.Sim(os.Stdout, res)
+			case record.ExperimentFactorial:
+				return report.Factorial(os.Stdout, res)
 			}
 			e, err := spec.Load(experimentsDir, res.Manifest.Experiment)
 			if err != nil {
@@ -119,10 +121,13 @@ func printJSON(res record.Results) error {
 
 func checkCommand() *cobra.Command {
 	var strict bool
-	cmd := &cobra.Command{Use: "check RUN", Short: "Print a run's verdicts",
+	cmd := &cobra.Command{Use: "check RUN|HISTORY.jsonl", Short: "Print a run's verdicts, or judge a history file again",
 		Example: "  lab check --strict ingest-11x   exits 0 reproduced, 1 not reproduced, 2 undecided",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if strings.HasSuffix(args[0], historySuffix) {
+				return checkHistory(args[0])
+			}
 			res, err := findRun(args[0])
 			if err != nil {
 				return err

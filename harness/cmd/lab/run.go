@@ -69,6 +69,8 @@ func runExperiment(ctx context.Context, name string, o runOptions) error {
 		return runStore(ctx, name, o)
 	case spec.KindSim:
 		return runSim(ctx, name, o)
+	case spec.KindFactorial:
+		return runFactorial(ctx, name, o)
 	}
 	e, err := spec.Load(experimentsDir, name)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,7 @@ type Target struct {
 	// Wait, if positive, ends every batch with WAIT: it is answered once so many replicas have it.
 	Wait        int
 	WaitTimeout time.Duration // of one WAIT; 0 waits forever
+	TLS         *tls.Config   // nil: plain TCP
 }
 
 const bufferBytes = 64 << 10
@@ -51,6 +53,9 @@ func (t *Target) Connect(ctx context.Context, _ int, l kv.Load) (kv.Conn, error)
 	n, err := d.DialContext(ctx, "tcp", t.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", t.Addr, err)
+	}
+	if t.TLS != nil {
+		n = tls.Client(n, t.TLS) // the first write shakes hands
 	}
 	c := &conn{net: n, out: bufio.NewWriterSize(n, bufferBytes), in: bufio.NewReaderSize(n, bufferBytes),
 		pending: make(chan *kv.Batch, l.Outstanding), least: int64(t.Wait)}

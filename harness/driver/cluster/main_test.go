@@ -1,0 +1,217 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"metronome/harness/factorial"
+	"metronome/harness/history"
+	"metronome/harness/testbed"
+	"metronome/internal/require"
+)
+
+// bins is a folder for the programs under test.
+var bins string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+// testMain is also what a trial's process runs: the test binary stands in for lab.
+func testMain(m *testing.M) int {
+	if testbed.Sandboxed() && len(os.Args) == 2 && os.Args[1] == TrialCommand {
+		if err := Main(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
+	if dir := os.Getenv(victimEnv); dir != "" {
+		return victim(dir)
+	}
+	dir, err := os.MkdirTemp("", "driver-cluster")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	bins = dir
+	return m.Run()
+}
+
+// programs builds metronome once, so that rules can be broken in it: none are unless it is told to.
+var programs = sync.OnceValue(func() error {
+	broken := filepath.Join(bins, "metronome-mutation")
+	build := exec.Command("go", "build", "-tags", "mutation", "-o", broken, "metronome/system/cmd/metronome")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build metronome: %w\n%s", err, out)
+	}
+	return os.Link(broken, filepath.Join(bins, "metronome"))
+})
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// trial carries out one trial as an experiment does.
+func trial(t *testing.T, e Experiment, c factorial.Cell) factorial.Outcome {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		require.Skip(t, "root", errors.New("namespaces need it"))
+	}
+	must(t, programs())
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	logs := t.TempDir()
+	s, err := Driver{e}.Open(ctx, factorial.Env{Bin: bins, Logs: logs, Dir: t.TempDir()})
+	if err != nil {
+		require.Skip(t, "nft", err)
+	}
+	o, err := s.Trial(ctx, c)
+	must(t, errors.Join(err, s.Close()))
+	t.Log(o.Values, o.Flags)
+	left, err := filepath.Glob(testbed.CgroupRoot + "/*/mtn-" + fmt.Sprint(os.Getpid()) + "-*")
+	must(t, err)
+	links, err := exec.CommandContext(ctx, "ip", "-brief", "link").Output()
+	must(t, err)
+	if len(left) > 0 || strings.Contains(string(links), "replica-") || strings.Contains(string(links), "br0") {
+		t.Errorf("left behind: %v %s", left, links)
+	}
+	return o
+}
+
+func linearizable(set, factors map[string]string) factorial.Cell {
+	return factorial.Cell{Arm: "metronome", Set: set, Factors: factors, Block: 1, Attempt: 1, Seed: 4,
+		Length: 1500 * time.Millisecond}
+}
+
+// A schedule of faults against a cluster that is whole, and against one that reads without waiting: the one
+// is linearizable, the other is caught, and what shows it is kept.
+func TestLinearizability(t *testing.T) {
+	factors := map[string]string{"nemesis": "mixed", "replicas": "3", "clients": "8"}
+	o := trial(t, Linearizability, linearizable(map[string]string{"mutation": "none"}, factors))
+	if o.Values["wrong"] != 0 || o.Values["operations"] < 100 || o.Values["placed"] == 0 ||
+		o.Values["faults"] == 0 ||
+		len(o.Files["faults.jsonl"]) == 0 {
+		t.Errorf("%v %v", o.Values, o.Flags)
+	}
+	factors["nemesis"] = "calm"
+	o = trial(t, Linearizability, linearizable(map[string]string{"mutation": "stale-read"}, factors))
+	if o.Values["caught"] != 1 || o.Values["violations"] != 1 {
+		t.Errorf("stale reads were not caught: %v", o.Values)
+	}
+	f, err := history.Read(strings.NewReader(string(o.Files["history.jsonl"])))
+	must(t, err)
+	if r := history.Judge(&f.History, history.Standard()); r.Verdict != history.Illegal {
+		t.Errorf("judged again: %v", &r)
+	}
+}
+
+// One fault under load: what clients felt of it is told.
+func TestFaults(t *testing.T) {
+	o := trial(t, Faults, factorial.Cell{Arm: "metronome", Set: map[string]string{"system": "metronome"},
+		Factors: map[string]string{"fault": "pause-leader", "lasts": "500ms", "rate": "500", "replicas": "3"},
+		Block:   1, Attempt: 1, Length: 2 * time.Second})
+	if o.Values["outage_ms"] <= 0 || o.Values["before_ops"] < 50 || len(o.Timeline) == 0 {
+		t.Errorf("%v", o.Values)
+	}
+}
+
+// What a trial is not told, or told wrong, is an error that names it.
+func TestBadCells(t *testing.T) {
+	for name, tc := range map[string]struct {
+		e    Experiment
+		c    factorial.Cell
+		want string
+	}{
+		"nemesis": {Linearizability, linearizable(nil, map[string]string{"nemesis": "rain"}), "unknown nemesis"},
+		"clients": {Linearizability, linearizable(nil, map[string]string{"nemesis": "kill"}), "clients"},
+		"rate":    {Faults, linearizable(nil, nil), "rate"},
+		"kind":    {"weather", linearizable(nil, nil), "unknown experiment"},
+	} {
+		_, err := (&task{Experiment: tc.e, Cell: tc.c}).run(t.Context())
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// victimEnv makes the test binary start a trial and wait to be killed.
+const victimEnv = "METRONOME_DRIVER_VICTIM"
+
+// victim begins a long trial in a folder with the programs.
+func victim(dir string) int {
+	c := linearizable(map[string]string{"mutation": "none"},
+		map[string]string{"nemesis": "mixed", "replicas": "3", "clients": "4"})
+	c.Length = time.Hour
+	s := session{Linearizability, factorial.Env{Bin: dir, Logs: dir, Dir: dir}}
+	_, err := s.Trial(context.Background(), c)
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// Whoever started a trial is killed with SIGKILL in the middle: every process of the trial ends, and nothing
+// is mounted or slowed any more.
+func TestKilledInTheMiddle(t *testing.T) {
+	if os.Geteuid() != 0 {
+		require.Skip(t, "root", errors.New("namespaces need it"))
+	}
+	must(t, programs())
+	dir := t.TempDir()
+	for _, name := range []string{"metronome", "metronome-mutation"} {
+		must(t, os.Link(filepath.Join(bins, name), filepath.Join(dir, name)))
+	}
+	exe, err := os.Executable()
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env = append(os.Environ(), victimEnv+"="+dir)
+	must(t, cmd.Start())
+	struck := func() bool { // the first fault has been told
+		b, _ := os.ReadFile(filepath.Join(dir, "1-metronome-mixed-3-1", "trial.log"))
+		return strings.Contains(string(b), "healed")
+	}
+	until(t, "a fault", struck)
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	until(t, "the end of all processes", func() bool { return len(running(dir)) == 0 })
+	mounts, err := os.ReadFile("/proc/mounts")
+	must(t, err)
+	if strings.Contains(string(mounts), dir) {
+		t.Errorf("still mounted: %s", mounts)
+	}
+	testbed.SweepCgroups()
+	groups := fmt.Sprintf("%s/*/mtn-%d-*", testbed.CgroupRoot, cmd.Process.Pid)
+	if left, _ := filepath.Glob(groups); len(left) > 0 {
+		t.Errorf("control groups %v", left)
+	}
+}
+
+// until waits for something that happens in its own time.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(90 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// running are the processes whose program lies in a folder.
+func running(dir string) (pids []string) {
+	exes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, e := range exes {
+		if to, err := os.Readlink(e); err == nil && strings.HasPrefix(to, dir) {
+			pids = append(pids, e)
+		}
+	}
+	return pids
+}
