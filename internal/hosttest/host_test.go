@@ -149,7 +149,8 @@ func TestSetupAlwaysPlays(t *testing.T) {
 // TestExtra asks for what only some experiments and tests use.
 func TestExtra(t *testing.T) {
 	h := newHost(t)
-	if said, exit := h.run("plan", "EXTRA=yes"); exit != 0 || !strings.Contains(said, "missing packages: chromium") {
+	said, exit := h.run("plan", "EXTRA=yes")
+	if exit != 0 || !strings.Contains(said, "missing packages: chromium") {
 		t.Errorf("plan: exit status %d, said %q", exit, said)
 	}
 	if said, exit := h.run("setup", "EXTRA=yes"); exit != 0 {

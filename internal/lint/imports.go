@@ -43,7 +43,17 @@ var layers = []struct {
 	{"system/access", []string{"system/access"}},
 	{"system/edge", []string{"system/edge"}},
 	{"system/edge/local", []string{"system/edge"}},
-	{"system/edge/edgecmd", []string{"system/edge", "system/access", "system/ops"}},
+	{"system/edge/quorum", []string{"system/edge", "system/client", "system/cluster", "system/daemon",
+		"system/proxy/resp", "system/wire"}},
+	{"system/edge/edgecmd", []string{"system/edge", "system/access", "system/master/api", "system/master/ship",
+		"system/ops"}},
+	{"system/home", []string{"system/home"}},
+	{"harness/fleet", []string{"harness/fleet", "harness/testbed", "system"}},
+	{"harness/vswitch", []string{"system/packet", "system/wire"}},
+	{"harness/vswitch/vswitchd", []string{"harness/vswitch", "system/packet"}},
+	{"harness/factorial", []string{"harness", "system/packet"}},
+	{"harness/driver/offline/outage", []string{"harness/driver/offline/outage"}},
+	{"harness/driver/runtimes/launch", []string{"harness/driver/runtimes/launch"}},
 	{"harness/history", []string{"harness/history", "system/wire"}},
 	{"harness/spec", []string{"harness/spec", "harness/load", "system/packet", "system/wire"}},
 	{"harness/stats", []string{"harness/stats"}},
@@ -56,10 +66,10 @@ var layers = []struct {
 
 // pure packages are state machines: what happens in them is decided by what they are given (I7).
 var pure = []string{"system/wire", "system/lane", "system/order", "system/store", "system/node",
-	"system/replica", "system/proxy", "system/device/queue"}
+	"system/replica", "system/proxy", "system/device/queue", "system/home", "harness/driver/offline/outage"}
 
-// served is what lies in a pure package's folder and is not pure: it brings clients to it.
-var served = []string{"system/proxy/resp"}
+// served is what lies in a pure package's folder and is not pure: it brings clients to it, or tests it.
+var served = []string{"system/proxy/resp", "system/order/ordertest"}
 
 // impure packages bring in a clock, a goroutine's tools, a socket, a file or a random number that nobody
 // gave. Reading crypto/rand through an injected reader needs no import.
