@@ -30,16 +30,16 @@ func (d Driver) Open(ctx context.Context, env factorial.Env) (factorial.Session,
 	} else {
 		s.flags = append(s.flags, "client and edge share a core")
 	}
-	s.launcher.Path, s.languages, err = build(ctx, cmp.Or(d.Root, "."), filepath.Join(env.Bin, "clients"))
-	if err != nil {
-		return nil, err
-	}
 	command := d.Edge
 	if command == nil {
 		command = []string{filepath.Join(env.Bin, "metronome"), "edge"}
 		if err := missing(command[0]); err != nil {
 			return nil, err
 		}
+	}
+	s.launcher.Path, s.languages, err = build(ctx, cmp.Or(d.Root, "."), filepath.Join(env.Bin, "clients"))
+	if err != nil {
+		return nil, err
 	}
 	s.edge, err = edgeproc.Start(ctx, edgeproc.Config{Command: command, Dir: filepath.Join(env.Dir, "edge"),
 		Log: filepath.Join(env.Logs, fmt.Sprintf("edge-%d.log", env.Block)), CPU: edgeCPU})

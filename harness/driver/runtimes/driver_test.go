@@ -71,6 +71,14 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
+// atOnce is each, the clients at the same time: where nothing is measured.
+func atOnce(t *testing.T, test func(t *testing.T, name string, l *language)) {
+	each(t, func(t *testing.T, name string, l *language) {
+		t.Parallel()
+		test(t, name, l)
+	})
+}
+
 // each runs a test for every client.
 func each(t *testing.T, test func(t *testing.T, name string, l *language)) {
 	for _, name := range slices.Sorted(maps.Keys(built.languages)) {
@@ -162,7 +170,7 @@ func run(t *testing.T, l *language, args ...string) (string, error) {
 // All clients say the same on the wire, byte for byte but for the order of headers.
 func TestOneGoldenWireTrace(t *testing.T) {
 	golden := filepath.Join("testdata", "wire.golden")
-	each(t, func(t *testing.T, name string, l *language) {
+	atOnce(t, func(t *testing.T, name string, l *language) {
 		_, path := file(t, 3)
 		w := &wire{value: map[string][]byte{}}
 		s, ca, secret := serve(t, w)
@@ -188,7 +196,7 @@ func TestOneGoldenWireTrace(t *testing.T) {
 }
 
 func TestChecksumsAreTheWorkloads(t *testing.T) {
-	each(t, func(t *testing.T, _ string, l *language) {
+	atOnce(t, func(t *testing.T, _ string, l *language) {
 		for _, n := range []int{1, 333} {
 			w, path := file(t, n)
 			for _, verb := range []string{"write", "read", "delete"} {
@@ -208,7 +216,7 @@ func TestClientsThatCannot(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 		_, _ = io.WriteString(w, "slow down")
 	})
-	each(t, func(t *testing.T, _ string, l *language) {
+	atOnce(t, func(t *testing.T, _ string, l *language) {
 		_, path := file(t, 3)
 		s, ca, secret := serve(t, refuse)
 		short := filepath.Join(t.TempDir(), "short")

@@ -105,8 +105,9 @@ func damaged(what string) error {
 // space names the keys.
 type space string
 
-func (s space) life() string { return string(s) + "i" }
-func (s space) head() string { return string(s) + "h" }
+func (s space) life() string    { return string(s) + "i" }
+func (s space) nothing() string { return string(s) + "n" } // never there
+func (s space) head() string    { return string(s) + "h" }
 func (s space) turn(place uint64) string {
 	return string(s) + "l" + string(binary.BigEndian.AppendUint64(nil, place))
 }

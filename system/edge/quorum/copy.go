@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"metronome/system/client"
 	"metronome/system/edge"
 	"metronome/system/edge/local"
@@ -18,6 +20,7 @@ import (
 // A copy lies in a directory of its own below Config.Dir; one being built lies beside it.
 const (
 	copyPrefix = "copy-"
+	lockFile   = "lock"
 	stampFile  = "current"        // its time is when the copy was last known to be current
 	stampEvery = 10 * time.Second // it is touched
 	retryEvery = time.Second      // while the core does not answer at the start
@@ -26,6 +29,23 @@ const (
 
 func (s *Store) config(dir string) local.Config {
 	return local.Config{Dir: dir, MinFree: s.cfg.MinFree, SessionIdle: forever, Log: s.cfg.Log}
+}
+
+// lock makes the directory and keeps other processes out: a copy that one of them has open would be taken for
+// broken, and removed.
+func lock(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("edge/quorum: %s is in use by another edge (%w): give each a "+
+			"directory of its own", dir, err), f.Close())
+	}
+	return f, nil
 }
 
 // openCopy opens the newest copy that is whole, or builds one.
@@ -52,9 +72,6 @@ func (s *Store) openCopy(ctx context.Context) error {
 
 // copies are the directories of copies, in the order in which they were begun.
 func (s *Store) copies() (dirs []string, err error) {
-	if err := os.MkdirAll(s.cfg.Dir, 0o700); err != nil {
-		return nil, err
-	}
 	entries, err := os.ReadDir(s.cfg.Dir)
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), copyPrefix) {

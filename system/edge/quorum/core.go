@@ -148,8 +148,25 @@ func (c *core) setLife(l life) {
 	c.life = l
 }
 
+// retireBy is how far above its turns a session's low mark is raised: no turn will ever be below it.
+const retireBy = 1 << 48
+
+// retire sees to it that no turn of a session will be executed any more, by whichever edge: it has ended, or
+// its low mark is raised above all of them (R24). That can be done again and again.
+func (c *core) retire(ctx context.Context, l life) error {
+	conn, err := c.client(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = conn.ResumeSession(l.session, retireBy, retireBy).Delete(ctx, c.space.nothing())
+	if errors.Is(err, client.ErrSessionLost) {
+		return nil
+	}
+	return err
+}
+
 // renew gives a life another session of the core, of which turn base+1 will be the first number. The session
-// before must have ended, so that no turn of it can come any more. Whoever is first decides.
+// before must be retired, and base the last turn that it saw. Whoever is first decides.
 func (c *core) renew(ctx context.Context, old life, base uint64) (life, error) {
 	conn, err := c.client(ctx)
 	if err != nil {
@@ -196,7 +213,7 @@ type offer uint8
 const (
 	taken   offer = iota + 1
 	tooLate       // another edge's turn has the place; whose tells the core's head
-	ended         // the core's session may have ended, or its number be spoilt: it was not executed
+	ended         // the core's session has ended, or is past that number: it was not executed
 	failed        // see the error
 )
 
@@ -208,10 +225,9 @@ func (c *core) offer(ctx context.Context, l life, h *head, t *turn, changes []lo
 		return failed, err
 	}
 	number := t.at.Place - l.base
-	var refused *client.ServerError
 	results, err := conn.ResumeSession(l.session, number, number).Apply(ctx, item...)
 	switch {
-	case errors.Is(err, client.ErrSessionLost), errors.As(err, &refused):
+	case errors.Is(err, client.ErrSessionLost):
 		return ended, err
 	case errors.Is(err, client.ErrResultGone):
 		return tooLate, nil

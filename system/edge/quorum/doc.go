@@ -26,8 +26,9 @@
 // began). The core executes each number once and answers everybody else who sends it with what it answered
 // then (R24), which holds the head: so each learns who was first. With turn p the low mark becomes p, and
 // an edge that was away and still holds p-1 to be free is refused. If nobody wrote for so long that the
-// session ended (session_ttl), whoever notices opens another and writes it down by compare-and-set.
-// An item of the old session that is still under way will never be executed.
+// session ended (session_ttl), or something that is no turn used up a number, whoever notices opens another
+// and writes it down by compare-and-set. The old session is retired before: its low mark is raised above all
+// turns, so that none of it will be executed, whoever still holds it to be the session.
 //
 // # What lies in the core
 //

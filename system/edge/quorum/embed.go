@@ -89,27 +89,31 @@ func embed(c *cluster.Config, cfg *Config) (*embedded, error) {
 // run keeps the proxy running. One that another instance has fenced rests, and then fences that one in turn:
 // the operator sees both complain.
 func (e *embedded) run(ctx context.Context, p *daemon.Proxy) {
-	for {
-		err := p.Run(ctx)
-		for ctx.Err() == nil {
-			e.note(err)
-			e.cfg.Log.Error("the proxy within the edge ended", "proxy", e.self.String(), "error", err)
-			select {
-			case <-time.After(restartAfter):
-			case <-ctx.Done():
-				return
-			}
-			if p, err = daemon.NewProxy(daemon.ProxyConfig{Cluster: e.cluster, Self: e.self,
-				Log: e.cfg.Log}); err == nil {
-				e.backend.connect(p.Backend())
-				e.note(nil)
-				break
-			}
+	for p != nil {
+		err := p.Run(ctx) // closes it, too
+		p = e.again(ctx, err)
+	}
+}
+
+// again makes another proxy after one that ended, nil when ctx has.
+func (e *embedded) again(ctx context.Context, err error) *daemon.Proxy {
+	for ctx.Err() == nil {
+		e.note(err)
+		e.cfg.Log.Error("the proxy within the edge ended", "proxy", e.self.String(), "error", err)
+		select {
+		case <-time.After(restartAfter):
+		case <-ctx.Done():
+			return nil
 		}
-		if ctx.Err() != nil {
-			return
+		var p *daemon.Proxy
+		p, err = daemon.NewProxy(daemon.ProxyConfig{Cluster: e.cluster, Self: e.self, Log: e.cfg.Log})
+		if err == nil {
+			e.backend.connect(p.Backend())
+			e.note(nil)
+			return p
 		}
 	}
+	return nil
 }
 
 func (e *embedded) note(err error) {

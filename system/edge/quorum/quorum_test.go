@@ -3,6 +3,7 @@ package quorum_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"metronome/system/client"
 	"metronome/system/edge"
 	"metronome/system/edge/quorum"
 	"metronome/system/proxy/resp"
@@ -221,6 +223,61 @@ func TestTheCoresSessionEnds(t *testing.T) {
 	}
 }
 
+// TestASessionThatGoesOnIsRetired: another program uses up the next turn's number, so that one edge begins
+// another session of the core while the one before lives and the other edge still holds it to be the one.
+// Were it not retired, both edges would write turns of the same place.
+func TestASessionThatGoesOnIsRetired(t *testing.T) {
+	c := newCore(t)
+	blind := func(c *quorum.Config) { c.Poll = time.Hour }
+	a, b := c.edge(t.TempDir(), blind), c.edge(t.TempDir(), blind)
+	must(t, a, &edge.Batch{Ops: []edge.Op{put("k", "0")}})
+	must(t, b, &edge.Batch{Ops: []edge.Op{put("k", "1")}})
+	conn, err := client.Dial(t.Context(), client.Config{Addresses: []string{c.address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	life, err := conn.Get(t.Context(), "edge/i")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := binary.BigEndian.Uint64(life.Value[16:])
+	if _, err := conn.ResumeSession(session, 3, 3).Delete(t.Context(), "absent"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		must(t, []edge.Store{a, b}[i%2], &edge.Batch{Ops: []edge.Op{put(fmt.Sprintf("k%d", i), "v")}})
+	}
+	same(t, a, b)
+	if n := a.Stats().Renewed + b.Stats().Renewed; n != 1 {
+		t.Errorf("%d sessions were begun", n)
+	}
+	if st := a.Status(); st.Revision != 12 || st.Keys != 11 {
+		t.Errorf("%+v: writes are lost", st)
+	}
+}
+
+// TestARefusalBeginsNoSession: a proxy that does not know the command, say, refuses every turn.
+func TestARefusalBeginsNoSession(t *testing.T) {
+	c := newCore(t)
+	a := c.edge(t.TempDir())
+	must(t, a, reading("lamp", 0, 1))
+	c.set(&c.fault, func(op *resp.Op) wire.Status {
+		if op.Item.HasSession {
+			return wire.StatusRefused
+		}
+		return 0
+	})
+	if _, err := a.Apply(t.Context(), reading("lamp", 1, 2)); !errors.Is(err, edge.ErrUnreachable) {
+		t.Errorf("%v", err)
+	}
+	c.set(&c.fault, nil)
+	must(t, a, reading("lamp", 1, 2))
+	if n := a.Stats().Renewed; n != 0 {
+		t.Errorf("%d sessions were begun", n)
+	}
+}
+
 func TestAnEdgeFarBehindIsBuiltAnew(t *testing.T) {
 	c := newCore(t)
 	dir := t.TempDir()
@@ -268,6 +325,21 @@ func TestARestartKeepsTheCopyEvenWithoutTheCore(t *testing.T) {
 	must(t, s, reading("lamp", 3, 4))
 	if s.Stats().Rebuilt != 0 {
 		t.Error("the copy was built anew")
+	}
+}
+
+func TestOneEdgeADirectory(t *testing.T) {
+	c := newCore(t)
+	dir := t.TempDir()
+	a := c.edge(dir)
+	must(t, a, reading("lamp", 0, 1))
+	_, err := quorum.Open(t.Context(), quorum.Config{Dir: dir, Addresses: []string{c.address}, Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), "another edge") {
+		t.Errorf("%v", err)
+	}
+	shut(t, a)
+	if got := get(t, c.edge(dir), edge.Local, "lamp/000001"); got != "1" {
+		t.Errorf("%q", got)
 	}
 }
 

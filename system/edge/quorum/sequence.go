@@ -212,10 +212,6 @@ func (q *sequencer) settle(what offer, at local.Spot, l life, err error) (done b
 	switch what {
 	case tooLate, ended:
 		err2 = q.renew(l)
-		var refused *client.ServerError
-		if errors.As(err, &refused) && err2 == nil {
-			err2 = unreachable(err) // not again and again
-		}
 	default:
 		if _, err2 = q.follow(); err2 == nil {
 			err2 = unreachable(err)
@@ -233,7 +229,9 @@ func (q *sequencer) settle(what offer, at local.Spot, l life, err error) (done b
 }
 
 // renew goes on after the core did not take a turn. If nobody else's has come in its place, the core's
-// session has ended, or an item that was no turn has used up the number: another session is needed.
+// session has ended, or an item that was no turn has used up the number: another session is needed. An edge
+// that does not know it yet could go on in the old one, and two turns have one place: hence the old one is
+// retired first, and only then looked how far it came.
 func (q *sequencer) renew(was life) error {
 	ctx, cancel := q.patient()
 	defer cancel()
@@ -243,13 +241,25 @@ func (q *sequencer) renew(was life) error {
 	}
 	l, err := q.core.readLife(ctx)
 	if err == nil && l.session == was.session {
-		q.stats.renewed.Add(1)
-		_, err = q.core.renew(ctx, l, q.spot().Place)
+		err = q.another(ctx, l)
 	}
 	if err != nil {
 		return q.lost(q.ctx, err)
 	}
 	return nil
+}
+
+// another opens a session in the place of a life's.
+func (q *sequencer) another(ctx context.Context, l life) error {
+	if err := q.core.retire(ctx, l); err != nil {
+		return err
+	}
+	if _, err := q.follow(); err != nil {
+		return err
+	}
+	q.stats.renewed.Add(1)
+	_, err := q.core.renew(ctx, l, q.spot().Place)
+	return err
 }
 
 func (q *sequencer) spot() local.Spot {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,7 @@ type Store struct {
 	cfg   Config
 	core  *core
 	embed *embedded // nil = the proxies are processes of their own
+	lock  *os.File  // held as long as the directory is in use
 
 	queue chan *request
 	poke  chan struct{} // the head has moved: follow
@@ -76,9 +78,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, core: newCore(&cfg, addresses, cfg.TLS), embed: embed,
 		queue: make(chan *request, cfg.Queue), poke: make(chan struct{}, 1), done: make(chan struct{}),
 		moved: make(chan struct{})}
-	if err := s.openCopy(ctx); err != nil {
-		s.core.close()
-		return nil, errors.Join(err, embed.close())
+	if s.lock, err = lock(cfg.Dir); err == nil {
+		err = s.openCopy(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.release())
 	}
 	run, stop := context.WithCancel(context.Background())
 	s.stop = stop
@@ -97,12 +101,24 @@ func (s *Store) Close() error {
 	}
 	s.stop()
 	<-s.done
+	return s.release()
+}
+
+// release gives back all that Open took.
+func (s *Store) release() (err error) {
 	s.mu.Lock()
 	c := s.copy
 	s.copy = nil
 	s.mu.Unlock()
+	if c != nil {
+		err = c.Close()
+	}
 	s.core.close()
-	return errors.Join(c.Close(), s.embed.close())
+	err = errors.Join(err, s.embed.close())
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
 }
 
 // now is the copy of the moment. It is closed when another takes its place.
