@@ -54,11 +54,13 @@ class Machine:
         return self.path("sys/bus/pci/devices", pci)
 
     def names(self, pci):
-        """The network devices of a PCI device."""
-        try:
-            return sorted(os.listdir(os.path.join(self.device(pci), "net")))
-        except FileNotFoundError:
-            return []
+        """The network devices of a PCI device: its own, or of a device on it, as virtio's are."""
+        found = []
+        for folder, below, _ in os.walk(self.device(pci)):
+            if os.path.basename(folder) == "net":
+                found += below
+                below.clear()
+        return sorted(found)
 
     def above(self, name):
         """A network device and all that stand on it: bonds, bridges, VLANs."""

@@ -102,7 +102,8 @@ func TestKernelValueThatDoesNotExist(t *testing.T) {
 	}
 }
 
-// rack is a made-up machine: eth0 for management, exp0 for experiments, and bond0 over a third.
+// rack is a made-up machine: eth0 for management, exp0 for experiments, bond0 over a third,
+// and a virtual machine's, whose names are one device below its PCI device.
 func rack(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -111,6 +112,7 @@ func rack(t *testing.T) string {
 		pci + "1:00.0/driver_override": "", pci + "1:00.0/net/eth0/x": "",
 		pci + "2:00.0/driver_override": "", pci + "2:00.0/net/exp0/x": "",
 		pci + "3:00.0/driver_override": "", pci + "3:00.0/net/eth2/x": "",
+		pci + "5:00.0/driver_override": "", pci + "5:00.0/virtio1/net/ens5/x": "",
 		"sys/class/net/eth2/upper_bond0/x": "", "sys/class/net/bond0/upper_vlan7/x": "",
 		"sys/class/iommu/dmar0/x":             "",
 		"sys/bus/pci/drivers/vfio-pci/unbind": "", "sys/bus/pci/drivers/ixgbe/unbind": "",
@@ -118,6 +120,7 @@ func rack(t *testing.T) string {
 		"ip-route.json":             `[{"dst":"default","dev":"eth0"}]`,
 		"ip-addr.json": `[{"ifname":"eth0","addr_info":[{"local":"192.0.2.1"}]},
 			{"ifname":"exp0","addr_info":[{"local":"198.51.100.1"}]},
+			{"ifname":"ens5","addr_info":[{"local":"192.0.2.5"}]},
 			{"ifname":"vlan7","addr_info":[{"local":"203.0.113.1"}]}]`,
 	})
 	must(t, os.Symlink("../../drivers/ixgbe", filepath.Join(root, pci+"2:00.0", "driver")))
@@ -138,6 +141,7 @@ func TestNeverTheManagementNIC(t *testing.T) {
 			"is vlan7, with 203.0.113.1"},
 		{"where SSH came in", "0000:02:00.0", nil, "SSH_CONNECTION=192.0.2.9 50000 198.51.100.1 22",
 			"is exp0, with 198.51.100.1"},
+		{"a virtual machine's NIC", "0000:05:00.0", []string{"192.0.2.5"}, "", "is ens5, with 192.0.2.5"},
 		{"no such device", "0000:04:00.0", nil, "", "no PCI device"},
 		{"no PCI address", "exp0", nil, "", "lspci -D"},
 	} {
