@@ -27,7 +27,7 @@ SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
+.PHONY: help model test-pci setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
 	test test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
@@ -76,6 +76,12 @@ PROCESSES = arm|cmd/lab|fleet|nemesis|peer|driver/.*
 
 test-race: ensure ## run the tests under the race detector, but for those that only watch other processes
 	go test -race $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -vE '/harness/($(PROCESSES))$$')
+
+test-pci: ensure ## bind and receive from an emulated machine's NICs: virtio-net, e1000e, vmxnet3 (1 minute; root)
+	METRONOME_REQUIRE=$${METRONOME_REQUIRE:+$$METRONOME_REQUIRE,}pci go test $(TAGS) -count=1 -v -run TestPCI ./harness/pcivm
+
+model: ensure ## check the model of the default orderer, state by state, and that its mutations are found (FULL=yes: more)
+	system/order/model/check.sh $(if $(FULL),full)
 
 # Go's fuzzer may end with "context deadline exceeded" when its time is up: no input failed then.
 fuzz: ensure ## fuzz every target for FUZZTIME=10s

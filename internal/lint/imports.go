@@ -51,6 +51,7 @@ var layers = []struct {
 	{"harness/fleet", []string{"harness/fleet", "harness/testbed", "system"}},
 	{"harness/vswitch", []string{"system/packet", "system/wire"}},
 	{"harness/vswitch/vswitchd", []string{"harness/vswitch", "system/packet"}},
+	{"harness/pcivm", []string{"harness/pcivm", "system/lane", "system/packet", "system/wire"}},
 	{"harness/factorial", []string{"harness", "system/packet"}},
 	{"harness/driver/offline/outage", []string{"harness/driver/offline/outage"}},
 	{"harness/driver/runtimes/launch", []string{"harness/driver/runtimes/launch"}},
