@@ -244,8 +244,9 @@ func (r *Replica) status() *ClusterStatus {
 	if err != nil {
 		s.NotReady = err.Error()
 	}
-	for i := range r.cfg.Cluster.Replicas {
-		if p := r.cfg.Cluster.Replicas[i].Peer(); p == r.cfg.Self || r.net.Up(p) {
+	s.Connected = append(s.Connected, r.cfg.Self.String())
+	for _, p := range r.net.Peers() { // also those that the file has gained since the start
+		if p.IsReplica() && r.net.Up(p) {
 			s.Connected = append(s.Connected, p.String())
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -51,6 +52,10 @@ func TestLiveTrial(t *testing.T) {
 	sender.Wait()
 	if got == 0 {
 		t.Fatal("nothing was sent")
+	}
+	// Closing both ends at once, the driver frees twice what they share.
+	if err := errors.Join(rx.Close(), tx.WaitDown(ctx)); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 	linkPoll  = 5 * time.Millisecond
 	reconnect = 200 * time.Millisecond
 	greeting  = 2 * time.Second
+
+	disconnect = 50 * time.Millisecond
 )
 
 // Device is one DPDK device with all its queue pairs.
@@ -278,6 +280,9 @@ func (d *Device) WaitDown(ctx context.Context) error {
 		case <-time.After(linkPoll):
 		}
 	}
+	// memif says that the link is down and then frees what belonged to it, in EAL's interrupt thread. To
+	// close the device meanwhile frees it twice, and nothing tells when that is over.
+	time.Sleep(disconnect)
 	return nil
 }
 

@@ -6,6 +6,7 @@ package dpdk
 import "C"
 
 import (
+	"time"
 	"unsafe"
 
 	"metronome/system/packet/ethernet"
@@ -31,6 +32,10 @@ func (d *Device) join() {
 	}
 }
 
+// farewell is how long a device gets to send what it took before it is stopped: most NICs forget what
+// is in their ring then, and no call says for all drivers when it is empty.
+const farewell = 50 * time.Millisecond
+
 // leave takes back what join reported; the caller holds d.mu.
 func (d *Device) leave() {
 	if !d.joined || C.mtn_link_up(d.id) != 1 {
@@ -39,6 +44,9 @@ func (d *Device) leave() {
 	p := d.ports[0]
 	for _, v := range reportVersions {
 		p.sendRaw(d.host.Leave(p.scratch[:], v, p.group))
+	}
+	if d.info.Driver != "net_memif" { // its ring is the peer's already
+		time.Sleep(farewell)
 	}
 }
 
