@@ -4,16 +4,16 @@ import "slices"
 
 // What befalls the replicas when the measurement begins.
 const (
-	faultNone         = "none"
-	leaderCrash       = "leader-crash"       // and it does not come back
-	followerCrash     = "follower-crash"     // likewise
-	leaderPause       = "leader-pause"       // stopped for a while
-	leaderSlow        = "leader-slow"        // everything is handled later there, until the end
-	followerSlow      = "follower-slow"      // likewise
-	leaderMute        = "leader-mute"        // nothing leaves it for a while, everything reaches it
-	leaderDeaf        = "leader-deaf"        // nothing reaches it for a while, everything leaves it
-	bridgePartition   = "bridge"             // for a while all reach one follower only, and it reaches all
-	flappingLink      = "flapping"           // leader's link to a follower comes and goes for a while
+	faultNone         = "leader/none"
+	leaderCrash       = "leader/crash"       // and it does not come back
+	followerCrash     = "follower/crash"     // likewise
+	leaderPause       = "leader/pause"       // stopped for a while
+	leaderSlow        = "leader/slow"        // everything is handled later there, until the end
+	followerSlow      = "follower/slow"      // likewise
+	leaderMute        = "links/mute"         // nothing leaves it for a while, everything reaches it
+	leaderDeaf        = "links/deaf"         // nothing reaches it for a while, everything leaves it
+	bridgePartition   = "links/bridge"       // for a while all reach one follower only, and it reaches all
+	flappingLink      = "links/flapping"     // leader's link to a follower comes and goes for a while
 	faultFor          = int64(1_000_000_000) // a while
 	flapEvery         = int64(100_000_000)
 	slowBy            = int64(5_000_000)

@@ -54,8 +54,10 @@ func pointOf(c factorial.Cell) (p point, err error) {
 	share("jitter", &p.jitter)
 	share("loss", &p.loss)
 	share("rate", &p.rate)
-	p.fault, err = c.Get("fault")
-	if err := errors.Join(append(errs, err)...); err != nil {
+	target, err1 := c.Get("target")
+	fault, err2 := c.Get("fault")
+	p.fault = target + "/" + fault
+	if err := errors.Join(append(errs, err1, err2)...); err != nil {
 		return p, err
 	}
 	return p, p.check()
@@ -77,7 +79,7 @@ func (p *point) check() error {
 		return fmt.Errorf("loss is %v, jitter %v, rate %v: use 0 to 0.5, 0 to 10, and above 0 to %g", p.loss,
 			p.jitter, p.rate, maxRate)
 	case !slices.Contains(faults, p.fault):
-		return fmt.Errorf("fault %q: use one of %s", p.fault, strings.Join(faults, ", "))
+		return fmt.Errorf("target and fault %q: use one of %s", p.fault, strings.Join(faults, ", "))
 	}
 	return nil
 }
