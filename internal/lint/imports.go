@@ -53,6 +53,8 @@ var layers = []struct {
 	{"harness/vswitch/vswitchd", []string{"harness/vswitch", "system/packet"}},
 	{"harness/pcivm", []string{"harness/pcivm", "system/lane", "system/packet", "system/wire"}},
 	{"harness/factorial", []string{"harness", "system/packet"}},
+	{"harness/driver/consensus", []string{"harness/factorial", "harness/model", "system/order", "system/packet"}},
+	{"harness/model", []string{"harness/model"}},
 	{"harness/driver/offline/outage", []string{"harness/driver/offline/outage"}},
 	{"harness/driver/runtimes/launch", []string{"harness/driver/runtimes/launch"}},
 	{"harness/history", []string{"harness/history", "system/wire"}},
@@ -67,7 +69,8 @@ var layers = []struct {
 
 // pure packages are state machines: what happens in them is decided by what they are given (I7).
 var pure = []string{"system/wire", "system/lane", "system/order", "system/store", "system/node",
-	"system/replica", "system/proxy", "system/device/queue", "system/home", "harness/driver/offline/outage"}
+	"system/replica", "system/proxy", "system/device/queue", "system/home", "harness/driver/offline/outage",
+	"harness/model"}
 
 // served is what lies in a pure package's folder and is not pure: it brings clients to it, or tests it.
 var served = []string{"system/proxy/resp", "system/order/ordertest"}

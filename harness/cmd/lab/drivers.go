@@ -8,6 +8,7 @@ import (
 
 	"metronome/harness/driver/bypass"
 	"metronome/harness/driver/cluster"
+	"metronome/harness/driver/consensus"
 	"metronome/harness/driver/edge"
 	"metronome/harness/driver/offline"
 	"metronome/harness/driver/recovery"
@@ -21,6 +22,7 @@ func drivers() map[string]factorial.Driver {
 	return map[string]factorial.Driver{
 		"edge-load":      edge.Load{},
 		"ingest-cluster": bypass.Driver{},
+		"consensus":      consensus.Driver{},
 		"edge-liveness":  edge.Liveness{},
 		"edge-security":  edge.Security{},
 		"offline":        offline.Driver{},
