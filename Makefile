@@ -69,7 +69,7 @@ bin/peers/%: harness/peer/servers/go.sum
 
 # One package after another: some pin processes to cores and send real traffic, and two would disturb each other.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
-	go test $(TAGS) -p=1 -timeout=5m $(TESTFLAGS) ./...
+	go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) ./...
 
 # Packages whose tests start programs, built without the detector, and wait for them: it would see nothing new.
 PROCESSES = arm|cmd/lab|fleet|nemesis|peer|driver/.*
