@@ -16,6 +16,8 @@ type Algorithm struct {
 	Name     string
 	Start    func(c order.Config) (order.Orderer, error)
 	Describe func(message []byte) string
+	// Leaderless: every member proposes, once it hears a majority. Nobody is elected and nobody hands over.
+	Leaderless bool
 	// Networks is how many random networks there are by default; 0: 60.
 	Networks int
 	// Seed makes reproducible what order.Config.Seed does not reach; nil: it reaches everything (R18).
@@ -269,9 +271,9 @@ func (c *Cluster) Settle() {
 	}
 }
 
-// Tick lets time pass for some members, or for all.
+// Tick lets time pass for some members, or for all. Without a leader everybody's heartbeats count.
 func (c *Cluster) Tick(ids ...uint64) {
-	if len(ids) == 0 {
+	if len(ids) == 0 || c.by.Leaderless {
 		ids = c.IDs()
 	}
 	for _, id := range ids {
@@ -281,6 +283,15 @@ func (c *Cluster) Tick(ids ...uint64) {
 		}
 	}
 	c.Settle()
+}
+
+// Outwait lets time pass until nobody waits any more for who is cut off, where all wait for all.
+func (c *Cluster) Outwait() {
+	for range 30 {
+		if c.by.Leaderless {
+			c.Tick()
+		}
+	}
 }
 
 // Elect lets only one member's time pass until it leads.
