@@ -116,6 +116,9 @@ func (m *message) check() error {
 	return nil
 }
 
+// manySlots is how many are named one by one.
+const manySlots = 4
+
 // Describe says in a few words what a message is, for people.
 func Describe(b []byte) string {
 	m, err := decode(b)
@@ -133,10 +136,15 @@ func Describe(b []byte) string {
 	case kindRefusal:
 		s += fmt.Sprintf(" to %d", m.end)
 	}
-	if len(m.slots) > 0 {
+	if n := len(m.slots); n > manySlots {
+		s += fmt.Sprintf(" %d slots from %d to %d", n, m.slots[0], m.slots[n-1])
+	} else if n > 0 {
 		s += " slots " + strings.Trim(fmt.Sprint(m.slots), "[]")
 	}
 	for i := range m.entries {
+		if i == manySlots {
+			return s + fmt.Sprintf(" and %d more, to %d", len(m.entries)-i, m.entries[len(m.entries)-1].Slot)
+		}
 		s += describeEntry(&m, &m.entries[i])
 	}
 	return s

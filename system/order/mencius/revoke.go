@@ -103,7 +103,12 @@ func (p *Mencius) onPrepare(from int, m *message) {
 	if m.commit < p.log.Base || m.end > m.commit+maxAhead || m.end > p.commit+maxAhead {
 		return
 	}
-	a := message{kind: kindPromise, ballot: m.ballot, entries: p.log.Entries(m.commit+1, m.end)}
+	a := message{kind: kindPromise, ballot: m.ballot}
+	for _, e := range p.log.Entries(m.commit+1, m.end) {
+		if m.owners&bit(p.owner(e.Slot)) != 0 {
+			a.entries = append(a.entries, e)
+		}
+	}
 	highest := uint64(0)
 	var promised []entry
 	p.targets(m.commit, m.end, m.owners, func(n uint64, s *slots.Slot) {

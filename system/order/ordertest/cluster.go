@@ -348,8 +348,17 @@ func (c *Cluster) note(m *Member, rd order.Ready) {
 	for _, out := range rd.Messages {
 		fmt.Fprintf(c.Trace, "%d > %d %s\n", m.ID, out.To, c.by.Describe(out.Data))
 	}
-	for _, k := range rd.Committed {
-		fmt.Fprintf(c.Trace, "%d   decided %d%s\n", m.ID, k.Position, inside(k.Decision))
+	for i := 0; i < len(rd.Committed); i++ {
+		k, more := rd.Committed[i], i+1
+		for k.Decision == nil && more < len(rd.Committed) && rd.Committed[more].Decision == nil {
+			more++
+		}
+		if n := uint64(more - i - 1); n > 0 {
+			fmt.Fprintf(c.Trace, "%d   decided %d to %d: nothing\n", m.ID, k.Position, k.Position+n)
+		} else {
+			fmt.Fprintf(c.Trace, "%d   decided %d%s\n", m.ID, k.Position, inside(k.Decision))
+		}
+		i = more - 1
 	}
 	for _, s := range rd.Snapshots {
 		fmt.Fprintf(c.Trace, "%d > %d snapshot at %d\n", m.ID, s.To, s.Position)
