@@ -103,8 +103,6 @@ const (
 	MenciusForgetAccepted
 	// MenciusAcceptBelowPromise accepts from a slot's owner what was promised to a revocation (I2).
 	MenciusAcceptBelowPromise
-	// MenciusSkipVolatile says that a slot is skipped before that is durable (I2).
-	MenciusSkipVolatile
 	// MenciusReuseSlots lets a restarted owner use slots that it may have used before (I2).
 	MenciusReuseSlots
 	// MenciusMinority decides with one acceptance too few (I1, R13).
@@ -153,7 +151,6 @@ var catalog = [count]struct{ name, doc string }{
 
 	MenciusForgetAccepted:     {"mencius-forget-accepted", "I2: revoke as if nobody had accepted anything"},
 	MenciusAcceptBelowPromise: {"mencius-accept-below-promise", "I2: accept below the ballot promised"},
-	MenciusSkipVolatile:       {"mencius-skip-volatile", "I2: skip before the skip is durable"},
 	MenciusReuseSlots:         {"mencius-reuse-slots", "I2: use slots again after a restart"},
 	MenciusMinority:           {"mencius-minority", "I1, R13: decide with one acceptance too few"},
 	MenciusRevokeUnheld:       {"mencius-revoke-unheld", "R8: revoke with values whose items are not held"},

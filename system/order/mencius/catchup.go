@@ -24,7 +24,7 @@ func (p *Mencius) onHeartbeat(from int, m *message) {
 	if q.commit >= q.snapshot {
 		q.snapshot = 0
 	}
-	p.heed(m.end)
+	p.heed(max(m.end, q.ahead)) // what is decided may lie beyond what is used: it was revoked
 }
 
 // heed learns up to where slots are used, and skips the own ones below.

@@ -53,7 +53,7 @@ func sceneRounds(c *ordertest.Cluster) {
 to the member at place s mod 3, counted from 0: slot 2 to member 3, slot 3 to 1, slot 4 to 2.`)
 	m := c.Elect(1)
 	c.Unseen(func() { c.Tick() })
-	c.Say("1 proposes in slot 3, in ballot 0. 3 skips slot 2, and says so when that is durable.")
+	c.Say("1 proposes in slot 3, in ballot 0. 3 skips slot 2; it was durably reserved, so that it says so at once.")
 	c.Holds(7, 1, 2, 3)
 	c.Propose(m, ordertest.At(7, 1))
 	c.Settle()

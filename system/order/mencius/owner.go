@@ -1,7 +1,6 @@
 package mencius
 
 import (
-	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/order/slots"
 )
@@ -107,7 +106,8 @@ func (p *Mencius) use(decision []byte, empty bool) bool {
 }
 
 // skip gives up the own slots below one that somebody else uses, so that it need not wait for them. A skip
-// is decided by its owner's word: it leaves when that is durable.
+// is decided by its owner's word. It leaves at once if the slot is durably reserved, for then a restart
+// uses it for nothing else; or else when the skip itself is durable.
 func (p *Mencius) skip(below uint64) {
 	var all []entry
 	for n := p.free(); n < below; n = p.free() {
@@ -127,14 +127,13 @@ func (p *Mencius) skipped(all []entry) {
 	}
 	p.record(all)
 	m := message{kind: kindAccept, ballot: first, entries: all}
-	p.others(func(i int) {
-		if mutate.On(mutate.MenciusSkipVolatile) {
-			p.send(i, m)
-			return
-		}
-		p.hold(i, m)
-	})
-	p.hold(p.self, message{kind: kindAccept, ballot: first, entries: append([]entry(nil), all...)})
+	if all[len(all)-1].Slot <= p.own.durable {
+		p.others(func(i int) { p.send(i, m) })
+		p.learn(all)
+		return
+	}
+	p.others(func(i int) { p.hold(i, m) })
+	p.hold(p.self, m)
 }
 
 // onAccepted counts acceptances: a slot is decided when a quorum accepted it in one ballot.

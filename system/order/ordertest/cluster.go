@@ -285,6 +285,16 @@ func (c *Cluster) Tick(ids ...uint64) {
 	c.Settle()
 }
 
+// decisions is how many positions have more than nothing.
+func (c *Cluster) decisions() (n int) {
+	for _, line := range c.Agreed {
+		if !strings.HasSuffix(line, ":") {
+			n++
+		}
+	}
+	return n
+}
+
 // Outwait lets time pass until nobody waits any more for who is cut off, where all wait for all.
 func (c *Cluster) Outwait() {
 	for range 30 {
