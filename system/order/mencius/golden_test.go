@@ -53,7 +53,7 @@ func sceneRounds(c *ordertest.Cluster) {
 to the member at place s mod 3, counted from 0: slot 2 to member 3, slot 3 to 1, slot 4 to 2.`)
 	m := c.Elect(1)
 	c.Unseen(func() { c.Tick() })
-	c.Say("1 proposes in slot 3, in ballot 0. 3 skips slot 2; it was durably reserved, so that it says so at once.")
+	c.Say("1 proposes in slot 3, in ballot 0. 3 skips slot 2, which is reserved, and says so at once.")
 	c.Holds(7, 1, 2, 3)
 	c.Propose(m, ordertest.At(7, 1))
 	c.Settle()
@@ -65,8 +65,8 @@ to the member at place s mod 3, counted from 0: slot 2 to member 3, slot 3 to 1,
 }
 
 func sceneGated(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `1 and 2 propose cuts of two lanes. 3 lacks what is under the first, accepts the second all
-the same, and hands out neither; the others need only each other.`)
+	fmt.Fprintln(c.Trace, `1 and 2 propose cuts of two lanes. 3 lacks what is under the first, accepts the
+second all the same, and hands out neither; the others need only each other.`)
 	c.Unseen(func() { c.Elect(1); c.Tick(); c.Tick() })
 	c.Holds(7, 1, 2)
 	c.Holds(8, 1, 1, 3)
@@ -82,9 +82,9 @@ the same, and hands out neither; the others need only each other.`)
 }
 
 func sceneRevocation(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `3 proposes in slot 2 and reaches 2 only, and both fall silent. 1 alone revokes nothing: it
-hears no majority. Then 2 is back: 1, the first that is alive, revokes slots of 3. 2's promise tells of what it
-accepted; 1 lacks its items, and decides the other slots at once.`)
+	fmt.Fprintln(c.Trace, `3 proposes in slot 2 and reaches 2 only, and both fall silent. 1 alone revokes
+nothing: it hears no majority. Then 2 is back: 1, the first that is alive, revokes slots of 3. 2's promise
+tells of what it accepted; 1 lacks its items, and decides the other slots at once.`)
 	c.Unseen(func() {
 		c.Elect(1)
 		c.Tick()
@@ -116,8 +116,8 @@ accepted; 1 lacks its items, and decides the other slots at once.`)
 }
 
 func sceneReturn(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `3 was cut off, and its slots were revoked. It is back and does not know: its proposal is
-refused, and it is taught that the slot is nothing. It skips the rest of what was taken from it and proposes
+	fmt.Fprintln(c.Trace, `3 was cut off, and its slots were revoked. It is back and does not know: its
+proposal is refused, and it is taught that the slot is nothing. It skips the rest of what was taken from it and proposes
 again, in a term of its own that is new.`)
 	c.Unseen(func() {
 		c.Elect(1)
@@ -146,8 +146,8 @@ again, in a term of its own that is new.`)
 }
 
 func sceneSnapshot(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `3 was away while slots were decided that the others' logs no longer hold. It asks one of
-them, which asks its replica for a snapshot.`)
+	fmt.Fprintln(c.Trace, `3 was away while slots were decided that the others' logs no longer hold. It
+asks one of them, which asks its replica for a snapshot.`)
 	c.Unseen(func() {
 		m := c.Elect(1)
 		c.Tick()

@@ -46,8 +46,8 @@ func TestAPromiseIsKept(t *testing.T) {
 	for _, what := range []string{"before", "after a restart"} {
 		d := ordertest.Decision()
 		m.Slow = true
-		step(1, message{kind: kindAccept, ballot: first, entries: []entry{{Slot: 3, Ballot: first, Decision: d},
-			{Slot: 6, Ballot: first, Decision: d}}})
+		step(1, message{kind: kindAccept, ballot: first, entries: []entry{in(3, first, d),
+			in(6, first, d)}})
 		p := m.O.(*Mencius)
 		if p.log.Accepted(3, first) || !p.log.Accepted(6, first) {
 			t.Fatalf("%s: slot 3 %+v, slot 6 %+v", what, p.log.At(3), p.log.At(6))
@@ -203,16 +203,21 @@ func TestWhatCannotBeIsRefused(t *testing.T) {
 	}
 }
 
+func in(slot, ballot uint64, decision []byte) entry {
+	return entry{Slot: slot, Ballot: ballot, Decision: decision}
+}
+
 func samples() []message {
 	d := ordertest.Decision(ordertest.At(1, 2))
 	return []message{
-		{kind: kindAccept, ballot: first, entries: []entry{{Slot: 3, Ballot: first, Decision: d},
-			{Slot: 6, Ballot: first}}},
-		{kind: kindAccepted, ballot: 512, slots: []uint64{3, 7}}, {kind: kindDecided, ballot: 512, slots: []uint64{3}},
+		{kind: kindAccept, ballot: first, entries: []entry{in(3, first, d),
+			in(6, first, nil)}},
+		{kind: kindAccepted, ballot: 512, slots: []uint64{3, 7}},
+		{kind: kindDecided, ballot: 512, slots: []uint64{3}},
 		{kind: kindHeartbeat, ballot: 5, commit: 4, end: 9}, {kind: kindAsk, commit: 4, end: 9},
-		{kind: kindLearn, ballot: decided, commit: 4, entries: []entry{{Slot: 2, Ballot: decided}}},
+		{kind: kindLearn, ballot: decided, commit: 4, entries: []entry{in(2, decided, nil)}},
 		{kind: kindPrepare, ballot: 512, commit: 4, end: 90, owners: 5},
-		{kind: kindPromise, ballot: 512, entries: []entry{{Slot: 9, Ballot: first, Decision: d}}},
+		{kind: kindPromise, ballot: 512, entries: []entry{in(9, first, d)}},
 		{kind: kindRefusal, ballot: 512, end: 9},
 	}
 }
@@ -234,9 +239,9 @@ func TestMessagesRoundTrip(t *testing.T) {
 	for name, m := range map[string]message{
 		"an unknown kind":        {kind: kindEnd},
 		"what is to oneself":     {kind: kindDurable},
-		"a slot twice":           {kind: kindPromise, ballot: 9, entries: []entry{{Slot: 2, Ballot: 1}, {Slot: 2, Ballot: 1}}},
-		"another ballot":         {kind: kindAccept, ballot: 9, entries: []entry{{Slot: 2, Ballot: 1}}},
-		"no decision":            {kind: kindAccept, ballot: 1, entries: []entry{{Slot: 2, Ballot: 1, Decision: []byte{77}}}},
+		"a slot twice":           {kind: kindPromise, ballot: 9, entries: []entry{in(2, 1, nil), in(2, 1, nil)}},
+		"another ballot":         {kind: kindAccept, ballot: 9, entries: []entry{in(2, 1, nil)}},
+		"no decision":            {kind: kindAccept, ballot: 1, entries: []entry{in(2, 1, []byte{77})}},
 		"slots that descend":     {kind: kindAccepted, ballot: 9, slots: []uint64{5, 4}},
 		"a ballot out of bounds": {kind: kindPrepare, ballot: 1 << 63},
 	} {
@@ -251,9 +256,9 @@ func TestForeignBallotsAreRefused(t *testing.T) {
 	c := ordertest.New(t, mencius, 3, 1, nil)
 	d := ordertest.Decision()
 	for name, m := range map[string]message{
-		"a slot of 1":             {kind: kindAccept, ballot: first, entries: []entry{{Slot: 3, Ballot: first, Decision: d}}},
-		"a ballot of 3":           {kind: kindAccept, ballot: 258, entries: []entry{{Slot: 3, Ballot: 258, Decision: d}}},
-		"decided without a vote":  {kind: kindAccept, ballot: decided, entries: []entry{{Slot: 3, Ballot: decided}}},
+		"a slot of 1":             {kind: kindAccept, ballot: first, entries: []entry{in(3, first, d)}},
+		"a ballot of 3":           {kind: kindAccept, ballot: 258, entries: []entry{in(3, 258, d)}},
+		"decided without a vote":  {kind: kindAccept, ballot: decided, entries: []entry{in(3, decided, nil)}},
 		"a promise to another":    {kind: kindPromise, ballot: 258},
 		"ballot 0 of no owner":    {kind: kindPrepare, ballot: first, end: 9, owners: 1},
 		"decided in another slot": {kind: kindDecided, ballot: first, slots: []uint64{3}},
