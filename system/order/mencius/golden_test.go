@@ -49,8 +49,8 @@ func compareGolden(t *testing.T, path, got string) {
 }
 
 func sceneRounds(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `Three members begin at slot 1 with nothing decided, and hear each other. Slot s belongs
-to the member at place s mod 3, counted from 0: slot 2 to member 3, slot 3 to 1, slot 4 to 2.`)
+	fmt.Fprintln(c.Trace, `Three members begin at slot 1 with nothing decided, and hear each other. Slot s
+belongs to the member at place s mod 3, counted from 0: slot 2 to member 3, slot 3 to 1, slot 4 to 2.`)
 	m := c.Elect(1)
 	c.Unseen(func() { c.Tick() })
 	c.Say("1 proposes in slot 3, in ballot 0. 3 skips slot 2, which is reserved, and says so at once.")
@@ -117,8 +117,8 @@ tells of what it accepted; 1 lacks its items, and decides the other slots at onc
 
 func sceneReturn(c *ordertest.Cluster) {
 	fmt.Fprintln(c.Trace, `3 was cut off, and its slots were revoked. It is back and does not know: its
-proposal is refused, and it is taught that the slot is nothing. It skips the rest of what was taken from it and proposes
-again, in a term of its own that is new.`)
+proposal is refused, and it is taught that the slot is nothing. It skips the rest of what was taken
+from it and proposes again, in a term of its own that is new.`)
 	c.Unseen(func() {
 		c.Elect(1)
 		c.Tick()
