@@ -351,7 +351,8 @@ func (p *Paxos) Unreachable(uint64) {}
 func (p *Paxos) Status() order.Status {
 	s := order.Status{ID: p.id, Leader: p.leader, Term: p.promised, Leading: p.leads(), Position: p.commit,
 		Applied: p.applied, Last: p.log.Last(), Waiting: len(p.wait.Wait), Holes: len(p.holes),
-		Members: order.Members{Voters: slices.Clone(p.members)}, Refused: p.out.Refusals, Dropped: p.dropped + p.wait.Dropped}
+		Members: order.Members{Voters: slices.Clone(p.members)}, Refused: p.out.Refusals,
+		Dropped: p.dropped + p.wait.Dropped}
 	if p.role == leading {
 		s.Match, s.SnapshotPending = make(map[uint64]uint64, len(p.members)), map[uint64]bool{}
 		for i, id := range p.members {
