@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"metronome/system/order"
+	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
 	"metronome/system/order/raft"
 )
@@ -27,6 +28,8 @@ var algorithms = [...]algorithm{
 	{"multipaxos", true,
 		func(c order.Config) (order.Orderer, error) { return multipaxos.New(c) }, multipaxos.Said,
 		multipaxos.Describe},
+	{"mencius", true,
+		func(c order.Config) (order.Orderer, error) { return mencius.New(c) }, mencius.Said, mencius.Describe},
 }
 
 // Names are the algorithms there are, the default first.
