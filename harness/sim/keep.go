@@ -97,6 +97,7 @@ func (t *truth) remembers(l *life, r Replica, when string) {
 	case v.Term == p.Term && v.Last < p.Position:
 		t.fail("I5", "%v has accepted up to position %d %s: it promised %d in term %d", l, v.Last, when,
 			p.Position, p.Term)
+	case t.w.params.altered > 0 && l.seat == 0: // it holds another history, and may have proposed from it
 	case v.Holes > 0 && !t.lanes.closed:
 		t.fail("R11", "%v lacks what is under %d cuts that it accepted, %s", l, v.Holes, when)
 	}

@@ -1,6 +1,9 @@
 package sim
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // laneTable follows, from the decisions alone, which lanes there are and where they end (R19): a
 // second, plain account of what the replicas' state machines must come to.
@@ -22,6 +25,7 @@ type laneTruth struct {
 // proxyTruth is a proxy's present incarnation.
 type proxyTruth struct {
 	nonce       uint64
+	spent       []uint64 // nonces of incarnations that are closed
 	incarnation uint32
 	lanes       []int // places in laneTable.lanes
 }
@@ -55,7 +59,7 @@ func (t *laneTable) open(o Opening, cover Coverage) {
 		p = &proxyTruth{}
 		t.proxies[o.Proxy] = p
 	}
-	if p.nonce == o.Nonce {
+	if p.nonce == o.Nonce || slices.Contains(p.spent, o.Nonce) {
 		cover.Add("opening repeated")
 		return
 	}
@@ -72,6 +76,9 @@ func (t *laneTable) open(o Opening, cover Coverage) {
 }
 
 func (t *laneTable) close(p *proxyTruth) {
+	if len(p.lanes) > 0 {
+		p.spent = append(p.spent, p.nonce)
+	}
 	for _, place := range p.lanes {
 		t.lanes[place].closed, t.closed = true, true
 	}

@@ -11,6 +11,9 @@ func TestTheStoreSurvives(t *testing.T) { survives(t, "raft", storeSeeds) }
 // TestTheStoreSurvivesMultipaxos is the same, ordered by our own algorithm.
 func TestTheStoreSurvivesMultipaxos(t *testing.T) { survives(t, "multipaxos", storeSeeds/2) }
 
+// TestTheStoreSurvivesMencius is the same without a leader.
+func TestTheStoreSurvivesMencius(t *testing.T) { survives(t, "mencius", storeSeeds/2) }
+
 func survives(t *testing.T, orderer string, seeds uint64) {
 	for _, profile := range ProfilesFor(storeBy(t, orderer)) {
 		t.Run(profile.Name, func(t *testing.T) {
@@ -35,8 +38,8 @@ func TestOneSeedOfTheStoreTwiceIsTheSameRun(t *testing.T) {
 	for seed := range uint64(len(Profiles)) {
 		profile := Profiles[seed%uint64(len(Profiles))].Name
 		run := func() *Report { return runStore(t, seed, profile) }
-		if seed%2 == 1 && profile != "disk-damage" {
-			run = func() *Report { return runStoreBy(t, "multipaxos", seed, profile) }
+		if by := []string{"raft", "multipaxos", "mencius"}[seed%3]; profile != "disk-damage" {
+			run = func() *Report { return runStoreBy(t, by, seed, profile) }
 		}
 		first, second := run(), run()
 		if first.Trace != second.Trace || first.Events != second.Events {

@@ -99,6 +99,16 @@ const (
 	// PaxosRecoverUnheld lets a new leader propose again, and accept, values whose items it does not
 	// hold (R8, R11).
 	PaxosRecoverUnheld
+	// MenciusForgetAccepted lets a revocation decide as if nobody else had accepted anything (I2).
+	MenciusForgetAccepted
+	// MenciusAcceptBelowPromise accepts from a slot's owner what was promised to a revocation (I2).
+	MenciusAcceptBelowPromise
+	// MenciusReuseSlots lets a restarted owner use slots that it may have used before (I2).
+	MenciusReuseSlots
+	// MenciusMinority decides with one acceptance too few (I1, R13).
+	MenciusMinority
+	// MenciusRevokeUnheld lets a revocation propose, and accept, values whose items are not held (R8, R11).
+	MenciusRevokeUnheld
 	count
 )
 
@@ -138,6 +148,12 @@ var catalog = [count]struct{ name, doc string }{
 	PaxosAcceptBelowPromise: {"paxos-accept-below-promise", "I2: accept below the ballot promised"},
 	PaxosMinority:           {"paxos-minority", "I1, R13: decide with one acceptance too few"},
 	PaxosRecoverUnheld:      {"paxos-recover-unheld", "R8: lead with values whose items are not held"},
+
+	MenciusForgetAccepted:     {"mencius-forget-accepted", "I2: revoke as if nobody had accepted anything"},
+	MenciusAcceptBelowPromise: {"mencius-accept-below-promise", "I2: accept below the ballot promised"},
+	MenciusReuseSlots:         {"mencius-reuse-slots", "I2: use slots again after a restart"},
+	MenciusMinority:           {"mencius-minority", "I1, R13: decide with one acceptance too few"},
+	MenciusRevokeUnheld:       {"mencius-revoke-unheld", "R8: revoke with values whose items are not held"},
 }
 
 // All are the mutations, None left out, in a fixed order.
@@ -166,8 +182,10 @@ func (m Mutation) Orderer() string {
 	switch {
 	case m == OnlyEmptyAppends:
 		return "raft"
-	case m >= PaxosForgetAccepted && m < count:
+	case m >= PaxosForgetAccepted && m <= PaxosRecoverUnheld:
 		return "multipaxos"
+	case m >= MenciusForgetAccepted && m < count:
+		return "mencius"
 	}
 	return ""
 }

@@ -195,4 +195,8 @@ type Status struct {
 	Holes                   int    // logged before a restart, not held now (R4): no campaigning
 	Refused                 uint64 // cuts refused for a mismatch so far (R14)
 	Dropped                 uint64 // entries dropped at the gate's bound so far; they are sent again
+	// Leaderless: every replica leads, each in a term of its own; Leader is who speaks for all where one
+	// is enough. Pending is how many proposals of this one are not decided yet.
+	Leaderless bool
+	Pending    int
 }

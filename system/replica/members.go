@@ -46,7 +46,7 @@ func (r *Replica) onJoin(seat int, b []byte) bool {
 		r.tellStatic(seat)
 	case r.state.lives[seat].nonce == nonce:
 		r.tellJoined(seat)
-	case r.status.Leading && r.state.admits(seat):
+	case r.speaks() && r.state.admits(seat):
 		r.round.want(order.Command{Kind: order.MintLife, Seat: uint8(seat), Nonce: nonce})
 	}
 	return true
@@ -111,7 +111,7 @@ func (r *Replica) Request(c order.Command) error {
 		return fmt.Errorf("replica: the cluster is at feature level %d, this needs %d: when all replicas run a "+
 			"version that knows it, \"metronome cluster finalize\"", r.state.feature, featureSeats)
 	}
-	if r.status.Leading {
+	if r.speaks() {
 		r.request(&c)
 		return nil
 	}
@@ -127,7 +127,7 @@ func (r *Replica) onAsk(b []byte) bool {
 	if err != nil || len(d.Commands) != 1 || len(d.Cut) > 0 {
 		return false
 	}
-	if r.status.Leading {
+	if r.speaks() {
 		r.request(&d.Commands[0])
 	}
 	return true
@@ -193,6 +193,12 @@ func (r *Replica) steerMembers() {
 		return
 	}
 	r.leadSafe()
+	if !r.speaks() {
+		return
+	}
+	if r.status.Leaderless {
+		r.wantLimits() // whoever spoke before may be gone
+	}
 	r.startFeatures()
 	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
 		for _, id := range ids {

@@ -27,7 +27,7 @@ func (r *Replica) onOpen(number uint32, b []byte) bool {
 		}
 		return true
 	}
-	if r.status.Leading && len(r.state.limits) > 0 {
+	if r.speaks() && len(r.state.limits) > 0 {
 		r.round.want(order.Command{Kind: order.OpenLanes, Proxy: number, Nonce: m.Nonce, Lanes: m.Lanes})
 	}
 	return true
@@ -66,7 +66,7 @@ func (r *Replica) votingSeats() (seats uint16) {
 
 // watchProxies proposes to close the lanes of proxies that fell silent.
 func (r *Replica) watchProxies() {
-	if !r.status.Leading {
+	if !r.speaks() {
 		for _, l := range r.lanes {
 			l.heard = max(l.heard, r.now-r.cfg.Silence/2) // a new leader grants everyone half a time-out
 		}

@@ -23,9 +23,11 @@ type roundState struct {
 	commands []order.Command // wanted, not proposed yet
 	proposed []order.Command // proposed and not seen applied: not to be proposed again in this term
 	base     order.Cut       // decided or proposed so far
-	next     int64           // when a round may begin
-	items    uint64          // in the latest round
-	time     uint64          // log time proposed last
+	cuts     order.Cut       // follow's own
+	merged   order.Cut
+	next     int64  // when a round may begin
+	items    uint64 // in the latest round
+	time     uint64 // log time proposed last
 	timeAt   int64
 	expired  uint64 // log time at which sessions were last looked through
 
@@ -73,7 +75,7 @@ func same(a, b *order.Command) bool {
 // lacks itself.
 func (r *Replica) watchLeadership() {
 	s := &r.round
-	if !r.status.Leading {
+	if !r.status.Leading || r.status.Leaderless {
 		s.stuckSince, s.behindSince = 0, 0
 		return
 	}
@@ -189,12 +191,15 @@ func (r *Replica) propose() {
 		r.later(s.next)
 		return
 	}
-	if r.status.Last-r.status.Position >= maxRounds {
+	if r.underWay() >= maxRounds {
 		return
 	}
 	if r.tooFarAhead() {
 		r.later(r.now + r.cfg.RoundInterval)
 		return
+	}
+	if r.status.Leaderless {
+		s.follow(r)
 	}
 	d := order.Decision{Cut: r.nextCut(), Commands: s.commands, Time: s.clock(r)}
 	if len(d.Cut) == 0 && len(d.Commands) == 0 && !r.expireSessions(&d) {
@@ -263,13 +268,63 @@ func (r *Replica) lacks(p *peerState) bool {
 	return false
 }
 
+// underWay is how many rounds of this leader are undecided.
+func (r *Replica) underWay() uint64 {
+	if r.status.Leaderless {
+		return uint64(r.status.Pending)
+	}
+	return r.status.Last - r.status.Position
+}
+
+// speaks reports whether this replica proposes what one proposes for all: commands. Cuts everyone that
+// leads proposes.
+func (r *Replica) speaks() bool { return r.status.Leading && r.status.Leader == r.id }
+
+// follow takes note of what others have taken lanes to, where everyone leads.
+func (s *roundState) follow(r *Replica) {
+	s.cuts = s.cuts[:0]
+	for _, l := range r.lanes {
+		if l.open {
+			s.cuts = append(s.cuts, l.cut)
+		}
+	}
+	s.merged = s.base.Merge(s.merged[:0], s.cuts)
+	s.base, s.merged = s.merged, s.base
+}
+
+// turn reports whether it is for this replica to take a lane further. Where everyone leads, each begins
+// rounds for some of the lanes at once, and for those of others if nobody has for a while; a round
+// takes all lanes as far as it can, whoever begins it.
+func (r *Replica) turn(l *laneState) bool {
+	alive, mine := 0, 0 // this replica is a voter: it leads
+	for _, id := range r.members.Voters {
+		if id == r.id {
+			mine = alive
+		}
+		if id == r.id || r.heardLately(SeatOf(id)) {
+			alive++
+		}
+	}
+	distance := (mine - int(l.id)%alive + alive) % alive
+	due := l.waits + int64(distance)*turnTicks*r.cfg.Tick
+	if r.now < due {
+		r.later(due)
+	}
+	return r.now >= due
+}
+
+// turnTicks is after how long a replica begins a round in place of the one before it.
+const turnTicks = 2
+
 // lead begins a term of leadership.
 func (s *roundState) lead(r *Replica) {
 	s.leading, s.term = true, r.status.Term
 	s.commands, s.proposed = s.commands[:0], s.proposed[:0]
 	s.base = s.base[:0]
 	s.time, s.timeAt = r.state.time, r.now
-	r.wantLimits()
+	if r.speaks() {
+		r.wantLimits()
+	}
 	for _, l := range r.lanes {
 		if l.open {
 			s.base = append(s.base, l.cut)
@@ -296,7 +351,7 @@ func (s *roundState) clock(r *Replica) uint64 {
 // expireSessions asks for the end of sessions that were idle too long, four times in that time.
 func (r *Replica) expireSessions(d *order.Decision) bool {
 	ttl := r.cfg.Store.SessionTTL
-	if ttl == 0 || d.Time < r.round.expired+ttl/4 || d.Time < ttl {
+	if ttl == 0 || !r.speaks() || d.Time < r.round.expired+ttl/4 || d.Time < ttl {
 		return false
 	}
 	r.round.expired = d.Time
@@ -322,7 +377,11 @@ func (r *Replica) nextCut() order.Cut {
 		for len(base) > 0 && base[0].Lane < l.id {
 			base = base[1:]
 		}
-		moved = moved || len(base) == 0 || base[0].Lane != l.id || m.Frames > base[0].Frames
+		beyond := len(base) == 0 || base[0].Lane != l.id || m.Frames > base[0].Frames
+		moved = moved || beyond && !r.status.Leaderless
+		if since(&l.waits, r.now, beyond); beyond && r.status.Leaderless {
+			moved = r.turn(l) || moved
+		}
 		s.own = append(s.own, m)
 	}
 	if !moved {
@@ -400,12 +459,12 @@ func (p *peerState) lane(id order.LaneID) *expectation {
 // fullReport is how often a report names every lane, in ticks.
 const fullReport = 16
 
-// reportHoldings tells the leader what is held here, if that changed: it rides beside the orderer's
-// own answers (R9).
+// reportHoldings tells the leader, or all where everyone leads, what is held here, if that changed: it
+// rides beside the orderer's own answers (R9).
 func (r *Replica) reportHoldings() {
 	s := &r.round
 	leader := r.status.Leader
-	if leader == 0 || leader == r.id {
+	if leader == 0 || leader == r.id && !r.status.Leaderless {
 		return
 	}
 	var now []order.Holding
@@ -433,7 +492,15 @@ func (r *Replica) reportHoldings() {
 		return
 	}
 	s.told, s.nextHoldings = now, 0
-	r.sendHoldings(leader, &report)
+	if !r.status.Leaderless {
+		r.sendHoldings(leader, &report)
+		return
+	}
+	for _, id := range r.members.Voters {
+		if id != r.id {
+			r.sendHoldings(id, &report)
+		}
+	}
 }
 
 // sendHoldings also carries how far this replica has applied, what every member has applied (from
@@ -514,7 +581,9 @@ func (r *Replica) leadSafe() {
 	if safe <= r.safe {
 		return
 	}
-	r.safe = safe
+	if r.safe = safe; r.status.Leaderless {
+		return // the others work it out, too
+	}
 	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
 		for _, id := range ids {
 			if id != r.id {

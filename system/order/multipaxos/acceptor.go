@@ -7,15 +7,6 @@ import (
 	"metronome/system/order"
 )
 
-// waiting is a value that came for acceptance and whose items are not held yet.
-type waiting struct {
-	entry
-	cut order.Cut
-}
-
-// overhead is what a value at the gate is taken to cost beyond its bytes.
-const overhead = 64
-
 // onProbe answers whether this member would promise a ballot: not while it hears of a leader, and
 // not to one who knows of less that is decided.
 func (p *Paxos) onProbe(from int, m *message) {
@@ -43,7 +34,7 @@ func (p *Paxos) onPrepare(from int, m *message) {
 
 func (p *Paxos) promise(to int, m *message) {
 	a := message{kind: kindPromise, ballot: m.ballot, commit: p.commit,
-		entries: p.log.entries(m.commit+1, p.log.last())}
+		entries: p.log.Entries(m.commit+1, p.log.Last())}
 	if mutate.On(mutate.VoteBeforePersist) && to != p.self {
 		p.send(to, a)
 		return
@@ -60,7 +51,7 @@ func (p *Paxos) refuse(to int) {
 func (p *Paxos) follow(ballot, leader uint64) {
 	if ballot > p.promised {
 		p.promised, p.told = ballot, 0
-		p.wait, p.waiting = nil, 0 // what a deposed leader sent
+		p.wait.Clear() // what a deposed leader sent
 		p.role, p.leader = follower, 0
 		p.lead.stop()
 	}
@@ -95,21 +86,21 @@ func (p *Paxos) onAccept(from int, m *message) {
 func (p *Paxos) accept(entries []entry) {
 	var taken []entry
 	for _, e := range entries {
-		if e.slot <= p.commit || p.log.accepted(e.slot, e.ballot) {
+		if e.Slot <= p.commit || p.log.Accepted(e.Slot, e.Ballot) {
 			continue
 		}
-		if e.slot > p.commit+maxAhead {
+		if e.Slot > p.commit+maxAhead {
 			p.dropped++
 			continue
 		}
-		cut, _ := order.CutOf(e.decision) // checked when it was decoded
+		cut, _ := order.CutOf(e.Decision) // checked when it was decoded
 		switch p.judge(cut) {
 		case order.Held:
 			taken = append(taken, e)
 		case order.Missing:
-			p.queue(waiting{e, cut})
+			p.wait.Put(e, p.waitMax)
 		default:
-			p.unqueue(e.slot)
+			p.wait.Drop(e.Slot)
 			p.out.Refuse(p.leader, cut)
 		}
 	}
@@ -120,8 +111,8 @@ func (p *Paxos) accept(entries []entry) {
 // here, with the gate's word.
 func (p *Paxos) take(entries []entry) {
 	for _, e := range entries {
-		p.unqueue(e.slot)
-		p.log.put(e.slot, slot{ballot: e.ballot, decision: e.decision, held: true})
+		p.wait.Drop(e.Slot)
+		p.log.Put(e.Slot, slot{Ballot: e.Ballot, Decision: e.Decision, Held: true})
 	}
 	if len(entries) > 0 {
 		p.record(entries)
@@ -135,39 +126,11 @@ func (p *Paxos) judge(c order.Cut) order.Verdict {
 	return p.gate.Holds(c)
 }
 
-// queue lets a value wait. The newest are dropped at the bound: the leader sends them again.
-func (p *Paxos) queue(w waiting) {
-	i, there := slices.BinarySearchFunc(p.wait, w.slot, func(w waiting, n uint64) int {
-		return int(int64(w.slot) - int64(n))
-	})
-	size := len(w.decision) + overhead
-	switch {
-	case there && p.wait[i].ballot >= w.ballot:
-		return
-	case there:
-		p.waiting += len(w.decision) - len(p.wait[i].decision)
-		p.wait[i] = w
-	case p.waiting > 0 && p.waiting+size > p.waitMax:
-		p.dropped++
-	default:
-		p.wait, p.waiting = slices.Insert(p.wait, i, w), p.waiting+size
-	}
-}
-
-func (p *Paxos) unqueue(n uint64) {
-	p.wait = slices.DeleteFunc(p.wait, func(w waiting) bool {
-		if w.slot == n {
-			p.waiting -= len(w.decision) + overhead
-		}
-		return w.slot == n
-	})
-}
-
 // acknowledge sends the evidence of holding, once it is durable: what was accepted in a ballot.
 func (p *Paxos) acknowledge(to int, ballot uint64) {
 	m := message{kind: kindAccepted, ballot: ballot, commit: p.commit, match: p.match(ballot)}
-	for n := m.match + 1; n <= p.log.last() && len(m.slots) < slotsAt; n++ {
-		if p.log.accepted(n, ballot) {
+	for n := m.match + 1; n <= p.log.Last() && len(m.slots) < slotsAt; n++ {
+		if p.log.Accepted(n, ballot) {
 			m.slots = append(m.slots, n)
 		}
 	}
@@ -184,7 +147,7 @@ func (p *Paxos) acknowledge(to int, ballot uint64) {
 // match is the slot up to which everything is decided, or accepted in a ballot.
 func (p *Paxos) match(ballot uint64) uint64 {
 	n := p.commit
-	for p.log.accepted(n+1, ballot) {
+	for p.log.Accepted(n+1, ballot) {
 		n++
 	}
 	return n
@@ -194,8 +157,7 @@ func (p *Paxos) match(ballot uint64) uint64 {
 func (p *Paxos) have() uint64 {
 	n := p.match(p.promised)
 	for {
-		waits := slices.ContainsFunc(p.wait, func(w waiting) bool { return w.slot == n+1 })
-		if !waits && !p.log.accepted(n+1, p.promised) {
+		if p.wait.Get(n+1) == nil && !p.log.Accepted(n+1, p.promised) {
 			return n
 		}
 		n++
@@ -214,7 +176,7 @@ func (p *Paxos) onHeartbeat(from int, m *message) {
 	p.advance()
 	p.send(from, message{kind: kindAlive, ballot: m.ballot, commit: p.commit, have: p.have(), end: m.end,
 		read: m.read})
-	if match := p.match(m.ballot); match != m.match || p.log.last() > match {
+	if match := p.match(m.ballot); match != m.match || p.log.Last() > match {
 		p.acknowledge(from, m.ballot)
 	}
 }
@@ -222,14 +184,9 @@ func (p *Paxos) onHeartbeat(from int, m *message) {
 // Recheck implements [order.Orderer].
 func (p *Paxos) Recheck() {
 	p.fillHoles()
-	if len(p.wait) > 0 {
-		before := len(p.wait)
-		all := make([]entry, 0, before)
-		for i := range p.wait {
-			all = append(all, p.wait[i].entry)
-		}
-		p.accept(all)
-		if to := slices.Index(p.members, p.leader); len(p.wait) < before && to >= 0 {
+	if before := len(p.wait.Wait); before > 0 {
+		p.accept(slices.Clone(p.wait.Wait))
+		if to := slices.Index(p.members, p.leader); len(p.wait.Wait) < before && to >= 0 {
 			p.acknowledge(to, p.promised)
 		}
 	}
@@ -242,9 +199,9 @@ func (p *Paxos) Recheck() {
 func (p *Paxos) fillHoles() {
 	for len(p.holes) > 0 {
 		n := p.holes[0]
-		if s := p.log.at(n); s != nil && !s.held && n > p.applied {
-			cut, _ := order.CutOf(s.decision)
-			if s.held = p.judge(cut) == order.Held; !s.held {
+		if s := p.log.At(n); s != nil && !s.Held && n > p.applied {
+			cut, _ := order.CutOf(s.Decision)
+			if s.Held = p.judge(cut) == order.Held; !s.Held {
 				return
 			}
 		}

@@ -88,7 +88,8 @@ func TestAPromiseIsKept(t *testing.T) {
 		t.Fatalf("%+v", rd)
 	}
 	for _, what := range []string{"before", "after a restart"} {
-		step(1, message{kind: kindAccept, ballot: low, commit: 1, entries: []entry{{2, low, ordertest.Decision()}}})
+		offer := []entry{in(2, low, ordertest.Decision())}
+		step(1, message{kind: kindAccept, ballot: low, commit: 1, entries: offer})
 		step(1, message{kind: kindPrepare, ballot: low, commit: 1})
 		rd = m.O.Ready()
 		if s := m.O.Status(); s.Last != 1 || s.Term != high || rd.Persist != nil || len(rd.Messages) != 2 {

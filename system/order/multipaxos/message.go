@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"metronome/system/order"
+	"metronome/system/order/slots"
 	"metronome/system/wire"
 )
 
@@ -31,11 +32,11 @@ const (
 var kindNames = [kindEnd]string{"none", "Probe", "Probed", "Prepare", "Promise", "Accept", "Accepted",
 	"Heartbeat", "Alive", "Decided", "Refusal", "TakeOver", "Read", "ReadAt"}
 
-// entry is the value of a slot.
-type entry struct {
-	slot, ballot uint64
-	decision     []byte
-}
+// entry is the value of a slot, and slot what an acceptor knows of one.
+type (
+	entry = slots.Entry
+	slot  = slots.Slot
+)
 
 // message is all kinds of message at once. What a kind does not use is 0 and is not carried.
 type message struct {
@@ -64,10 +65,10 @@ func (m *message) encode() []byte {
 	case kindProbed:
 		w.U8(b2u(m.granted))
 	case kindPromise:
-		appendEntries(&w, m.entries, true)
+		slots.AppendEntries(&w, m.entries, true)
 	case kindAccept:
-		w.U64(m.entries[0].slot)
-		appendEntries(&w, m.entries, false)
+		w.U64(m.entries[0].Slot)
+		slots.AppendEntries(&w, m.entries, false)
 	case kindAccepted:
 		w.U64(m.match)
 		for _, s := range m.slots {
@@ -89,35 +90,9 @@ func (m *message) encode() []byte {
 
 func (m *message) size() (n int) {
 	for i := range m.entries {
-		n += entryBytes + len(m.entries[i].decision)
+		n += slots.EntryBytes + len(m.entries[i].Decision)
 	}
 	return n + 8*len(m.slots) + 24
-}
-
-// entryBytes is what an entry takes beyond its decision, at most.
-const entryBytes = 20
-
-func appendEntries(w *wire.Writer, entries []entry, placed bool) {
-	for i := range entries {
-		if placed {
-			w.U64(entries[i].slot)
-			w.U64(entries[i].ballot)
-		}
-		w.Bytes(entries[i].decision)
-	}
-}
-
-// readEntries reads entries to the end: placed, or the ones from first on of a ballot.
-func readEntries(r *wire.Reader, placed bool, first, ballot uint64) (entries []entry) {
-	for r.Left() > 0 && r.OK() {
-		e := entry{slot: first + uint64(len(entries)), ballot: ballot}
-		if placed {
-			e.slot, e.ballot = r.U64(), r.U64()
-		}
-		e.decision = append([]byte(nil), r.Bytes()...)
-		entries = append(entries, e)
-	}
-	return entries
 }
 
 // decode reads a message; what it returns shares no memory with b.
@@ -128,10 +103,10 @@ func decode(b []byte) (m message, err error) {
 	case kindProbed:
 		m.granted = r.U8() == 1
 	case kindPromise:
-		m.entries = readEntries(&r, true, 0, 0)
+		m.entries = slots.ReadEntries(&r, true, 0, 0)
 	case kindAccept:
 		first := r.U64()
-		m.entries = readEntries(&r, false, first, m.ballot)
+		m.entries = slots.ReadEntries(&r, false, first, m.ballot)
 	case kindAccepted:
 		m.match = r.U64()
 		for r.Left() > 0 && r.OK() && len(m.slots) < slotsAt {
@@ -168,12 +143,12 @@ func (m *message) check() error {
 	last := m.commit
 	for i := range m.entries {
 		e := &m.entries[i]
-		ordered := m.kind == kindAccept || e.slot > last
-		if e.slot == 0 || e.slot > maxNumber || !ordered || e.ballot == 0 || e.ballot > m.ballot {
+		ordered := m.kind == kindAccept || e.Slot > last
+		if e.Slot == 0 || e.Slot > maxNumber || !ordered || e.Ballot == 0 || e.Ballot > m.ballot {
 			return bad("its entries are out of order")
 		}
-		last = e.slot
-		if _, err := order.CutOf(e.decision); err != nil {
+		last = e.Slot
+		if _, err := order.CutOf(e.Decision); err != nil {
 			return bad(err.Error())
 		}
 	}
@@ -205,7 +180,7 @@ func Describe(b []byte) string {
 	case kindPromise, kindAccept:
 		for i := range m.entries {
 			e := &m.entries[i]
-			s += fmt.Sprintf(" [%d of %s, %d bytes]", e.slot, name(e.ballot), len(e.decision))
+			s += fmt.Sprintf(" [%d of %s, %d bytes]", e.Slot, name(e.Ballot), len(e.Decision))
 		}
 	case kindAccepted:
 		s += fmt.Sprintf(" to %d%s", m.match, also(m.slots))

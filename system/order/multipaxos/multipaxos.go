@@ -7,6 +7,7 @@ import (
 
 	"metronome/internal/mutate"
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // Bounds of one orderer (I6).
@@ -46,7 +47,7 @@ type Paxos struct {
 	volatile                      bool
 	waitMax                       int
 
-	log      log
+	log      slots.Log
 	promised uint64 // the highest ballot promised, or followed
 	recorded uint64 // of these, what was written down
 	commit   uint64 // every slot up to here is decided
@@ -61,9 +62,8 @@ type Paxos struct {
 	timeout int
 	seen    uint64 // the highest ballot heard of
 
-	wait    []waiting // at the gate, ascending
-	waiting int       // bytes of it
-	holes   []uint64  // slots accepted before a restart and not judged since, ascending
+	wait  slots.Queue // at the gate
+	holes []uint64    // slots accepted before a restart and not judged since, ascending
 
 	offered  uint64 // position of the captured state
 	campaign campaign
@@ -100,7 +100,7 @@ func New(c order.Config) (*Paxos, error) {
 	if err := p.quorums(c.AcceptQuorum); err != nil {
 		return nil, err
 	}
-	p.handed, p.applied = p.log.base, p.log.base
+	p.handed, p.applied = p.log.Base, p.log.Base
 	p.peers = make([]peer, len(p.members))
 	p.reset()
 	p.advance()
@@ -280,7 +280,7 @@ func (p *Paxos) Persisted(seq uint64) {
 
 // advance learns what is decided, as far as that is known, and hands it out.
 func (p *Paxos) advance() {
-	for p.role != leading && p.commit < p.told && p.log.accepted(p.commit+1, p.promised) {
+	for p.role != leading && p.commit < p.told && p.log.Accepted(p.commit+1, p.promised) {
 		p.commit++
 	}
 	p.deliver()
@@ -291,14 +291,14 @@ func (p *Paxos) deliver() {
 	p.fillHoles()
 	for p.handed < p.commit && p.applying < maxApplyingBytes {
 		n := p.handed + 1
-		s := p.log.at(n)
-		if !s.held {
+		s := p.log.At(n)
+		if !s.Held {
 			return
 		}
 		p.handed = n
-		p.applying += len(s.decision)
+		p.applying += len(s.Decision)
 		p.out.Ready.Committed = append(p.out.Ready.Committed,
-			order.Committed{Position: n, Term: s.ballot, Decision: s.decision})
+			order.Committed{Position: n, Term: s.Ballot, Decision: s.Decision})
 	}
 }
 
@@ -306,8 +306,8 @@ func (p *Paxos) deliver() {
 func (p *Paxos) Applied(position uint64) {
 	for p.applied < min(position, p.handed) {
 		p.applied++
-		if s := p.log.at(p.applied); s != nil {
-			p.applying -= len(s.decision)
+		if s := p.log.At(p.applied); s != nil {
+			p.applying -= len(s.Decision)
 		}
 	}
 	p.Recheck() // what was applied may have opened or closed lanes
@@ -319,7 +319,7 @@ func (p *Paxos) Propose(decision []byte) error {
 	if !p.leads() {
 		return order.ErrNotLeader
 	}
-	if p.lead.successor != 0 || p.lead.uncommitted > maxUncommittedBytes || p.log.last()-p.commit >= maxAhead {
+	if p.lead.successor != 0 || p.lead.uncommitted > maxUncommittedBytes || p.log.Last()-p.commit >= maxAhead {
 		return order.ErrBusy
 	}
 	d, err := order.DecodeDecision(decision)
@@ -330,7 +330,7 @@ func (p *Paxos) Propose(decision []byte) error {
 		return order.ErrNotHeld
 	}
 	p.lead.uncommitted += len(decision)
-	p.offer([]entry{{p.log.last() + 1, p.promised, decision}})
+	p.offer([]entry{{Slot: p.log.Last() + 1, Ballot: p.promised, Decision: decision}})
 	p.advance()
 	return nil
 }
@@ -350,8 +350,9 @@ func (p *Paxos) Unreachable(uint64) {}
 // Status implements [order.Orderer].
 func (p *Paxos) Status() order.Status {
 	s := order.Status{ID: p.id, Leader: p.leader, Term: p.promised, Leading: p.leads(), Position: p.commit,
-		Applied: p.applied, Last: p.log.last(), Waiting: len(p.wait), Holes: len(p.holes),
-		Members: order.Members{Voters: slices.Clone(p.members)}, Refused: p.out.Refusals, Dropped: p.dropped}
+		Applied: p.applied, Last: p.log.Last(), Waiting: len(p.wait.Wait), Holes: len(p.holes),
+		Members: order.Members{Voters: slices.Clone(p.members)}, Refused: p.out.Refusals,
+		Dropped: p.dropped + p.wait.Dropped}
 	if p.role == leading {
 		s.Match, s.SnapshotPending = make(map[uint64]uint64, len(p.members)), map[uint64]bool{}
 		for i, id := range p.members {
@@ -360,7 +361,7 @@ func (p *Paxos) Status() order.Status {
 				s.SnapshotPending[id] = true
 			}
 		}
-		s.Match[p.id] = p.log.last()
+		s.Match[p.id] = p.log.Last()
 	}
 	return s
 }

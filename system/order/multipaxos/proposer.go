@@ -5,6 +5,7 @@ import (
 
 	"metronome/internal/mutate"
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // campaign is what a proposer gathers before it leads.
@@ -101,16 +102,16 @@ const maxFound = 1 << 16
 
 // find takes note of a value that somebody accepted.
 func (c *campaign) find(e entry) {
-	if e.slot <= c.commit || e.slot > c.commit+maxFound {
+	if e.Slot <= c.commit || e.Slot > c.commit+maxFound {
 		return
 	}
-	for c.commit+uint64(len(c.found)) < e.slot {
-		c.found = append(c.found, entry{slot: c.commit + uint64(len(c.found)) + 1})
+	for c.commit+uint64(len(c.found)) < e.Slot {
+		c.found = append(c.found, entry{Slot: c.commit + uint64(len(c.found)) + 1})
 	}
-	f := &c.found[e.slot-c.commit-1]
-	better := e.ballot > f.ballot
+	f := &c.found[e.Slot-c.commit-1]
+	better := e.Ballot > f.Ballot
 	if mutate.On(mutate.PaxosLowestBallot) {
-		better = f.ballot == 0 || e.ballot < f.ballot
+		better = f.Ballot == 0 || e.Ballot < f.Ballot
 	}
 	if better {
 		*f = e
@@ -128,7 +129,7 @@ func (p *Paxos) recover() {
 	c := &p.campaign
 	held := true
 	for i := range c.found {
-		cut, _ := order.CutOf(c.found[i].decision)
+		cut, _ := order.CutOf(c.found[i].Decision)
 		held = p.judge(cut) == order.Held && held // every one is asked: the gate fetches what is missing
 	}
 	if !held && !mutate.On(mutate.PaxosRecoverUnheld) {
@@ -142,8 +143,8 @@ func (p *Paxos) recover() {
 		*q = peer{match: q.match, have: c.commit, next: c.commit + 1, heard: true}
 	}
 	for i := range c.found {
-		c.found[i].ballot = p.promised
-		p.lead.uncommitted += len(c.found[i].decision)
+		c.found[i].Ballot = p.promised
+		p.lead.uncommitted += len(c.found[i].Decision)
 	}
 	p.heartbeat()
 	if len(c.found) > 0 {
@@ -162,18 +163,18 @@ func (p *Paxos) offer(entries []entry) {
 // feed sends a member what it has not got, as far as the window allows.
 func (p *Paxos) feed(i int) (sent bool) {
 	q := &p.peers[i]
-	for q.snapshot == 0 && q.next <= min(p.log.last(), q.have+maxInflight) {
-		if q.next <= p.log.base {
+	for q.snapshot == 0 && q.next <= min(p.log.Last(), q.have+maxInflight) {
+		if q.next <= p.log.Base {
 			p.needSnapshot(i)
 			break
 		}
 		m := message{kind: kindAccept, ballot: p.promised, commit: p.commit}
-		for size := 0; q.next <= min(p.log.last(), q.have+maxInflight); q.next++ {
-			s := p.log.at(q.next)
-			if size += len(s.decision) + entryBytes; len(m.entries) > 0 && size > maxMessageBytes {
+		for size := 0; q.next <= min(p.log.Last(), q.have+maxInflight); q.next++ {
+			s := p.log.At(q.next)
+			if size += len(s.Decision) + slots.EntryBytes; len(m.entries) > 0 && size > maxMessageBytes {
 				break
 			}
-			m.entries = append(m.entries, entry{q.next, p.promised, s.decision})
+			m.entries = append(m.entries, entry{Slot: q.next, Ballot: p.promised, Decision: s.Decision})
 		}
 		p.send(i, m)
 		sent = true
@@ -187,15 +188,15 @@ func (p *Paxos) onAccepted(from int, m *message) {
 		return
 	}
 	q := &p.peers[from]
-	q.match = max(q.match, min(m.match, p.log.last()))
+	q.match = max(q.match, min(m.match, p.log.Last()))
 	q.have = max(q.have, q.match)
 	q.next = max(q.next, q.match+1)
 	for n := p.commit + 1; n <= q.match; n++ {
-		p.log.at(n).votes |= p.bit(from)
+		p.log.At(n).Votes |= p.bit(from)
 	}
 	for _, n := range m.slots {
-		if s := p.log.at(n); s != nil && n > p.commit {
-			s.votes |= p.bit(from)
+		if s := p.log.At(n); s != nil && n > p.commit {
+			s.Votes |= p.bit(from)
 		}
 	}
 	p.decide(from)
@@ -204,9 +205,9 @@ func (p *Paxos) onAccepted(from int, m *message) {
 // decide moves the commit, and tells everybody.
 func (p *Paxos) decide(from int) {
 	before := p.commit
-	for s := p.log.at(p.commit + 1); s != nil && quorum(s.votes, p.accepts); s = p.log.at(p.commit + 1) {
+	for s := p.log.At(p.commit + 1); s != nil && quorum(s.Votes, p.accepts); s = p.log.At(p.commit + 1) {
 		p.commit++
-		p.lead.uncommitted -= len(s.decision)
+		p.lead.uncommitted -= len(s.Decision)
 	}
 	if p.commit == before {
 		if from != p.self {

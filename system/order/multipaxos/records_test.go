@@ -7,15 +7,20 @@ import (
 
 	"metronome/system/order"
 	"metronome/system/order/ordertest"
+	"metronome/system/order/slots"
 )
+
+func in(slot, ballot uint64, decision []byte) entry {
+	return entry{Slot: slot, Ballot: ballot, Decision: decision}
+}
 
 func samples() []message {
 	d := ordertest.Decision(ordertest.At(1, 2))
 	return []message{
 		{kind: kindProbe, ballot: 256, commit: 1}, {kind: kindProbed, ballot: 256, commit: 1, granted: true},
 		{kind: kindPrepare, ballot: 256, commit: 3},
-		{kind: kindPromise, ballot: 512, commit: 1, entries: []entry{{2, 256, d}, {5, 257, nil}}},
-		{kind: kindAccept, ballot: 512, commit: 1, entries: []entry{{2, 512, d}, {3, 512, nil}}},
+		{kind: kindPromise, ballot: 512, commit: 1, entries: []entry{in(2, 256, d), in(5, 257, nil)}},
+		{kind: kindAccept, ballot: 512, commit: 1, entries: []entry{in(2, 512, d), in(3, 512, nil)}},
 		{kind: kindAccepted, ballot: 512, commit: 1, match: 4, slots: []uint64{6, 7}},
 		{kind: kindHeartbeat, ballot: 512, commit: 4, match: 3, end: 5, read: 7},
 		{kind: kindAlive, ballot: 512, commit: 4, have: 3, end: 5, read: 7},
@@ -37,14 +42,14 @@ func TestMessagesRoundTrip(t *testing.T) {
 	}
 	for name, m := range map[string]message{
 		"an unknown kind":          {kind: kindEnd},
-		"a slot twice":             {kind: kindPromise, ballot: 9, entries: []entry{{2, 1, nil}, {2, 1, nil}}},
-		"a ballot above its own":   {kind: kindPromise, ballot: 9, entries: []entry{{2, 10, nil}}},
-		"no decision":              {kind: kindPromise, ballot: 9, entries: []entry{{2, 1, []byte{77}}}},
+		"a slot twice":             {kind: kindPromise, ballot: 9, entries: []entry{in(2, 1, nil), in(2, 1, nil)}},
+		"a ballot above its own":   {kind: kindPromise, ballot: 9, entries: []entry{in(2, 10, nil)}},
+		"no decision":              {kind: kindPromise, ballot: 9, entries: []entry{in(2, 1, []byte{77})}},
 		"slots that descend":       {kind: kindAccepted, ballot: 9, match: 1, slots: []uint64{5, 4}},
 		"a slot that is no news":   {kind: kindAccepted, ballot: 9, match: 5, slots: []uint64{5}},
 		"a ballot out of bounds":   {kind: kindProbe, ballot: 1 << 63},
-		"slots that wrap around":   {kind: kindAccept, ballot: 9, entries: []entry{{1<<64 - 1, 9, nil}}},
-		"what is decided, as news": {kind: kindPromise, ballot: 9, commit: 4, entries: []entry{{4, 1, nil}}},
+		"slots that wrap around":   {kind: kindAccept, ballot: 9, entries: []entry{in(1<<64-1, 9, nil)}},
+		"what is decided, as news": {kind: kindPromise, ballot: 9, commit: 4, entries: []entry{in(4, 1, nil)}},
 	} {
 		if _, err := decode(m.encode()); !errors.Is(err, order.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
@@ -78,7 +83,7 @@ func TestRecordsThatDoNotFitAreRefused(t *testing.T) {
 	}
 	config := order.Config{ID: 1, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2}
 	last := m.Records[len(m.Records)-1]
-	lost := (&Paxos{log: log{base: 1}, commit: 9, promised: 256}).encode(nil)
+	lost := (&Paxos{log: slots.Log{Base: 1}, commit: 9, promised: 256}).encode(nil)
 	for name, records := range map[string][][]byte{
 		"the middle is missing": {m.Records[0], last},
 		"cut short":             {last[:len(last)-1]},

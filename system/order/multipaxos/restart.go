@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"metronome/system/order"
+	"metronome/system/order/slots"
 	"metronome/system/wire"
 )
 
@@ -17,7 +18,7 @@ func (p *Paxos) record(entries []entry) {
 }
 
 // recordAll encodes everything that counts after a compaction.
-func (p *Paxos) recordAll() []byte { return p.encode(p.log.entries(p.log.base+1, p.log.last())) }
+func (p *Paxos) recordAll() []byte { return p.encode(p.log.Entries(p.log.Base+1, p.log.Last())) }
 
 func (p *Paxos) encode(entries []entry) []byte {
 	if p.volatile {
@@ -27,7 +28,7 @@ func (p *Paxos) encode(entries []entry) []byte {
 	w.U8(recordFormat)
 	w.U64(p.promised)
 	w.U64(p.commit)
-	appendEntries(&w, entries, true)
+	slots.AppendEntries(&w, entries, true)
 	return w.B
 }
 
@@ -49,23 +50,23 @@ func (p *Paxos) begin(c *order.Config) error {
 			order.ErrMembership)
 	}
 	p.members = append(p.members, at.Members.Voters...)
-	p.log.base, p.log.term, p.commit = at.Position, max(at.Term, 1), at.Position
+	p.log.Base, p.log.Term, p.commit = at.Position, max(at.Term, 1), at.Position
 	for i, b := range records {
 		if err := p.redo(b); err != nil {
 			return fmt.Errorf("orderer record %d of %d: %w: repair from peers", i+1, len(records), err)
 		}
 	}
-	for n := p.log.base + 1; n <= p.log.last(); n++ {
-		if p.log.at(n).ballot != 0 {
+	for n := p.log.Base + 1; n <= p.log.Last(); n++ {
+		if p.log.At(n).Ballot != 0 {
 			p.holes = append(p.holes, n)
 		} else if n <= p.commit {
 			return fmt.Errorf("%w: %d is decided, and the records lack %d: repair from peers", order.ErrMalformed,
 				p.commit, n)
 		}
 	}
-	if p.commit > p.log.last() {
+	if p.commit > p.log.Last() {
 		return fmt.Errorf("%w: decided %d, but the records end at %d: repair from peers", order.ErrMalformed,
-			p.commit, p.log.last())
+			p.commit, p.log.Last())
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func (p *Paxos) redo(b []byte) error {
 	r := wire.NewReader(b)
 	format := r.U8()
 	promised, commit := r.U64(), r.U64()
-	entries := readEntries(&r, true, 0, 0)
+	entries := slots.ReadEntries(&r, true, 0, 0)
 	if !r.Done() || format != recordFormat || promised > maxNumber || commit > maxNumber {
 		return fmt.Errorf("%w: no record of multipaxos", order.ErrMalformed)
 	}
@@ -85,11 +86,11 @@ func (p *Paxos) redo(b []byte) error {
 	}
 	p.promised, p.commit = max(p.promised, promised), max(p.commit, commit)
 	for _, e := range entries {
-		if e.slot > max(p.log.last(), p.commit)+1<<16 {
-			return fmt.Errorf("%w: slot %d follows %d", order.ErrMalformed, e.slot, p.log.last())
+		if e.Slot > max(p.log.Last(), p.commit)+1<<16 {
+			return fmt.Errorf("%w: slot %d follows %d", order.ErrMalformed, e.Slot, p.log.Last())
 		}
-		if s := p.log.at(e.slot); e.slot > p.log.base && (s == nil || e.ballot >= s.ballot) {
-			p.log.put(e.slot, slot{ballot: e.ballot, decision: e.decision})
+		if s := p.log.At(e.Slot); e.Slot > p.log.Base && (s == nil || e.Ballot >= s.Ballot) {
+			p.log.Put(e.Slot, slot{Ballot: e.Ballot, Decision: e.Decision})
 		}
 	}
 	p.recorded = p.promised

@@ -21,7 +21,7 @@ func (p *Paxos) needSnapshot(i int) {
 
 // Snapshot implements [order.Orderer]. An offer older than the log, or than the last, is ignored.
 func (p *Paxos) Snapshot(position uint64) {
-	if position <= p.applied && position >= p.log.base {
+	if position <= p.applied && position >= p.log.Base {
 		p.offered = max(p.offered, position)
 	}
 }
@@ -35,7 +35,7 @@ func (p *Paxos) SnapshotSent(to uint64, _ bool) {
 
 // Place implements [order.Orderer].
 func (p *Paxos) Place(position uint64) (order.SnapshotMeta, bool) {
-	term := p.log.termAt(position)
+	term := p.log.TermAt(position)
 	if term == 0 || position > p.applied {
 		return order.SnapshotMeta{}, false
 	}
@@ -45,17 +45,17 @@ func (p *Paxos) Place(position uint64) (order.SnapshotMeta, bool) {
 
 // Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
 func (p *Paxos) Compact(position uint64) {
-	if position = min(position, p.applied); position <= p.log.base {
+	if position = min(position, p.applied); position <= p.log.Base {
 		return
 	}
-	p.log.cut(position, p.log.termAt(position))
+	p.log.Cut(position, p.log.TermAt(position))
 	p.out.Persist().Records = nil
 	p.repeat()
 }
 
 func (p *Paxos) repeat() {
 	p.recorded = p.promised
-	p.out.Repeat(p.log.base, p.recordAll())
+	p.out.Repeat(p.log.Base, p.recordAll())
 }
 
 // Restore implements [order.Orderer]. What the state covers is decided, whatever ballot its sender
@@ -73,14 +73,12 @@ func (p *Paxos) Restore(s order.SnapshotMeta) error {
 		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, p.applied)
 	}
 	p.role = follower
-	if s.Position > p.log.base {
-		p.log.cut(s.Position, s.Term)
+	if s.Position > p.log.Base {
+		p.log.Cut(s.Position, s.Term)
 	}
 	p.commit = max(p.commit, s.Position)
 	p.handed, p.applied, p.applying, p.out.Ready.Committed = s.Position, s.Position, 0, nil
-	for len(p.wait) > 0 && p.wait[0].slot <= s.Position {
-		p.unqueue(p.wait[0].slot)
-	}
+	p.wait.DropTo(s.Position)
 	p.repeat()
 	if to := slices.Index(p.members, p.leader); to >= 0 {
 		p.acknowledge(to, p.promised)

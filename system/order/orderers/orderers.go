@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"metronome/system/order"
+	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
 	"metronome/system/order/raft"
 )
@@ -16,17 +17,20 @@ const Default = "raft"
 type algorithm struct {
 	name     string
 	static   bool
+	all      bool // every member proposes
 	start    func(c order.Config) (order.Orderer, error)
 	said     func(message []byte) order.Said
 	describe func(message []byte) string
 }
 
 var algorithms = [...]algorithm{
-	{"raft", false,
+	{"raft", false, false,
 		func(c order.Config) (order.Orderer, error) { return raft.New(c) }, raft.Said, raft.Describe},
-	{"multipaxos", true,
+	{"multipaxos", true, false,
 		func(c order.Config) (order.Orderer, error) { return multipaxos.New(c) }, multipaxos.Said,
 		multipaxos.Describe},
+	{"mencius", true, true,
+		func(c order.Config) (order.Orderer, error) { return mencius.New(c) }, mencius.Said, mencius.Describe},
 }
 
 // Names are the algorithms there are, the default first.
@@ -60,6 +64,9 @@ func (c Choice) String() string { return c.a.name }
 // Static reports that the members are fixed: a replica that lost its state cannot come back as a new
 // life.
 func (c Choice) Static() bool { return c.a.static }
+
+// Leaderless reports that every member proposes.
+func (c Choice) Leaderless() bool { return c.a.all }
 
 // New starts an orderer.
 func (c Choice) New(config order.Config) (order.Orderer, error) { return c.a.start(config) }

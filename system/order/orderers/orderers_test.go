@@ -54,7 +54,8 @@ func TestEveryAlgorithmStartsAndSaysWhatItIs(t *testing.T) {
 	if c, err := Parse(""); err != nil || c.String() != Default {
 		t.Errorf("no name: %v", err)
 	}
-	if _, err := Parse("paxos"); err == nil || !strings.Contains(err.Error(), "use raft or multipaxos") {
+	_, err := Parse("paxos")
+	if err == nil || !strings.Contains(err.Error(), "use raft or multipaxos or mencius") {
 		t.Errorf("an unknown one: %v", err)
 	}
 }

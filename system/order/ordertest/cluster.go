@@ -16,6 +16,8 @@ type Algorithm struct {
 	Name     string
 	Start    func(c order.Config) (order.Orderer, error)
 	Describe func(message []byte) string
+	// Leaderless: every member proposes, once it hears a majority. Nobody is elected and nobody hands over.
+	Leaderless bool
 	// Networks is how many random networks there are by default; 0: 60.
 	Networks int
 	// Seed makes reproducible what order.Config.Seed does not reach; nil: it reaches everything (R18).
@@ -269,9 +271,9 @@ func (c *Cluster) Settle() {
 	}
 }
 
-// Tick lets time pass for some members, or for all.
+// Tick lets time pass for some members, or for all. Without a leader everybody's heartbeats count.
 func (c *Cluster) Tick(ids ...uint64) {
-	if len(ids) == 0 {
+	if len(ids) == 0 || c.by.Leaderless {
 		ids = c.IDs()
 	}
 	for _, id := range ids {
@@ -281,6 +283,25 @@ func (c *Cluster) Tick(ids ...uint64) {
 		}
 	}
 	c.Settle()
+}
+
+// decisions is how many positions have more than nothing.
+func (c *Cluster) decisions() (n int) {
+	for _, line := range c.Agreed {
+		if !strings.HasSuffix(line, ":") {
+			n++
+		}
+	}
+	return n
+}
+
+// Outwait lets time pass until nobody waits any more for who is cut off, where all wait for all.
+func (c *Cluster) Outwait() {
+	for range 30 {
+		if c.by.Leaderless {
+			c.Tick()
+		}
+	}
 }
 
 // Elect lets only one member's time pass until it leads.
@@ -337,8 +358,17 @@ func (c *Cluster) note(m *Member, rd order.Ready) {
 	for _, out := range rd.Messages {
 		fmt.Fprintf(c.Trace, "%d > %d %s\n", m.ID, out.To, c.by.Describe(out.Data))
 	}
-	for _, k := range rd.Committed {
-		fmt.Fprintf(c.Trace, "%d   decided %d%s\n", m.ID, k.Position, inside(k.Decision))
+	for i := 0; i < len(rd.Committed); i++ {
+		k, more := rd.Committed[i], i+1
+		for k.Decision == nil && more < len(rd.Committed) && rd.Committed[more].Decision == nil {
+			more++
+		}
+		if n := uint64(more - i - 1); n > 0 {
+			fmt.Fprintf(c.Trace, "%d   decided %d to %d: nothing\n", m.ID, k.Position, k.Position+n)
+		} else {
+			fmt.Fprintf(c.Trace, "%d   decided %d%s\n", m.ID, k.Position, inside(k.Decision))
+		}
+		i = more - 1
 	}
 	for _, s := range rd.Snapshots {
 		fmt.Fprintf(c.Trace, "%d > %d snapshot at %d\n", m.ID, s.To, s.Position)

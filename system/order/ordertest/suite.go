@@ -63,6 +63,7 @@ func oneVoter(t *testing.T, by Algorithm) {
 	c.Propose(m, At(7, 1))
 	c.Restart(m)
 	c.Propose(c.Elect(1), At(7, 2))
+	c.Outwait()
 	if s := m.O.Status(); len(m.State) < 2 || s.Holes != 0 {
 		t.Fatalf("%+v", s)
 	}
@@ -143,9 +144,10 @@ func holesAfterRestart(t *testing.T, by Algorithm) {
 	term := two.O.Status().Term
 	two.Shelf.Frames[7] = 1 // its disk lost frames
 	c.Restart(two)
-	if s := two.O.Status(); s.Holes != 2 || s.Term != term {
+	if s := two.O.Status(); s.Holes < 2 || s.Holes != 2 && !by.Leaderless || s.Term > term || s.Leading {
 		t.Fatalf("%+v", s)
 	}
+	term = two.O.Status().Term
 	c.Lost = func(from, to uint64) bool { return from == 1 || to == 1 }
 	for range 100 {
 		c.Tick(2)
@@ -180,12 +182,12 @@ func slowDisk(t *testing.T, by Algorithm) {
 		t.Fatal(err)
 	}
 	c.Ready(m)
-	before := len(c.Agreed)
+	before := c.decisions()
 	for range 100 {
 		c.Tick()
 	}
-	if s := m.O.Status(); !s.Leading || s.Term != term || len(c.Agreed) != before {
-		t.Fatalf("%+v, %d decisions that nobody has durably", s, len(c.Agreed)-before)
+	if s := m.O.Status(); !s.Leading || s.Term != term || c.decisions() != before {
+		t.Fatalf("%+v, %d decisions that nobody has durably", s, c.decisions()-before)
 	}
 	for _, id := range c.IDs() {
 		c.Members[id].Slow = false
@@ -193,12 +195,15 @@ func slowDisk(t *testing.T, by Algorithm) {
 		c.Ready(c.Members[id])
 	}
 	c.Settle()
-	if len(c.Agreed) != before+1 {
-		t.Fatalf("%d decisions", len(c.Agreed))
+	if n := c.decisions(); n != before+1 {
+		t.Fatalf("%d decisions, %d before", n, before)
 	}
 }
 
 func handOver(t *testing.T, by Algorithm) {
+	if by.Leaderless {
+		return // there is nothing to hand over
+	}
 	c := New(t, by, 3, 1, nil)
 	m := c.Elect(1)
 	m.O.TransferLeader(2)
@@ -231,7 +236,9 @@ func reads(t *testing.T, by Algorithm) {
 	c.Ready(c.Members[3])
 	c.Settle()
 	for id, ctx := range map[uint64]uint64{1: 5, 3: 6} {
-		if got := c.Members[id].Reads; len(got) != 1 || got[0] != (order.Read{Ctx: ctx, Position: want}) {
+		got := c.Members[id].Reads
+		if len(got) != 1 || got[0].Ctx != ctx || got[0].Position < want ||
+			got[0].Position > want && !by.Leaderless { // there a read has a position of its own
 			t.Errorf("%d: %+v, want %d", id, got, want)
 		}
 	}
@@ -253,10 +260,13 @@ func snapshot(t *testing.T, by Algorithm) {
 		c.Holds(7, n, 2)
 		c.Propose(m, At(7, n))
 		c.Settle()
+		c.Outwait()
 	}
 	m.Durable = m.Place
-	m.O.Compact(m.Place.Position)
-	c.Ready(m)
+	for _, id := range []uint64{1, 2} { // whoever is asked
+		c.Members[id].O.Compact(m.Place.Position)
+		c.Ready(c.Members[id])
+	}
 	c.Lost = nil
 	for range 6 {
 		c.Tick(1)
