@@ -246,7 +246,7 @@ func TestEveryAlgorithmIsAnArm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range orderers.Names() {
+	for _, name := range measured() {
 		if !slices.ContainsFunc(e.Arms, func(a spec.FactorialArm) bool { return a.Name == name }) {
 			t.Errorf("%s is no arm of experiments/consensus/experiment.yaml; next: add it", name)
 		}
