@@ -198,7 +198,7 @@ func (s *scan) walk(seg *segment, head *header, last bool, synced uint64) (t tai
 		synced = 1 << 63
 	}
 	s.report.harmless(seg.bad)
-	if seg.head {
+	if seg.head && head.batch >= s.batch && head.first >= s.record { // else it lies: numbers only grow
 		s.arrive(head, seg, 0)
 		s.good(seg, headsSize)
 	} else {
