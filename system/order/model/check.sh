@@ -12,8 +12,8 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cd "$dir"
 
-# search BOUNDS…: prints what Spin found. Hash compaction (32 + 32 bits) may miss a state with a probability
-# that its authors put far below one in a million here.
+# search BOUNDS…: prints what Spin found. Hash compaction takes two states whose 64-bit hashes are
+# equal for one: for n states the chance of any such pair is about n²/2^65, 3 in 100 000 for 34 million.
 search() {
   spin -a "$@" "$here/decisions.pml" >/dev/null
   gcc -O2 -DSAFETY -DHC4 -DNOREDUCE -DMEMLIM=6000 -o pan pan.c
