@@ -27,7 +27,7 @@ SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help model test-pci setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
+.PHONY: help model godpdk test-pci setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
 	test test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
@@ -66,6 +66,12 @@ bin/peers/etcd: PACKAGE = go.etcd.io/etcd/server/v3
 bin/peers/nats-server: PACKAGE = github.com/nats-io/nats-server/v2
 bin/peers/%: harness/peer/servers/go.sum
 	cd harness/peer/servers && go build -trimpath -o $(CURDIR)/$@ $(PACKAGE)
+
+# A module of its own, over a library that this one does not depend on: system/packet/godpdk/README.md.
+godpdk: ## build bin/ingest-godpdk, for the arm go-dpdk-memif of ingest-11x (needs DPDK and that library)
+	mkdir -p bin && sed 's|=> ../../..|=> $(CURDIR)|' system/packet/godpdk/go.mod >bin/godpdk.mod
+	cd system/packet/godpdk && go mod tidy -modfile=$(CURDIR)/bin/godpdk.mod && \
+		go build -modfile=$(CURDIR)/bin/godpdk.mod -o $(CURDIR)/bin/ingest-godpdk ./ingest-godpdk
 
 # One package after another: some pin processes to cores and send real traffic, and two would disturb each other.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
