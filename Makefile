@@ -22,12 +22,14 @@ SEEDS           ?= 1000
 LIMIT           ?= 170s
 KILLS           ?= 10000
 SEED            ?= 1
+BACKLOG         ?= 2147483648
 TESTFLAGS       ?=
 SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help model godpdk test-pci setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
+.PHONY: help model godpdk test-pci setup ensure restore-host doctor build peers sim crash-device backlog-device \
+	bench-device sim-mutations experiment experiments figures figures-diff \
 	test test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
@@ -55,6 +57,13 @@ sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s; a v
 
 crash-device: ensure ## kill -9 a device KILLS=10000 times: each acknowledged write once and in order (SEED=1)
 	go test -count=1 -timeout 60m -v -run TestCrashDevice ./system/device -device.kills=$(KILLS) -device.seed=$(SEED)
+
+# On a machine that does nothing else: it is judged by time.
+backlog-device: ensure ## a device recovers from BACKLOG=2147483648 bytes of queue in < 5 s and < 64 MiB (2 minutes)
+	go test -count=1 -timeout 60m -v -run TestBacklog ./system/device -device.backlog=$(BACKLOG) -device.within=5s
+
+bench-device: ensure ## what a device's queue takes: puts with their 99th percentile, batch import (1 minute)
+	go test -run='^$$' -bench='Put|Import' -benchtime=3s -count=3 ./system/device
 
 sim-mutations: ensure ## break the protocol on purpose, rule by rule: the simulator must notice each time
 	go test -tags mutation -count=1 -run Mutation -v ./harness/sim
