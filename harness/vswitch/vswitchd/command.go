@@ -30,7 +30,8 @@ Commands are JSON objects, one a line, on standard input and on the --control so
   {"cmd":"impair","from":"*","to":"*","delay":"1ms","jitter":"200us","reorder":0.01,"reorder_by":"500us"}
   {"cmd":"impair","from":"replica-0","to":"replica-1","cut":true}  one direction only
   {"cmd":"impair","from":"*","to":"replica-2","duplicate":0.01,"corrupt":0.001,"rate":1000000000,"queue":9000}
-  {"cmd":"clear"}     all links as good as new
+  {"cmd":"dead","to":"replica-0","queues":[0]}                     these queues deliver nothing, its others do
+  {"cmd":"clear"}     all links and queues as good as new
   {"cmd":"stats"}     counters of the switch, its ports and links
   {"cmd":"quit"}
 

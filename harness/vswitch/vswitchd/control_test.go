@@ -50,6 +50,8 @@ func TestCommands(t *testing.T) {
 {"cmd":"impair","from":"a","to":"c"}
 {"cmd":"impair","from":"a","to":"b","loss":2}
 {"cmd":"impair","from":"a","to":"b","los":0.5}
+{"cmd":"dead","to":"a","queues":[1]}
+{"cmd":"dead","to":"a","queues":[0]}
 {"cmd":"sing"}
 nonsense
 {"cmd":"clear"}
@@ -60,7 +62,8 @@ nonsense
 		t.Fatal(err)
 	}
 	want := []string{`"ok":true`, `no port is named`, `use a chance`, `unknown field`,
-		`use impair, clear, stats or quit`, `cannot be read`, `"ok":true`, `"balanced":true`, `"ok":true`}
+		`port a has no queue 1: use 0 to 0`, `"ok":true`,
+		`use impair, dead, clear, stats or quit`, `cannot be read`, `"ok":true`, `"balanced":true`, `"ok":true`}
 	got := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(got) != len(want) {
 		t.Fatalf("%d answers: %q", len(got), got)
