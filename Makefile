@@ -30,7 +30,7 @@ SETUP           ?= yes
 .NOTPARALLEL:
 .PHONY: help model godpdk test-pci setup ensure restore-host doctor build peers sim crash-device backlog-device \
 	bench-device sim-mutations experiment experiments figures figures-diff \
-	test test-race fuzz bench fmt vet lint check clean
+	test test-long test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ godpdk: ## build bin/ingest-godpdk, for the arm go-dpdk-memif of ingest-11x (nee
 # One package after another: some pin processes to cores and send real traffic, and two would disturb each other.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
 	go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) ./...
+
+test-long: ensure ## run what make test shortens: a fleet killed in every phase, settings changed with three replicas (4 minutes; root)
+	go test $(TAGS) -count=1 -timeout=20m $(TESTFLAGS) ./harness/fleet -fleet.long
 
 # Packages whose tests start programs, built without the detector, and wait for them: it would see nothing new.
 PROCESSES = arm|cmd/lab|fleet|nemesis|peer|driver/.*
