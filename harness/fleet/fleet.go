@@ -202,8 +202,10 @@ func (f *Fleet) provision(ctx context.Context, o *Options) (*Result, error) {
 
 // machineLock is held while machines change: two plays at once would undo each other's.
 func machineLock() (*lock, error) {
-	return takeLock(filepath.Join(home(), ".machine.lock"), "provisioning from this machine")
+	return takeLock(machineLockPath(), "provisioning from this machine")
 }
+
+func machineLockPath() string { return filepath.Join(home(), ".machine.lock") }
 
 // Open takes hold of a fleet that is up. The error is os.ErrNotExist's if there is none, ErrBusy's
 // if another process holds it.

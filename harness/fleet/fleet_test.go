@@ -186,8 +186,9 @@ func voters(t *testing.T, f *Fleet) {
 	}
 }
 
-// Killed in any phase, a fleet is removed by whoever comes next: while nodes are looked at, so that connections
-// stay open behind it, and while it starts processes that are to stay. The flag fleet.long adds the others.
+// Killed in any phase, a fleet is removed by whoever comes next: while nodes are looked at, so that
+// connections stay open behind it, and while it starts processes that are to stay. The flag fleet.long adds
+// the others.
 func TestKilledInEveryPhase(t *testing.T) {
 	need(t)
 	phases := map[string]int{"preflight : Reach the node": 1, "run : Start it under runit": 1}
@@ -209,7 +210,8 @@ func TestKilledInEveryPhase(t *testing.T) {
 	}
 }
 
-// A fleet whose process died when it was up, or being taken down, goes the rest of the way, with what runs in it.
+// A fleet whose process died when it was up, or being taken down, goes the rest of the way, with what runs
+// in it.
 func TestKilledLater(t *testing.T) {
 	need(t)
 	for _, c := range []struct {
@@ -388,8 +390,8 @@ func TestHeldByAnother(t *testing.T) {
 	must(t, f.Down(testContext(t)))
 }
 
-// Another inventory is reached, provisioned, given other settings and taken down by playbooks alone, as a rack
-// is. Here its hosts are namespaces, for want of a rack; and runit supervises, for want of systemd.
+// Another inventory is reached, provisioned, given other settings and taken down by playbooks alone, as a
+// rack is. Here its hosts are namespaces, for want of a rack; and runit supervises, for want of systemd.
 func TestInventoryFile(t *testing.T) {
 	need(t)
 	before := snapshot(t)

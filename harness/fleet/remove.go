@@ -97,8 +97,10 @@ func Sweep() (swept []string, err error) {
 			errs = append(errs, err)
 		}
 	}
-	if l, err := machineLock(); err == nil {
-		l.release() // with the file that a killed process left
+	if exists(machineLockPath()) {
+		if l, err := machineLock(); err == nil {
+			l.release() // with the file that a killed process left
+		}
 	}
 	return swept, errors.Join(errs...)
 }

@@ -30,14 +30,20 @@ type Options struct {
 	Network *Network // nil: everything on this namespace's loopback interface
 	Disk    int64    // bytes of a file system of its own for each replica; 0: Dir's
 	Env     []string // name=value, added to every process's environment
+
+	// Switch is the program lab. With it every node's datagrams pass a memif port of DPDK, joined by lab's
+	// software switch, and what befalls them is drawn by Seed; without it, kernel sockets.
+	Switch string
+	Seed   uint64
 }
 
 // Cluster is a running cluster.
 type Cluster struct {
 	Config *cluster.Config
 
-	o     Options
-	start chan func() // runs on the thread that all children belong to
+	o       Options
+	start   chan func() // runs on the thread that all children belong to
+	weather *weather    // nil: kernel sockets
 
 	mu        sync.Mutex
 	processes map[wire.Peer]*Process
@@ -69,6 +75,11 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
+	if o.Switch != "" {
+		if err := c.openSwitch(ctx); err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+	}
 	peers := cfg.Peers()
 	for _, p := range peers[:len(peers)-o.Reserve] {
 		if err := c.Run(p); err != nil {
@@ -89,6 +100,9 @@ func (o *Options) change(then func(*cluster.Config)) func(*cluster.Config) {
 		}
 		if o.Disk > 0 {
 			onDisks(c)
+		}
+		if o.Switch != "" {
+			onMemif(c)
 		}
 		if then != nil {
 			then(c)
@@ -125,8 +139,22 @@ func (c *Cluster) found(ctx context.Context) error {
 }
 
 // LogPath is where a peer's processes write their logs, one after another.
-func (c *Cluster) LogPath(p wire.Peer) string {
-	return filepath.Join(cmp.Or(c.o.Logs, filepath.Join(c.o.Dir, "logs")), p.String()+".log")
+func (c *Cluster) LogPath(p wire.Peer) string { return c.logPath(p.String()) }
+
+func (c *Cluster) logPath(name string) string {
+	return filepath.Join(cmp.Or(c.o.Logs, filepath.Join(c.o.Dir, "logs")), name+".log")
+}
+
+// logFile opens a process's log, to add to it.
+func (c *Cluster) logFile(name string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(c.logPath(name)), 0o700); err != nil {
+		return nil, fmt.Errorf("nemesis: folder of logs: %w", err)
+	}
+	log, err := os.OpenFile(c.logPath(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("nemesis: log: %w", err)
+	}
+	return log, nil
 }
 
 // File is the cluster file.
@@ -154,12 +182,9 @@ func (c *Cluster) Run(p wire.Peer) error {
 // Spawn starts the program with any arguments in a peer's network, its output added to the peer's log. The
 // cluster does not know it: the caller ends it, or it ends with this program.
 func (c *Cluster) Spawn(p wire.Peer, args ...string) (*Process, error) {
-	if err := os.MkdirAll(filepath.Dir(c.LogPath(p)), 0o700); err != nil {
-		return nil, fmt.Errorf("nemesis: folder of logs: %w", err)
-	}
-	log, err := os.OpenFile(c.LogPath(p), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := c.logFile(p.String())
 	if err != nil {
-		return nil, fmt.Errorf("nemesis: log: %w", err)
+		return nil, err
 	}
 	defer log.Close()
 	return c.spawn(p, log, args)
@@ -174,16 +199,24 @@ func (c *Cluster) spawn(p wire.Peer, log io.Writer, args []string) (*Process, er
 	proc.cmd.Env = append(os.Environ(), c.o.Env...)
 	proc.cmd.Stdout, proc.cmd.Stderr = log, log
 	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := c.launch(proc); err != nil {
+		return nil, fmt.Errorf("nemesis: start %v: %w", p, err)
+	}
+	return proc, nil
+}
+
+// launch starts a process, and takes note of its end.
+func (c *Cluster) launch(proc *Process) error {
 	started := make(chan error)
 	c.start <- func() { started <- proc.cmd.Start() }
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("nemesis: start %v: %w", p, err)
+		return err
 	}
 	go func() {
 		_ = proc.cmd.Wait() // ProcessState tells
 		close(proc.done)
 	}()
-	return proc, nil
+	return nil
 }
 
 // Ended reports whether it has ended.
@@ -264,6 +297,7 @@ func (c *Cluster) Close() error {
 	for _, p := range c.processes {
 		<-p.done
 	}
+	c.weather.close()
 	close(c.start)
 	c.unmount()
 	return nil

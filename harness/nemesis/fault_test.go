@@ -116,7 +116,7 @@ func TestPartitionsCut(t *testing.T) {
 
 // Every family has a name, and a wrong one is answered with those there are.
 func TestKindsAreNamed(t *testing.T) {
-	for _, name := range append(groupNames(), "mixed", "kill-leader", "full-disk") {
+	for _, name := range append(groupNames(), "mixed", "mixed-bypass", "kill-leader", "full-disk") {
 		if kinds, err := Kinds(name); err != nil || len(kinds) == 0 {
 			t.Errorf("%s: %v, %v", name, kinds, err)
 		}

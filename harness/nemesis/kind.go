@@ -14,7 +14,8 @@ import (
 // Kind is a way in which the world is cruel. Whom it hits, and how hard, is drawn when it strikes.
 type Kind string
 
-// The kinds. Those from KindHalves to KindReorder need a [Network], KindFullDisk disks.
+// The kinds. Those from KindHalves to KindReorder need a [Network], KindFullDisk disks, KindDeadQueue and
+// those below it bypass ports.
 const (
 	KindCalm       Kind = "calm" // nothing
 	KindKillLeader Kind = "kill-leader"
@@ -41,9 +42,13 @@ const (
 	KindClock      Kind = "clock"
 	KindWipe       Kind = "wipe"
 	KindReplace    Kind = "replace" // membership change
+	KindDeadQueue  Kind = "dead-queue"
+	KindDelay      Kind = "delay"
+	KindCorrupt    Kind = "corrupt"
 )
 
-// Groups are kinds by the names that experiments use; "mixed" is all of them.
+// Groups are kinds by the names that experiments use; "mixed" is all of them but bypass, which clusters on
+// kernel sockets cannot have, and "mixed-bypass" is all.
 var groups = map[string][]Kind{
 	"calm":       {KindCalm},
 	"kill":       {KindKillLeader, KindKill, KindKillAll},
@@ -56,14 +61,20 @@ var groups = map[string][]Kind{
 	"clock":      {KindClock},
 	"wipe":       {KindWipe},
 	"membership": {KindReplace},
+	bypass:       {KindDeadQueue, KindDelay, KindCorrupt},
 }
 
-// Kinds are those of a group, "mixed", or one kind's own name.
+// bypass is the group of what only the software switch can do.
+const bypass = "bypass"
+
+// Kinds are those of a group, "mixed", "mixed-bypass", or one kind's own name.
 func Kinds(name string) ([]Kind, error) {
-	if name == "mixed" {
+	if name == "mixed" || name == "mixed-"+bypass {
 		var all []Kind
-		for _, g := range groups {
-			all = append(all, g...)
+		for n, g := range groups {
+			if n != bypass || name != "mixed" {
+				all = append(all, g...)
+			}
 		}
 		slices.Sort(all)
 		return all, nil
@@ -76,7 +87,8 @@ func Kinds(name string) ([]Kind, error) {
 			return []Kind{Kind(name)}, nil
 		}
 	}
-	return nil, fmt.Errorf("unknown nemesis %q: use mixed, %v, or a kind of theirs", name, groupNames())
+	return nil, fmt.Errorf("unknown nemesis %q: use mixed, mixed-bypass, %v, or a kind of theirs", name,
+		groupNames())
 }
 
 func groupNames() (all []string) {
@@ -127,6 +139,14 @@ type drawn struct {
 // anyone is a replica, whatever it does.
 func (d *drawn) anyone() wire.Peer { return wire.ReplicaPeer(d.rng.IntN(len(d.followers) + 1)) }
 
+// anyPeer is a replica, or at times a proxy, which then hears no request for repair.
+func (d *drawn) anyPeer() wire.Peer {
+	if d.rng.IntN(4) == 0 {
+		return d.proxy
+	}
+	return d.anyone()
+}
+
 func (d *drawn) fault(k Kind) (Fault, error) {
 	c, follower := d.c, d.followers[0]
 	everyone := append([]wire.Peer{d.leader}, d.followers...)
@@ -159,6 +179,12 @@ func (d *drawn) fault(k Kind) (Fault, error) {
 		return c.Wipe(d.anyone()), nil
 	case KindReplace:
 		return c.Replace(follower, d.followers[1]), nil
+	case KindDeadQueue:
+		return c.DeadQueue(d.anyPeer()), nil
+	case KindDelay:
+		return c.Delay(delays[d.rng.IntN(len(delays))])
+	case KindCorrupt:
+		return c.Corrupt([]float64{0.001, 0.01, 0.1}[d.rng.IntN(3)])
 	}
 	return Fault{}, nil
 }
@@ -166,6 +192,9 @@ func (d *drawn) fault(k Kind) (Fault, error) {
 // jumps are of clocks, forward and back; a clock cannot be set before the machine's start.
 var jumps = []time.Duration{-288 * time.Second, -30 * time.Second, time.Second, 288 * time.Second,
 	10 * 365 * 24 * time.Hour}
+
+// delays are of networks: a rack's, a city's, a country's.
+var delays = []time.Duration{100 * time.Microsecond, time.Millisecond, 10 * time.Millisecond}
 
 func (d *drawn) ofNetwork(k Kind) (Fault, error) {
 	n := d.c.o.Network

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"metronome/harness/testbed"
+	"metronome/harness/vswitch/vswitchd"
 	"metronome/internal/require"
 	"metronome/system/cluster"
+	"metronome/system/packet/dpdk"
 	"metronome/system/wire"
 )
 
@@ -22,7 +24,17 @@ var binary string // the metronome program, built once
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
+// testMain is also what "lab vswitch" is, and a sandbox round the tests.
 func testMain(m *testing.M) int {
+	if len(os.Args) > 1 && os.Args[1] == "vswitch" {
+		cmd := vswitchd.Command()
+		cmd.SetArgs(os.Args[2:])
+		if err := cmd.ExecuteContext(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	if os.Geteuid() == 0 {
 		outside, code, err := testbed.Sandbox()
 		if err != nil {
@@ -40,7 +52,11 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "metronome")
-	build := exec.Command("go", "build", "-o", binary, "metronome/system/cmd/metronome")
+	args := []string{"build", "-o", binary}
+	if dpdk.Version() != "" {
+		args = append(args, "-tags=dpdk")
+	}
+	build := exec.Command("go", append(args, "metronome/system/cmd/metronome")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build metronome: %v\n%s", err, out)
 		return 1

@@ -19,8 +19,9 @@ import (
 // 10.78.0.1. It needs root, ip(8), tc(8) and nft(8), and is made inside a [testbed.Sandbox], so that it
 // vanishes with the program.
 type Network struct {
-	peers []wire.Peer
-	star  testbed.Star
+	peers   []wire.Peer
+	star    testbed.Star
+	weather *weather // of the cluster's bypass ports; nil: it has none
 }
 
 // NewNetwork makes the namespaces of a cluster with so many replicas and proxies.

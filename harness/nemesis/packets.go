@@ -5,35 +5,51 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"metronome/harness/testbed"
+	"metronome/harness/vswitch"
 	"metronome/system/wire"
 )
 
 // million is what shares of datagrams are counted in.
 const million = 1_000_000
 
-// Loss loses a share of the datagrams that reach each peer, each peer its own, each datagram by itself. The
-// kernel draws: a seed does not decide which.
+// Loss loses a share of the datagrams that reach each peer, each peer its own, each datagram by itself. Of
+// kernel sockets the kernel draws: a seed does not decide which. Of bypass ports the switch does, by
+// [Options].Seed; so with all faults of packets.
 func (n *Network) Loss(share float64) Fault {
-	return n.rules("lossy", fmt.Sprintf("loss of %g of all datagrams", share), func(wire.Peer) string {
+	name := fmt.Sprintf("loss of %g of all datagrams", share)
+	if n.weather != nil {
+		return n.weather.ofPackets(name, vswitch.Impairment{Loss: share})
+	}
+	return n.rules("lossy", name, func(wire.Peer) string {
 		return fmt.Sprintf("ip protocol udp numgen random mod %d < %d drop", million, int(share*million))
 	})
 }
 
 // Bursts loses a share of the datagrams that reach each peer, so many in a row: the first ones of every
-// length/share. Which ones is decided by their count alone.
+// length/share. Which ones is decided by their count alone. Of bypass ports, bursts of that length on average
+// (Gilbert's channel).
 func (n *Network) Bursts(share float64, length int) Fault {
 	every := max(length, int(float64(length)/share))
-	return n.rules("lossy", fmt.Sprintf("loss of %g of all datagrams, %d in a row", share, length),
-		func(wire.Peer) string {
-			return fmt.Sprintf("ip protocol udp numgen inc mod %d < %d drop", every, length)
-		})
+	name := fmt.Sprintf("loss of %g of all datagrams, %d in a row", share, length)
+	if n.weather != nil {
+		leave := 1 / float64(length)
+		return n.weather.ofPackets(name, vswitch.Impairment{Burst: vswitch.Burst{
+			Enter: min(1, leave*share/(1-share)), Leave: leave, Bad: 1}})
+	}
+	return n.rules("lossy", name, func(wire.Peer) string {
+		return fmt.Sprintf("ip protocol udp numgen inc mod %d < %d drop", every, length)
+	})
 }
 
 // Twice lets a share of the datagrams come twice.
 func (n *Network) Twice(share float64) Fault {
 	f := Fault{Name: fmt.Sprintf("%g of all datagrams twice", share)}
+	if n.weather != nil {
+		return n.weather.ofPackets(f.Name, vswitch.Impairment{Duplicate: share})
+	}
 	f.Apply = func(ctx context.Context) error {
 		script := "table netdev twice {\n"
 		for _, p := range n.peers {
@@ -52,12 +68,18 @@ func (n *Network) Twice(share float64) Fault {
 // slowLaneBits is the rate of [Network.Reorder]'s slow lane.
 const slowLaneBits = 4_000_000
 
+// slowLaneWait is how long the software switch's slow lane takes, whatever the load.
+const slowLaneWait = vswitch.Span(3 * time.Millisecond)
+
 // Reorder sends a share of the datagrams that leave each peer by a slow lane of 4 Mbit/s, where each waits
 // until those before it have passed: the others overtake it, by a few milliseconds, more under load. What
 // finds no room there (300 datagrams) is lost. This kernel has neither netem nor fq, so a delay that does
 // not depend on the load cannot be had.
 func (n *Network) Reorder(share float64) Fault {
 	f := Fault{Name: fmt.Sprintf("%g of all datagrams by a slow lane", share)}
+	if n.weather != nil {
+		return n.weather.ofPackets(f.Name, vswitch.Impairment{Reorder: share, ReorderBy: slowLaneWait})
+	}
 	f.Apply = func(ctx context.Context) error {
 		mark := fmt.Sprintf("table ip lanes { chain out { type route hook output priority 0; ip protocol udp "+
 			"numgen random mod %d < %d meta priority set 1:20\n}\n}\n", million, int(share*million))

@@ -18,7 +18,7 @@ type cut struct {
 
 // fault drops what is lost where it would arrive.
 func (n *Network) fault(c cut) Fault {
-	return n.rules("cut", c.name, func(to wire.Peer) string {
+	f := n.rules("cut", c.name, func(to wire.Peer) string {
 		var others []string
 		for _, from := range n.peers {
 			if from != to && c.lost(from, to) {
@@ -30,6 +30,10 @@ func (n *Network) fault(c cut) Fault {
 		}
 		return fmt.Sprintf("ip saddr { %s } drop", strings.Join(others, ", "))
 	})
+	if n.weather != nil {
+		f = both(f, n.weather.ofCut(c))
+	}
+	return f
 }
 
 // Partition cuts a set of peers off from all other peers, in both directions. Of a leader alone it is the
@@ -107,10 +111,15 @@ func (n *Network) OneWay(from, to wire.Peer) Fault {
 
 // Deaf lets a peer send but not receive: an asymmetric partition.
 func (n *Network) Deaf(deaf wire.Peer) Fault {
-	return n.rules("cut", fmt.Sprintf("%v hears no peer", deaf), func(p wire.Peer) string {
+	name := fmt.Sprintf("%v hears no peer", deaf)
+	f := n.rules("cut", name, func(p wire.Peer) string {
 		if p != deaf {
 			return ""
 		}
 		return "ip saddr != " + testbed.BridgeAddr + " ip saddr 10.78.0.0/24 drop"
 	})
+	if n.weather != nil {
+		f = both(f, n.weather.ofCut(cut{name, func(_, to wire.Peer) bool { return to == deaf }}))
+	}
+	return f
 }

@@ -86,7 +86,7 @@ func (s *Schedule) strike(ctx context.Context, k Kind, rng *rand.Rand) (e Inject
 	limited, cancel := context.WithTimeout(ctx, wholeLimit)
 	defer cancel()
 	f, err := s.Cluster.Draw(limited, k, rng)
-	if err == nil && s.Pairs && rng.IntN(3) == 0 && k != KindCalm && !slices.Contains(groups["packets"], k) {
+	if err == nil && s.Pairs && rng.IntN(3) == 0 && k != KindCalm && !ofPackets(k) {
 		f, err = s.pair(limited, f, rng)
 	}
 	if errors.Is(err, errNoLeader) && ctx.Err() == nil { // it is the cluster's fault
@@ -122,6 +122,11 @@ func (s *Schedule) inject(ctx context.Context, k Kind, f Fault, hold time.Durati
 		e.Error = err.Error()
 	}
 	return e, ctx.Err()
+}
+
+// ofPackets reports whether a fault changes what befalls packets: one at a time does.
+func ofPackets(k Kind) bool {
+	return k == KindDelay || k == KindCorrupt || slices.Contains(groups["packets"], k)
 }
 
 // pair adds a fault of packets to another.

@@ -299,9 +299,10 @@ func (c *Core) Impair(now int64, from, to string, m Impairment) error {
 	return nil
 }
 
-// Dead sets which receive queues of the ports of this name ("*": every port) deliver nothing, as those of a NIC
-// whose interrupt or descriptor ring is stuck; all others deliver. What their host sends leaves as ever. The fate
-// of other packets does not change. When a queue lives again, its host is asked at once which groups it wants.
+// Dead sets which receive queues of the ports of this name ("*": every port) deliver nothing, as those of a
+// NIC whose interrupt or descriptor ring is stuck; all others deliver. What their host sends leaves as
+// ever. The fate of other packets does not change. When a queue lives again, its host is asked at once
+// which groups it wants.
 func (c *Core) Dead(to string, queues ...int) error {
 	sinks, err := c.named(to)
 	if err != nil {

@@ -81,6 +81,9 @@ func (m *factorialMeasurement) measure(ctx context.Context) (err error) {
 	if err := m.writeManifest("running"); err != nil {
 		return err
 	}
+	if err := sweep(); err != nil {
+		m.res.Manifest.Warnings = append(m.res.Manifest.Warnings, "sweep: "+err.Error())
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)

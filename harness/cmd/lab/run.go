@@ -186,7 +186,7 @@ func (r *runFiles) ended(runErr error, finish func(status string) error) error {
 }
 
 func (m *measurement) trials(ctx context.Context) (err error) {
-	if _, err := testbed.Sweep(); err != nil {
+	if err := sweep(); err != nil {
 		m.res.Manifest.Warnings = append(m.res.Manifest.Warnings, "sweep: "+err.Error())
 	}
 	bed, err := testbed.Open(shortID(m.dir.ID))

@@ -87,7 +87,7 @@ func printStorePlan(p *spec.StorePlan) {
 }
 
 func (m *storeMeasurement) trials(ctx context.Context) (err error) {
-	if _, err := testbed.Sweep(); err != nil {
+	if err := sweep(); err != nil {
 		m.res.Manifest.Warnings = append(m.res.Manifest.Warnings, "sweep: "+err.Error())
 	}
 	bed, err := testbed.Open(shortID(m.dir.ID))

@@ -16,6 +16,7 @@ import (
 	"metronome/internal/mutate"
 	"metronome/system/cluster"
 	"metronome/system/packet"
+	"metronome/system/packet/dpdk"
 )
 
 // How a cluster is loaded and broken while clients write down what they see.
@@ -110,8 +111,23 @@ func (t *task) kinds() ([]nemesis.Kind, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch ports, _ := t.Cell.Get("ports"); {
+	case ports != "" && ports != "socket" && ports != portsDPDK:
+		return nil, fmt.Errorf("setting ports: there is no %q; next: socket or dpdk", ports)
+	case t.bypass() && name == "mixed":
+		name = "mixed-bypass"
+	}
 	return nemesis.Kinds(name)
 }
+
+// bypass reports whether the arm's datagrams pass ports of DPDK and the software switch.
+func (t *task) bypass() bool {
+	ports, _ := t.Cell.Get("ports")
+	return ports == portsDPDK
+}
+
+// portsDPDK is a value of the arms' setting ports; the other is socket.
+const portsDPDK = "dpdk"
 
 // mutation is the rule that the arm breaks.
 func (t *task) mutation() mutate.Mutation {
@@ -129,12 +145,24 @@ func (t *task) start(ctx context.Context) (c *nemesis.Cluster, done func(), err 
 	o := nemesis.Options{Binary: filepath.Join(t.Bin, "metronome"), Dir: filepath.Join(t.Dir, "cluster"),
 		Logs: t.Logs, Disk: diskBytes,
 		Cluster: cluster.DevOptions{Replicas: replicas, Proxies: proxies, Lanes: lanes, Change: t.change}}
+	if t.bypass() {
+		if dpdk.Version() == "" {
+			return nil, nil, &packet.ErrUnavailable{What: "dpdk", Why: "this build has none",
+				Next: "make setup && make build"}
+		}
+		o.Switch, o.Seed = filepath.Join(t.Bin, "lab"), t.Cell.Seed
+	}
 	if m := t.mutation(); m != mutate.None {
 		o.Binary += "-mutation"
 		o.Env = []string{mutate.EnvName + "=" + m.String()}
 	}
-	if _, err := os.Stat(o.Binary); err != nil {
-		return nil, nil, &packet.ErrUnavailable{What: filepath.Base(o.Binary), Why: err.Error(), Next: "make build"}
+	for _, program := range []string{o.Binary, o.Switch} {
+		if program == "" {
+			continue
+		}
+		if _, err := os.Stat(program); err != nil {
+			return nil, nil, &packet.ErrUnavailable{What: filepath.Base(program), Why: err.Error(), Next: "make build"}
+		}
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("folder of the cluster: %w", err)

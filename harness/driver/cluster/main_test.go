@@ -15,7 +15,10 @@ import (
 	"metronome/harness/factorial"
 	"metronome/harness/history"
 	"metronome/harness/testbed"
+	"metronome/harness/vswitch/vswitchd"
 	"metronome/internal/require"
+	"metronome/system/packet"
+	"metronome/system/packet/dpdk"
 )
 
 // bins is a folder for the programs under test.
@@ -23,10 +26,19 @@ var bins string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
-// testMain is also what a trial's process runs: the test binary stands in for lab.
+// testMain is also what a trial's process and its switch run: the test binary stands in for lab.
 func testMain(m *testing.M) int {
 	if testbed.Sandboxed() && len(os.Args) == 2 && os.Args[1] == TrialCommand {
 		if err := Main(context.Background(), os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
+	if len(os.Args) > 1 && os.Args[1] == "vswitch" {
+		cmd := vswitchd.Command()
+		cmd.SetArgs(os.Args[2:])
+		if err := cmd.ExecuteContext(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -48,11 +60,20 @@ func testMain(m *testing.M) int {
 // programs builds metronome once, so that rules can be broken in it: none are unless it is told to.
 var programs = sync.OnceValue(func() error {
 	broken := filepath.Join(bins, "metronome-mutation")
-	build := exec.Command("go", "build", "-tags", "mutation", "-o", broken, "metronome/system/cmd/metronome")
+	tags := "mutation"
+	if dpdk.Version() != "" {
+		tags += ",dpdk"
+	}
+	build := exec.Command("go", "build", "-tags", tags, "-o", broken, "metronome/system/cmd/metronome")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build metronome: %w\n%s", err, out)
 	}
-	return os.Link(broken, filepath.Join(bins, "metronome"))
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Link(broken, filepath.Join(bins, "metronome")),
+		os.Symlink(self, filepath.Join(bins, "lab")))
 })
 
 func must(t *testing.T, err error) {
@@ -116,6 +137,20 @@ func TestLinearizability(t *testing.T) {
 	}
 }
 
+// The same through ports of DPDK and the switch, with what only the switch can do.
+func TestLinearizabilityOnDPDK(t *testing.T) {
+	if dpdk.Version() == "" {
+		require.Skip(t, "dpdk", &packet.ErrUnavailable{What: "dpdk", Why: "this build has none",
+			Next: "make setup"})
+	}
+	o := trial(t, Linearizability, linearizable(map[string]string{"mutation": "none", "ports": "dpdk"},
+		map[string]string{"nemesis": "bypass", "replicas": "3", "clients": "8"}))
+	if o.Values["wrong"] != 0 || o.Values["operations"] < 50 || o.Values["placed"] == 0 ||
+		o.Values["faults"] == 0 {
+		t.Errorf("%v %v", o.Values, o.Flags)
+	}
+}
+
 // One fault under load: what clients felt of it is told.
 func TestFaults(t *testing.T) {
 	o := trial(t, Faults, factorial.Cell{Arm: "metronome", Set: map[string]string{"system": "metronome"},
@@ -134,6 +169,8 @@ func TestBadCells(t *testing.T) {
 		want string
 	}{
 		"nemesis": {Linearizability, linearizable(nil, map[string]string{"nemesis": "rain"}), "unknown nemesis"},
+		"ports": {Linearizability, linearizable(map[string]string{"ports": "rdma"},
+			map[string]string{"nemesis": "kill"}), "socket or dpdk"},
 		"clients": {Linearizability, linearizable(nil, map[string]string{"nemesis": "kill"}), "clients"},
 		"rate":    {Faults, linearizable(nil, nil), "rate"},
 		"kind":    {"weather", linearizable(nil, nil), "unknown experiment"},

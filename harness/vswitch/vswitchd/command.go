@@ -22,8 +22,8 @@ func Command() *cobra.Command {
 		Short: "Run a software switch with bad weather: memif ports or the kernel's, multicast, impairments",
 		Long: `Run a software switch on DPDK. Each --port listens on a memif socket, to which one node connects
 as client: a cluster file with "port: {kind: dpdk, mode: memif}" names the same paths as its nodes' "device".
-A port name=if:DEVICE is a device of the kernel's instead, the near end of a veth pair, so that what befalls kernel
-sockets is seeded too; nodes at the far ends run ethtool -K DEVICE tx off.
+A port name=if:DEVICE is a device of the kernel's instead, the near end of a veth pair, so that what befalls
+kernel sockets is seeded too; nodes at the far ends run ethtool -K DEVICE tx off.
 
 Commands are JSON objects, one a line, on standard input and on the --control socket; a line answers each:
 
@@ -50,7 +50,8 @@ The switch prints {"event":"ready"} when its ports are open, and ends at SIGTERM
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&ports, "port", nil, "a port, name=socket, name=socket,queues=N or name=if:DEVICE; repeat it")
+	f.StringArrayVar(&ports, "port", nil,
+		"a port, name=socket, name=socket,queues=N or name=if:DEVICE; repeat it")
 	f.StringVar(&control, "control", "", "unix socket for commands; none if empty")
 	f.BoolVar(&untilEOF, "until-eof", false, "end with standard input, and so with the program that holds it")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "of all chance")

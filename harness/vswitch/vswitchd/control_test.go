@@ -139,11 +139,13 @@ func TestControlSocket(t *testing.T) {
 
 func TestParsePorts(t *testing.T) {
 	got, err := ParsePorts([]string{"a=/x.sock", "b=/y.sock,queues=4", "c=if:eth0"})
-	want := []Port{{Name: "a", Socket: "/x.sock"}, {Name: "b", Socket: "/y.sock", Queues: 4}, {Name: "c", Interface: "eth0"}}
+	want := []Port{{Name: "a", Socket: "/x.sock"}, {Name: "b", Socket: "/y.sock", Queues: 4},
+		{Name: "c", Interface: "eth0"}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range []string{"a", "=/x", "a=", "a=/x,queue=4", "a=if:", "a=if:eth0,queues=2", "a=/x,queues=many"} {
+	for _, bad := range []string{"a", "=/x", "a=", "a=/x,queue=4", "a=if:", "a=if:eth0,queues=2",
+		"a=/x,queues=many"} {
 		if _, err := ParsePorts([]string{bad}); err == nil || !strings.Contains(err.Error(), "--port") {
 			t.Errorf("%q: %v", bad, err)
 		}

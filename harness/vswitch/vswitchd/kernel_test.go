@@ -99,8 +99,8 @@ func kernelPorts(t *testing.T) {
 		near := "near" + name
 		inside := "nsenter --net=/proc/" + pid + "/ns/net "
 		shell(t, "ip link add "+near+" type veth peer name eth0 netns "+pid+"\nip link set "+near+" up\n"+
-			inside+fmt.Sprintf("ip addr add 10.9.0.%d/24 dev eth0\n", i+1)+inside+"ethtool -K eth0 tx off >/dev/null\n"+
-			inside+"ip link set eth0 up")
+			inside+fmt.Sprintf("ip addr add 10.9.0.%d/24 dev eth0\n", i+1)+
+			inside+"ethtool -K eth0 tx off >/dev/null\n"+inside+"ip link set eth0 up")
 		cfg.Ports = append(cfg.Ports, Port{Name: name, Interface: near})
 	}
 	s, err := Open(cfg)

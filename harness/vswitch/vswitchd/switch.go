@@ -20,7 +20,8 @@ type Port struct {
 	Socket string // of memif: path to listen on
 	// Interface is a device of this process's network namespace, usually the near end of a veth pair whose far
 	// end is a node's, in place of Socket. Its packets are taken by AF_PACKET, beside what the kernel here does
-	// with them, so it has no address. The far end must hand over whole packets with checksums: ethtool -K tx off.
+	// with them, so it has no address. The far end must hand over whole packets with checksums: ethtool -K tx
+	// off.
 	Interface string
 	Queues    int // queue pairs of the node; 0 means 1; of an Interface, 1
 }
