@@ -57,10 +57,12 @@ func (s *shelves) drop(l *shelf) {
 	l.frames = l.frames[1:]
 }
 
-// take hands a frame to its lane. If there is no place for it, and a snapshot is on its way or will be, it
-// is put aside.
-func (r *Replica) take(frame []byte) {
-	if r.ingest.Frame(frame) != lane.Placed && (r.transfer.in != nil || r.shelves.bytes > 0 || !r.votes()) {
+// take hands a frame to its lane.
+func (r *Replica) take(frame []byte) { r.aside(r.ingest.Frame(frame), frame) }
+
+// aside puts a frame aside if there was no place for it, and a snapshot is on its way or will be.
+func (r *Replica) aside(place lane.Place, frame []byte) {
+	if place != lane.Placed && (r.transfer.in != nil || r.shelves.bytes > 0 || !r.votes()) {
 		r.shelves.put(frame, max(r.cfg.RetainBytes, r.cfg.Lane.Arena))
 	}
 }

@@ -181,6 +181,14 @@ func (r *Replica) Datagram(now int64, b []byte) {
 	r.take(b)
 }
 
+// Verified is Datagram of a frame that a lane.Verifier let through, on another core perhaps. Any
+// number of cores may verify; their frames come here one after another, in any order.
+func (r *Replica) Verified(now int64, b []byte) {
+	r.now = now
+	r.ingest.Clock(now)
+	r.aside(r.ingest.Verified(b), b)
+}
+
 // Message takes a message from a peer's stream.
 func (r *Replica) Message(now int64, from wire.Peer, b []byte) {
 	r.now = now
