@@ -152,16 +152,17 @@ func (m *coresCluster) load(t *testing.T, keys int) {
 func TestIngestCoresInACluster(t *testing.T) {
 	two, one := &cluster.Cores{Ingest: []int{0, 0}}, &cluster.Cores{Ingest: []int{0}}
 	for _, tc := range []struct {
-		name, durability string
-		ports            int
-		cores            [3]*cluster.Cores
+		name, durability, integrity string
+		ports                       int
+		cores                       [3]*cluster.Cores
 	}{
-		{"software", "memory", 1, [3]*cluster.Cores{two, two, two}},
-		{"ports", "fsync", 4, [3]*cluster.Cores{two, nil, one}},
+		{"software", "memory", "aead", 1, [3]*cluster.Cores{two, two, two}},
+		{"ports", "fsync", "xxh3", 4, [3]*cluster.Cores{two, nil, one}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := startCoresCluster(t, func(c *cluster.Config) {
 				c.Durability, c.Multicast.Ports, c.Multicast.Group = tc.durability, tc.ports, testGroup(c)
+				c.Integrity = tc.integrity
 				for i := range c.Replicas {
 					c.Replicas[i].Cores = tc.cores[i]
 				}

@@ -200,11 +200,11 @@ func (in *Ingest) Frame(frame []byte) Place {
 		in.n.Bad[cause]++
 		return Placed
 	}
-	return in.place(&h, frame)
+	return in.place(&h, in.opener.Opened(frame, &h))
 }
 
-// Verified takes a frame that a [Verifier] of the same cluster and digest mode let through, and does
-// not examine it again. It copies what it keeps.
+// Verified takes a frame that a [Verifier] of the same cluster and digest mode returned, and does not
+// examine it again. It copies what it keeps.
 func (in *Ingest) Verified(frame []byte) Place {
 	in.n.Frames++
 	in.n.Bytes += uint64(len(frame))
@@ -213,7 +213,7 @@ func (in *Ingest) Verified(frame []byte) Place {
 	return in.place(&h, frame)
 }
 
-// place takes a frame whose header is h and that is known to be whole.
+// place takes a frame whose header is h, known to be whole, and opened.
 func (in *Ingest) place(h *wire.Header, frame []byte) Place {
 	r := in.last
 	if r == nil || r.name.Lane != h.Lane || r.name.Proxy != h.Proxy || r.name.Incarnation != h.Incarnation {

@@ -3,7 +3,7 @@ package lane
 import "metronome/system/wire"
 
 // Verifier is the first half of an [Ingest] alone: it verifies frames and keeps none. That half costs
-// the most (digests over every byte, every item's bounds) and needs no lane, so that any number of
+// the most (digests over every byte, decryption, every item's bounds) and needs no lane, so that any number of
 // cores can share it, each with a Verifier of its own, in front of the one goroutine to which the
 // lanes belong: it takes what they let through by [Ingest.Verified]. A Verifier belongs to one
 // goroutine, and so does its Digester (wire.Digester).
@@ -25,18 +25,18 @@ func NewVerifier(cluster uint32, d *wire.Digester) *Verifier {
 	return &Verifier{opener: wire.Opener{Cluster: cluster, Digest: d}}
 }
 
-// Frame reports whether a received frame is one that [Ingest.Verified] may be given; it counts the
-// others by cause.
-func (v *Verifier) Frame(frame []byte) bool {
+// Frame returns a received frame as [Ingest.Verified] wants it: opened (wire.Opener.Opened), in its own
+// memory or until the next call in the Digester's. Others it counts by cause, and returns nil.
+func (v *Verifier) Frame(frame []byte) []byte {
 	v.n.Frames++
 	v.n.Bytes += uint64(len(frame))
 	var h wire.Header
 	if cause := v.opener.Open(frame, &h); cause != wire.OK {
 		v.n.Bad[cause]++
 		v.n.BadBytes += uint64(len(frame))
-		return false
+		return nil
 	}
-	return true
+	return v.opener.Opened(frame, &h)
 }
 
 // Counters reads the counters.

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -12,8 +13,32 @@ import (
 // into one Ingest as they are and into another behind two verifiers, and leave the same lane and the
 // same counters.
 func TestVerifiedElsewhere(t *testing.T) {
+	for _, mode := range []wire.Mode{wire.ModeXXH3, wire.ModeMAC, wire.ModeAEAD} {
+		t.Run(mode.String(), func(t *testing.T) { verifiedElsewhere(t, mode) })
+	}
+}
+
+func verifiedElsewhere(t *testing.T, mode wire.Mode) {
+	t.Helper()
+	digester := func() *wire.Digester {
+		d, err := wire.NewDigester(mode, []byte("key"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	open := func() (*Ingest, *Receiver) {
+		in, err := NewIngest(cluster, digester(), Config{Window: 512, Arena: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := in.Open(1, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+		return in, in.Lane(1, 1, 0)
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
-	frames := stream(t, digester(t), 300, rng)
+	frames := stream(t, digester(), 300, rng)
 	for i := 50; i < 300; i++ {
 		switch rng.IntN(6) {
 		case 0:
@@ -27,13 +52,13 @@ func TestVerifiedElsewhere(t *testing.T) {
 		}
 	}
 	frames = append(frames, nil, []byte("short"), make([]byte, wire.MaxFrame+1))
-	whole, a := open(t, Config{Window: 512, Arena: 1 << 20})
-	split, b := open(t, Config{Window: 512, Arena: 1 << 20})
-	verifiers := []*Verifier{NewVerifier(cluster, digester(t)), NewVerifier(cluster, digester(t))}
+	whole, a := open()
+	split, b := open()
+	verifiers := []*Verifier{NewVerifier(cluster, digester()), NewVerifier(cluster, digester())}
 	for i, f := range frames {
 		placed := whole.Frame(f)
-		if verifiers[i%2].Frame(f) {
-			if got := split.Verified(f); got != placed {
+		if opened := verifiers[i%2].Frame(f); opened != nil {
+			if got := split.Verified(opened); got != placed {
 				t.Fatalf("frame %d: %v, want %v", i, got, placed)
 			}
 		}
@@ -47,6 +72,11 @@ func TestVerifiedElsewhere(t *testing.T) {
 	balance(t, n)
 	if want := whole.Counters(); !reflect.DeepEqual(n, want) {
 		t.Errorf("%+v\nwant %+v", n, want)
+	}
+	for i := range a.Mark().Frames {
+		if !bytes.Equal(a.Frame(i), b.Frame(i)) {
+			t.Fatalf("frame %d is held as %q, want %q", i, b.Frame(i), a.Frame(i))
+		}
 	}
 	if a.Mark() != b.Mark() || a.Mark().Frames == 0 || examined != uint64(len(frames)) {
 		t.Errorf("marks %+v and %+v, %d frames examined of %d", a.Mark(), b.Mark(), examined, len(frames))
