@@ -3,9 +3,9 @@ package lane
 import "metronome/system/wire"
 
 // Verifier is the first half of an [Ingest] alone: it verifies frames and keeps none. That half costs
-// the most (digests over every byte, decryption, every item's bounds) and needs no lane, so that any number of
-// cores can share it, each with a Verifier of its own, in front of the one goroutine to which the
-// lanes belong: it takes what they let through by [Ingest.Verified]. A Verifier belongs to one
+// the most (digests over every byte, decryption, every item's bounds) and needs no lane, so that any
+// number of cores can share it, each with a Verifier of its own, in front of the one goroutine to which
+// the lanes belong: it takes what they return by [Ingest.Verified]. A Verifier belongs to one
 // goroutine, and so does its Digester (wire.Digester).
 type Verifier struct {
 	opener wire.Opener

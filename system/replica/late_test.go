@@ -92,7 +92,8 @@ func TestVerifiedFramesArePutAside(t *testing.T) {
 	r.members = order.Members{Learners: []uint64{r.id}}
 	all := frames(t, r, 3)
 	beat := make([]byte, wire.HeaderSize)
-	h := wire.Header{Type: wire.TypeHeartbeat, Cluster: r.cfg.Cluster, Proxy: 1, Incarnation: 1, Frame: 3, First: 3}
+	h := wire.Header{Type: wire.TypeHeartbeat, Cluster: r.cfg.Cluster, Proxy: 1, Incarnation: 1, Frame: 3,
+		First: 3}
 	if err := wire.Seal(beat, &h, d); err != nil {
 		t.Fatal(err)
 	}
