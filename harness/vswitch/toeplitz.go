@@ -1,79 +1,17 @@
 package vswitch
 
-import "encoding/binary"
+import "metronome/system/packet/ethernet"
 
-// MicrosoftKey is the key of Microsoft's verification suite, and the default of many drivers.
-var MicrosoftKey = [40]byte{
-	0x6d, 0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67,
-	0x25, 0x3d, 0x43, 0xa3, 0x8f, 0xb0, 0xd0, 0xca, 0x2b, 0xcb,
-	0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80, 0x30,
-	0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
-}
+// MicrosoftKey is [ethernet.MicrosoftKey].
+var MicrosoftKey = ethernet.MicrosoftKey
 
-// tupleBytes is the hash's input for UDP and TCP over IPv4: source and destination address, source
-// and destination port.
-const tupleBytes = 12
+// Toeplitz is [ethernet.Toeplitz].
+type Toeplitz = ethernet.Toeplitz
 
-// Toeplitz is the receive-side scaling hash of NICs, tabulated: what each value of each input byte
-// adds.
-type Toeplitz struct{ table [tupleBytes][256]uint32 }
+// NewToeplitz is [ethernet.NewToeplitz].
+func NewToeplitz(key []byte) *Toeplitz { return ethernet.NewToeplitz(key) }
 
-// NewToeplitz tabulates a key, of which the first 16 bytes matter. A key that is too short is filled
-// with zeros.
-func NewToeplitz(key []byte) *Toeplitz {
-	var k [tupleBytes + 8]byte
-	copy(k[:], key)
-	t := &Toeplitz{}
-	for i := range t.table {
-		window := binary.BigEndian.Uint64(k[i:])
-		for bit := range 8 {
-			add := uint32(window << bit >> 32)
-			for value := range 256 {
-				if value&(0x80>>bit) != 0 {
-					t.table[i][value] ^= add
-				}
-			}
-		}
-	}
-	return t
-}
+// Queue is [ethernet.Queue].
+func Queue(hash uint32, queues int) int { return ethernet.Queue(hash, queues) }
 
-// Hash is the hash of an input of 8 bytes (addresses) or 12 (addresses and ports); of longer ones
-// the first 12 count.
-func (t *Toeplitz) Hash(input []byte) (h uint32) {
-	for i, b := range input[:min(len(input), tupleBytes)] {
-		h ^= t.table[i][b]
-	}
-	return h
-}
-
-// Packet is the hash of an Ethernet packet: over addresses and ports of UDP and TCP, over addresses
-// of other IPv4 and of fragments, 0 of the rest.
-func (t *Toeplitz) Packet(pkt []byte) uint32 {
-	if len(pkt) < ethernetBytes+20 || pkt[12] != 0x08 || pkt[13] != 0 || pkt[14]>>4 != 4 {
-		return 0
-	}
-	ip := pkt[ethernetBytes:]
-	header := int(ip[0]&15) * 4
-	var input [tupleBytes]byte
-	copy(input[:8], ip[12:20])
-	fragment := binary.BigEndian.Uint16(ip[6:])&0x3fff != 0
-	if ip[9] != protocolUDP && ip[9] != protocolTCP || fragment || header < 20 || len(ip) < header+4 {
-		return t.Hash(input[:8])
-	}
-	copy(input[8:], ip[header:header+4])
-	return t.Hash(input[:])
-}
-
-const (
-	ethernetBytes = 14
-	protocolTCP   = 6
-	protocolUDP   = 17
-)
-
-// indirection is the redirection table's size; its entries go round robin over the queues, as a
-// driver sets them up.
-const indirection = 128
-
-// Queue is where a packet with that hash goes, of queues.
-func Queue(hash uint32, queues int) int { return int(hash%indirection) % queues }
+const ethernetBytes = ethernet.EthernetBytes

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -89,7 +90,11 @@ func (k *check) clashes(places []place) {
 
 // datagrams holds what sockets of packet.Port want: IPv4, and a port that is not the group's.
 func (k *check) datagrams(udp []place) {
-	_, groupPort, _ := net.SplitHostPort(k.c.Multicast.Group)
+	var groupPorts []string
+	for _, a := range k.c.Multicast.Addresses() {
+		_, port, _ := net.SplitHostPort(a)
+		groupPorts = append(groupPorts, port)
+	}
 	for _, p := range udp {
 		a, err := netip.ParseAddr(p.host)
 		switch {
@@ -97,7 +102,7 @@ func (k *check) datagrams(udp []place) {
 			k.wrong(p.path, "host %q: use an IPv4 address, not a name", p.host)
 		case a.IsMulticast():
 			k.wrong(p.path, "%s is a multicast address: this is the process's own, the group is multicast.group", a)
-		case p.port == groupPort:
+		case slices.Contains(groupPorts, p.port):
 			k.wrong(p.path, "port %s is the group's: the two would receive each other's datagrams", p.port)
 		}
 	}
@@ -106,6 +111,7 @@ func (k *check) datagrams(udp []place) {
 func (k *check) multicast() {
 	m := &k.c.Multicast
 	k.between("multicast.ttl", int64(m.TTL), 0, 255)
+	k.groupPorts()
 	if !k.oneOf("multicast.mode", m.Mode, "multicast", "unicast") {
 		return
 	}
@@ -128,5 +134,49 @@ func (k *check) multicast() {
 	}
 	if group.IsValid() && group.Addr().As4()[0] != 239 && len(k.problems) == 0 {
 		k.warn("multicast.group", "%s may belong to somebody: 239.0.0.0/8 is for private use", group.Addr())
+	}
+}
+
+// maxPorts bounds the sockets of a group, and a replica's ingest cores.
+const maxPorts = 64
+
+// groupPorts holds that only sockets that receive a group have several ports: devices spread lanes
+// by their source ports.
+func (k *check) groupPorts() {
+	m := &k.c.Multicast
+	k.between("multicast.ports", int64(m.Ports), 1, maxPorts)
+	if m.Ports <= 1 {
+		return
+	}
+	group, _ := netip.ParseAddrPort(m.Group) // multicast judges it
+	switch {
+	case k.c.Port.Kind == "dpdk":
+		k.wrong("multicast.ports", "%d: port kind dpdk spreads lanes over a device's queues: leave it out", m.Ports)
+	case m.Mode == "unicast":
+		k.wrong("multicast.ports", "%d: mode unicast sends to each replica's one datagram address: leave it out",
+			m.Ports)
+	case int(group.Port())+m.Ports-1 > 1<<16-1:
+		k.wrong("multicast.ports", "%d: from the group's port %d on there are %d: use a lower port", m.Ports,
+			group.Port(), 1<<16-int(group.Port()))
+	}
+}
+
+// ingest holds that each ingest core has something to poll, or that one polls for all.
+func (k *check) ingest(path string, c *Cores) {
+	n := len(c.Ingest)
+	if n > maxPorts {
+		k.wrong(path+".cores", "%d ingest cores: use at most %d", n, maxPorts)
+		return
+	}
+	if k.c.Port.Kind != "socket" || n < 2 {
+		return
+	}
+	switch ports := k.c.Multicast.Ports; {
+	case ports <= 1:
+		k.warn(path+".cores", "%d ingest cores and one port of the group: the first distributes frames in "+
+			"software: set multicast.ports", n)
+	case ports < n:
+		k.wrong(path+".cores", "%d ingest cores, but multicast.ports is %d: a core would have nothing to receive: "+
+			"use at most %d, or more ports", n, ports, ports)
 	}
 }

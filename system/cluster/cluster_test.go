@@ -221,6 +221,13 @@ secrets: {cluster_key_file: "", ca: "", certs: ""}
 		{"no PCI address", edit(t, "", "port: {kind: dpdk, mode: pci, empty_polls: -1}", "datagram: 10.0.0.1:7702",
 			"datagram: 10.0.0.1:7702\n    device: eth0", "datagram: 10.0.0.2:7702",
 			"datagram: 10.0.0.2:7702\n    device: 0000:00:04.0")},
+		{"more ingest cores than ports", edit(t, "datagram: 10.0.0.1:7702",
+			"datagram: 10.0.0.1:7702\n    cores: {ingest: [1, 2, 3]}", "group:", "ports: 2\n  group:")},
+		{"ports of a device", edit(t, "group:", "ports: 2\n  group:", "", "port: {kind: dpdk, mode: af_xdp}",
+			"group:", "interface: eth0\n  group:")},
+		{"ports without a group", edit(t, "group:", "ports: 2\n  mode: unicast\n  group:")},
+		{"ports beyond the last", edit(t, "group: 239.77.0.1:7700", "ports: 65\n  group: 239.77.0.1:65500")},
+		{"a datagram address on one of the ports", edit(t, "group:", "ports: 4\n  group:")},
 		{"everything", everything},
 	}
 	var b strings.Builder
@@ -243,6 +250,8 @@ func TestWarnings(t *testing.T) {
 		{"no resp", edit(t, "    resp: 10.0.0.4:6379\n", "")},
 		{"unicast", edit(t, "group: 239.77.0.1:7700", "mode: unicast")},
 		{"somebody's group", edit(t, "239.77.0.1", "232.7.7.7")},
+		{"ingest cores on one port", edit(t, "datagram: 10.0.0.1:7702",
+			"datagram: 10.0.0.1:7702\n    cores: {ingest: [1, 2]}")},
 		{"device without use", edit(t, "datagram: 10.0.0.1:7702", "datagram: 10.0.0.1:7702\n    device: a.sock")},
 	} {
 		c, err := Parse([]byte(tc.source), "")
@@ -389,4 +398,26 @@ func FuzzParse(f *testing.F) {
 			t.Error("R6: the window is below the largest item")
 		}
 	})
+}
+
+// Lanes are numbered over all proxies; the group's ports follow each other, and one port is as none.
+func TestSpreadOfLanes(t *testing.T) {
+	c := load(t)
+	for proxy, want := range map[uint32][2]int{1: {0, 4}, 2: {4, 4}, 3: {0, 0}} {
+		if first, lanes := c.LanesOf(wire.ProxyPeer(proxy)); [2]int{first, lanes} != want {
+			t.Errorf("proxy %d: lanes from %d on, %d of them, want %v", proxy, first, lanes, want)
+		}
+	}
+	one, before := c.Multicast.Addresses(), c.Digest()
+	c.Multicast.Ports = 3
+	want := []string{"239.77.0.1:7700", "239.77.0.1:7701", "239.77.0.1:7702"}
+	if got := c.Multicast.Addresses(); !slices.Equal(got, want) || !slices.Equal(one, want[:1]) {
+		t.Errorf("%v and %v, want %v", one, got, want)
+	}
+	if differs := before.Differs(c.Digest()); !slices.Equal(differs, []string{"multicast"}) {
+		t.Errorf("other ports differ in %v", differs)
+	}
+	if got := c.Replicas[0].IngestCPUs(); !slices.Equal(got, []int{0}) || c.Replicas[1].IngestCPUs() != nil {
+		t.Errorf("ingest cores %v", got)
+	}
 }

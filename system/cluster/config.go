@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +54,7 @@ type Replica struct {
 
 // Cores pins a replica's threads to CPUs. CPUs may be named more than once: roles then share.
 type Cores struct {
-	Ingest   []int `yaml:"ingest"`
+	Ingest   []int `yaml:"ingest"`             // none: the ordering thread receives and verifies frames
 	Ordering *int  `yaml:"ordering,omitempty"` // nil: wherever the kernel likes
 	Apply    []int `yaml:"apply"`
 }
@@ -74,6 +75,7 @@ type Proxy struct {
 type Multicast struct {
 	Mode      string `yaml:"mode"`      // multicast, or unicast: one copy a replica
 	Group     string `yaml:"group"`     // IPv4 group:port
+	Ports     int    `yaml:"ports"`     // UDP ports, from the group's on, over which lanes are spread
 	Interface string `yaml:"interface"` // device of the group's traffic; empty: the kernel's choice
 	TTL       int    `yaml:"ttl"`       // routers a frame may pass, plus one
 	Loop      bool   `yaml:"loop"`      // also to this machine's own replicas
@@ -149,7 +151,7 @@ type Secrets struct {
 // Default is a configuration that lacks name and addresses only.
 func Default() Config {
 	return Config{
-		Multicast: Multicast{Mode: "multicast", TTL: 1, Loop: true},
+		Multicast: Multicast{Mode: "multicast", Ports: 1, TTL: 1, Loop: true},
 		Port: Port{Kind: "socket", Mode: "gro", Burst: 64, ReceiveBuffer: 64 << 20, GSO: true,
 			EmptyPolls: 64},
 		Integrity:  "xxh3",
@@ -310,4 +312,37 @@ func (c *Config) Device(peer wire.Peer) string {
 		return c.Path(device)
 	}
 	return device
+}
+
+// IngestCPUs are the CPUs of the replica's ingest cores; none: it has none.
+func (r *Replica) IngestCPUs() []int {
+	if r.Cores == nil {
+		return nil
+	}
+	return r.Cores.Ingest
+}
+
+// LanesOf is how many lanes a proxy has, and the number of its first among all lanes of the cluster, in
+// the file's order: lanes are spread by it.
+func (c *Config) LanesOf(proxy wire.Peer) (first, lanes int) {
+	for i := range c.Proxies {
+		if c.Proxies[i].Peer() == proxy {
+			return first, c.Proxies[i].Lanes
+		}
+		first += c.Proxies[i].Lanes
+	}
+	return 0, 0
+}
+
+// Addresses are the group with each of its ports.
+func (m *Multicast) Addresses() []string {
+	group, err := netip.ParseAddrPort(m.Group)
+	if err != nil || m.Ports <= 1 {
+		return []string{m.Group}
+	}
+	var all []string
+	for i := range m.Ports {
+		all = append(all, netip.AddrPortFrom(group.Addr(), group.Port()+uint16(i)).String())
+	}
+	return all
 }

@@ -38,9 +38,17 @@ func (c *Config) Digest() Digest {
 	}
 	return Digest{
 		hash(c.Name), hash(replicas), hash(proxies),
-		hash(c.Multicast.Mode, c.Multicast.Group), hash(c.Integrity, c.Durability),
+		c.Multicast.hash(), hash(c.Integrity, c.Durability),
 		hash(c.Limits), hash(c.Timing), hash(c.Consensus, c.AcceptQuorum),
 	}
+}
+
+// hash leaves out one port, as builds do that know of no more.
+func (m *Multicast) hash() uint64 {
+	if m.Ports <= 1 {
+		return hash(m.Mode, m.Group)
+	}
+	return hash(m.Mode, m.Group, m.Ports)
 }
 
 // hash is of plain data, which always has a JSON form, and one only.

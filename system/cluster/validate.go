@@ -90,6 +90,7 @@ func (k *check) cores(path string, c *Cores) {
 			k.wrong(path+".cores", "CPU %d: use numbers as in /proc/cpuinfo", cpu)
 		}
 	}
+	k.ingest(path, c)
 }
 
 func (k *check) proxies() {

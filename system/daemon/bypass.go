@@ -4,35 +4,45 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"metronome/system/cluster"
 	"metronome/system/node"
 	"metronome/system/packet"
 	"metronome/system/packet/dpdk"
+	"metronome/system/packet/ethernet"
 	"metronome/system/wire"
 )
 
 // bypass is the one way of all datagrams of a process whose port bypasses the kernel: frames to and
 // from the group, requests for repair and repairs. It is a packet.Port. The link may be down, at
 // the start or later: the process runs on, loses what it sends, and looks for the link now and then.
+//
+// With ingest cores each of its queues is one core's, and only its first queue sends.
 type bypass struct {
-	dev   *dpdk.Device
-	port  *dpdk.Port
-	up    bool
-	look  time.Time // when to look at the link next
-	group []*dpdk.Route
-	peers map[wire.Peer]*dpdk.Route
-	lost  uint64 // unicast datagrams that were not taken
-	full  uint64 // frames that were not taken
-	one   [1][]byte
+	dev    *dpdk.Device
+	port   *dpdk.Port
+	queues []*bypassQueue // nil: one goroutine does everything
+	up     atomic.Bool
+	look   time.Time // when to look at the link next
+	warn   time.Time // when to say that there is none; zero: it was said, or there was one
+	log    *slog.Logger
+	group  [][]*dpdk.Route // by target, then by lane
+	peers  map[wire.Peer]*dpdk.Route
+	lost   uint64 // unicast datagrams that were not taken
+	full   uint64 // frames that were not taken
+	one    [1][]byte
 }
 
 const (
 	lookEvery  = 50 * time.Millisecond
+	noLink     = 3 * time.Second // until a missing link is remarked on
 	memifMB    = 64
+	memifMore  = 32 // MiB of each further queue
 	memifRing  = 12 // log2: 4096 frames, in memory that is touched as it is used
 	bypassRing = 1024
 )
@@ -44,62 +54,100 @@ func bypassMAC(p wire.Peer) (mac [6]byte) {
 	return mac
 }
 
-// openBypass opens the device of the process that self is.
-func openBypass(c *cluster.Config, self wire.Peer) (*bypass, error) {
-	addresses := datagramAddresses(c)
-	own, err := netip.ParseAddrPort(addresses[self])
+// openBypass opens the device of the process that self is, with so many queues; with one if the device has
+// no more than one. Without ingest cores (cores 0) it has one, and is a port itself.
+func openBypass(c *cluster.Config, self wire.Peer, cores int, log *slog.Logger) (*bypass, error) {
+	cfg, eal, err := bypassConfig(c, self, max(cores, 1))
 	if err != nil {
-		return nil, fmt.Errorf("daemon: datagram address %q: %w", addresses[self], err)
-	}
-	cfg := dpdk.Config{Listen: own, Source: own, MAC: bypassMAC(self), RxRing: bypassRing, TxRing: bypassRing}
-	if self.IsReplica() && c.Multicast.Mode != "unicast" {
-		cfg.Unicast = own
-		if cfg.Listen, err = netip.ParseAddrPort(c.Multicast.Group); err != nil {
-			return nil, fmt.Errorf("daemon: listen for frames on %q: %w", c.Multicast.Group, err)
-		}
-	}
-	var eal dpdk.EAL
-	if device := c.Device(self); c.Port.Mode == "memif" {
-		m := dpdk.Memif{Socket: device, RingLog2: memifRing}
-		cfg.Device = m.Name()
-		eal = dpdk.EAL{Vdevs: []string{m.Vdev()}, MemoryMB: memifMB}
-	} else {
-		cfg.Device = device
-		eal = dpdk.EAL{PCI: []string{device}, MemoryMB: dpdkMemoryMB, Hugepages: true}
+		return nil, err
 	}
 	if err := dpdk.Init(eal.Args()); err != nil {
 		return nil, err
 	}
-	b := &bypass{peers: map[wire.Peer]*dpdk.Route{}}
-	if b.dev, err = dpdk.Open(cfg); err != nil {
+	b := &bypass{peers: map[wire.Peer]*dpdk.Route{}, log: log, warn: time.Now().Add(noLink)}
+	if b.dev, err = openQueues(cfg, log); err != nil {
 		return nil, errors.Join(err, dpdk.Shutdown())
 	}
 	b.port = b.dev.Port(0)
-	if err := b.routes(c); err != nil {
+	for i := range min(cores, b.dev.Ports()) {
+		b.queues = append(b.queues, &bypassQueue{b: b, port: b.dev.Port(i), index: i})
+	}
+	if err := b.routes(c, self); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
+func bypassConfig(c *cluster.Config, self wire.Peer, queues int) (cfg dpdk.Config, eal dpdk.EAL, err error) {
+	addresses := datagramAddresses(c)
+	own, err := netip.ParseAddrPort(addresses[self])
+	if err != nil {
+		return cfg, eal, fmt.Errorf("daemon: datagram address %q: %w", addresses[self], err)
+	}
+	cfg = dpdk.Config{Listen: own, Source: own, MAC: bypassMAC(self), RxRing: bypassRing, TxRing: bypassRing,
+		Queues: queues}
+	if self.IsReplica() && c.Multicast.Mode != "unicast" {
+		cfg.Unicast = own
+		if cfg.Listen, err = netip.ParseAddrPort(c.Multicast.Group); err != nil {
+			return cfg, eal, fmt.Errorf("daemon: listen for frames on %q: %w", c.Multicast.Group, err)
+		}
+	}
+	if device := c.Device(self); c.Port.Mode == "memif" {
+		m := dpdk.Memif{Socket: device, RingLog2: memifRing}
+		cfg.Device = m.Name()
+		eal = dpdk.EAL{Vdevs: []string{m.Vdev()}, MemoryMB: memifMB + (queues-1)*memifMore}
+	} else {
+		cfg.Device = device
+		if queues > 1 {
+			cfg.RSSKey = ethernet.MicrosoftKey[:]
+		}
+		eal = dpdk.EAL{PCI: []string{device}, MemoryMB: dpdkMemoryMB, Hugepages: true}
+	}
+	return cfg, eal, nil
+}
+
 // routes prepares the headers for everybody.
-func (b *bypass) routes(c *cluster.Config) error {
+func (b *bypass) routes(c *cluster.Config, self wire.Peer) error {
 	if err := b.addPeers(datagramAddresses(c)); err != nil {
 		return err
 	}
 	b.group = b.group[:0]
-	if c.Multicast.Mode == "unicast" {
-		for i := range c.Replicas {
-			b.group = append(b.group, b.peers[c.Replicas[i].Peer()])
+	if c.Multicast.Mode != "unicast" {
+		return b.addTarget(c, self, c.Multicast.Group, [6]byte{})
+	}
+	for i := range c.Replicas {
+		peer := c.Replicas[i].Peer()
+		if err := b.addTarget(c, self, c.Replicas[i].Datagram, bypassMAC(peer)); err != nil {
+			return err
 		}
-		return nil
 	}
-	to, err := netip.ParseAddrPort(c.Multicast.Group)
+	return nil
+}
+
+// addTarget prepares a target's headers, one a lane: each is a flow of its own, from a port that takes it
+// to the place in the receivers' redirection table that is its number's among all lanes of the
+// cluster. So lanes are spread evenly, however many queues a receiver has.
+func (b *bypass) addTarget(c *cluster.Config, self wire.Peer, address string, mac [6]byte) error {
+	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return fmt.Errorf("daemon: send frames to %q: %w", c.Multicast.Group, err)
+		return fmt.Errorf("daemon: send frames to %q: %w", address, err)
 	}
-	r, err := b.port.Route(to, [6]byte{})
-	b.group = append(b.group, r)
-	return err
+	own, err := netip.ParseAddrPort(datagramAddresses(c)[self])
+	if err != nil {
+		return fmt.Errorf("daemon: datagram address of %v: %w", self, err)
+	}
+	first, lanes := c.LanesOf(self)
+	hash := ethernet.NewToeplitz(ethernet.MicrosoftKey[:])
+	var routes []*dpdk.Route
+	for lane := range max(lanes, 1) {
+		r, err := b.port.RouteFrom(hash.SpreadPort(own.Addr(), to, first+lane), to, mac)
+		if err != nil {
+			return err
+		}
+		routes = append(routes, r)
+	}
+	b.group = append(b.group, routes)
+	return nil
 }
 
 func (b *bypass) addPeers(peers map[wire.Peer]string) error {
@@ -119,14 +167,40 @@ func (b *bypass) addPeers(peers map[wire.Peer]string) error {
 func (b *bypass) linked() bool {
 	if now := time.Now(); now.After(b.look) {
 		b.look = now.Add(lookEvery)
-		b.up = b.dev.Connect()
+		for _, q := range b.queues { // to connect restarts the device: nobody may be inside it
+			q.mu.Lock()
+		}
+		b.up.Store(b.dev.Connect())
+		for _, q := range b.queues {
+			q.mu.Unlock()
+		}
+		b.complain(now)
 	}
-	return b.up
+	return b.up.Load()
+}
+
+// complain says once that there was no link for a while. A memif server that has fewer queues than this
+// side asks for turns it away without a word.
+func (b *bypass) complain(now time.Time) {
+	if b.up.Load() {
+		b.warn = time.Time{}
+	}
+	if b.warn.IsZero() || now.Before(b.warn) {
+		return
+	}
+	b.warn = time.Time{}
+	i := b.dev.Info()
+	next := "start what it connects to"
+	if i.Driver == "net_memif" && i.Queues > 1 {
+		next = fmt.Sprintf("start the switch with as many queues for this node: "+
+			"lab vswitch --port NAME=SOCKET,queues=%d", i.Queues)
+	}
+	b.log.Warn("no link", "device", i.Device, "queues", i.Queues, "next", next)
 }
 
 // Recv implements packet.Port.
 func (b *bypass) Recv(frames [][]byte) (int, error) {
-	if !b.up && !b.linked() {
+	if !b.up.Load() && !b.linked() {
 		return 0, nil
 	}
 	n, err := b.port.Recv(frames)
@@ -138,17 +212,42 @@ func (b *bypass) Recv(frames [][]byte) (int, error) {
 
 // Send implements packet.Port: to the group.
 func (b *bypass) Send(frames [][]byte) (int, error) {
-	if !b.up && !b.linked() {
+	if !b.up.Load() && !b.linked() {
 		return 0, nil
 	}
-	for i, r := range b.group {
-		n, err := b.sendAll(r, frames)
+	for i, lanes := range b.group {
+		n, err := b.sendLanes(lanes, frames)
 		if i == 0 && len(b.group) == 1 || err != nil {
 			return n, err
 		}
 		b.full += uint64(len(frames) - n)
 	}
 	return len(frames), nil
+}
+
+// sendLanes sends runs of frames of one lane, each as its lane's flow.
+func (b *bypass) sendLanes(lanes []*dpdk.Route, frames [][]byte) (sent int, err error) {
+	if len(lanes) == 1 {
+		return b.sendAll(lanes[0], frames)
+	}
+	for sent < len(frames) {
+		lane, end := laneOf(frames[sent]), sent+1
+		for end < len(frames) && laneOf(frames[end]) == lane {
+			end++
+		}
+		n, err := b.sendAll(lanes[lane%len(lanes)], frames[sent:end])
+		if sent += n; err != nil || sent < end {
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// laneOf is the lane of a frame of this process's own.
+func laneOf(frame []byte) int {
+	var h wire.Header
+	h.Get(frame)
+	return int(h.Lane)
 }
 
 // sendAll offers frames until they are taken, or refused a few times.
@@ -199,9 +298,13 @@ func (b bypassUnicast) receive(take func(b []byte)) (total int) {
 }
 
 func (b bypassUnicast) send(list []node.Datagram) {
+	if len(b.queues) > 0 && len(list) > 0 {
+		b.queues[0].mu.Lock()
+		defer b.queues[0].mu.Unlock()
+	}
 	for i := range list {
 		to := b.peers[list[i].To]
-		if to == nil || !b.up {
+		if to == nil || !b.up.Load() {
 			b.lost++
 			continue
 		}
@@ -217,7 +320,10 @@ func (b bypassUnicast) unsent() uint64                       { return b.lost }
 func (b bypassUnicast) close()                               {} // the port's owner does
 
 // bypassFan is a bypass as a proxy's way to all replicas. It owns the bypass.
-type bypassFan struct{ *bypass }
+type bypassFan struct {
+	*bypass
+	self wire.Peer
+}
 
 func (b bypassFan) send(frames [][]byte) error {
 	if len(frames) == 0 {
@@ -228,7 +334,7 @@ func (b bypassFan) send(frames [][]byte) error {
 	return err
 }
 
-func (b bypassFan) add(c *cluster.Config) error { return b.routes(c) }
+func (b bypassFan) add(c *cluster.Config) error { return b.routes(c, b.self) }
 func (b bypassFan) sent() packet.Stats          { return b.Stats() }
 func (b bypassFan) refused() uint64             { return b.full }
 func (b bypassFan) close() error                { return b.Close() }
@@ -236,7 +342,7 @@ func (b bypassFan) close() error                { return b.Close() }
 // attach prepares the loop's thread for polling, if its port bypasses the kernel.
 func attach(port any) (detach func(), err error) {
 	switch port.(type) {
-	case *bypass, bypassUnicast:
+	case *bypass, bypassUnicast, *bypassQueue, deviceQueue:
 		return dpdk.Attach()
 	}
 	return func() {}, nil

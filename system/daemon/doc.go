@@ -8,9 +8,11 @@
 //
 //	port, control socket, stream inbox, clients' operations --> core --> Output --> the same
 //
+// A replica may have ingest cores, threads that receive and verify frames in front of its loop, and apply
+// cores, which execute batches behind it (ingest.go, apply.go; queues.go says what ingest cores poll).
+//
 // With nothing to do it sleeps until a descriptor is readable, somebody wakes it, or the next tick
-// is due, so that an idle cluster costs next to nothing; with apply cores configured, batches run
-// on threads of their own while the loop goes on with the next round.
+// is due, so that an idle cluster costs next to nothing.
 //
 // The package does not decide anything about the protocol; replica and proxy do.
 package daemon

@@ -91,7 +91,7 @@ func (w *waiter) wake() {
 
 // prepare announces a sleep. What the caller looks at between prepare and sleep cannot be missed.
 func (w *waiter) prepare() {
-	w.sleeping.Store(true)
+	w.announce()
 	for _, x := range w.watches {
 		if x.done.Swap(false) {
 			x.armed = false
@@ -102,6 +102,9 @@ func (w *waiter) prepare() {
 		}
 	}
 }
+
+// announce is prepare for a sleep that no descriptor is to end.
+func (w *waiter) announce() { w.sleeping.Store(true) }
 
 // sleep waits for at most d.
 func (w *waiter) sleep(d time.Duration) {

@@ -89,6 +89,13 @@ var replicaTable = ops.Table{
 	{Name: "metronome_ingest_bytes_total", Help: "Bytes of datagrams examined."},
 	{Name: "metronome_ingest_dropped_frames_total", Help: "Datagrams dropped, by cause.", Labels: []string{"cause"}},
 	{Name: "metronome_ingest_port_dropped_frames_total", Help: "Datagrams the port had no buffer for."},
+	{Name: "metronome_ingest_core_frames_total", Help: "Datagrams that an ingest core verified.", Labels: []string{"core"}},
+	{Name: "metronome_ingest_core_dropped_frames_total", Help: "Of these, dropped.", Labels: []string{"core"}},
+	{Name: "metronome_ingest_core_handed_frames_total", Help: "Of these, handed on to the ordering thread.", Labels: []string{"core"}},
+	{Name: "metronome_ingest_core_distributed_frames_total", Help: "Datagrams distributed to cores in software.", Labels: []string{"core"}},
+	{Name: "metronome_ingest_core_software", Help: "1 if frames come to the core by distribution in software.", Labels: []string{"core"}},
+	{Name: "metronome_ingest_core_waits_total", Help: "Times the core stopped polling until the ordering thread took frames.", Labels: []string{"core"}},
+	{Name: "metronome_ingest_core_sleeps_total", Help: "Times the core slept.", Labels: []string{"core"}},
 	{Name: "metronome_lane_held_frames", Help: "Frames held.", Labels: []string{"lane"}},
 	{Name: "metronome_lane_committed_items_total", Help: "Items agreed.", Labels: []string{"lane"}},
 	{Name: "metronome_lane_repaired_frames_total", Help: "Frames that came by repair.", Labels: []string{"lane"}},
@@ -177,6 +184,7 @@ func (r *Replica) emit(emit ops.Emit) {
 	}
 	emit("metronome_ingest_dropped_frames_total", float64(v.Ingest.Duplicate), "duplicate")
 	emit("metronome_ingest_dropped_frames_total", float64(v.Ingest.Refused), "refused")
+	emitCores(view.Cores, emit)
 	for i := range v.Lanes {
 		l := &v.Lanes[i]
 		id := strconv.Itoa(int(l.ID))
@@ -186,6 +194,21 @@ func (r *Replica) emit(emit ops.Emit) {
 		emit("metronome_lane_duplicate_frames_total", float64(l.Frames.Duplicate), id)
 		emit("metronome_lane_nacks_total", float64(l.Frames.Nack.Requests), id)
 		emit("metronome_lane_nacked_frames_total", float64(l.Frames.Nack.Asked), id)
+	}
+}
+
+// emitCores names cores by their place in the cluster file's list: CPUs may be named twice.
+func emitCores(cores []IngestView, emit ops.Emit) {
+	for i := range cores {
+		c := &cores[i]
+		core := strconv.Itoa(i)
+		emit("metronome_ingest_core_frames_total", float64(c.Verified.Frames), core)
+		emit("metronome_ingest_core_dropped_frames_total", float64(c.Verified.Dropped()), core)
+		emit("metronome_ingest_core_handed_frames_total", float64(c.Handed), core)
+		emit("metronome_ingest_core_distributed_frames_total", float64(c.Spread), core)
+		emit("metronome_ingest_core_software", number(c.Software), core)
+		emit("metronome_ingest_core_waits_total", float64(c.Full), core)
+		emit("metronome_ingest_core_sleeps_total", float64(c.Sleeps), core)
 	}
 }
 

@@ -3,12 +3,10 @@ package daemon
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
 
-	"metronome/system/bench"
 	"metronome/system/cluster"
 	"metronome/system/node"
 	"metronome/system/packet"
@@ -98,50 +96,23 @@ func (c *control) unsent() uint64 { return c.lost }
 
 func (c *control) close() { _ = unix.Close(c.fd) }
 
-// dpdkMemoryMB bounds what DPDK sets aside for one port.
-const dpdkMemoryMB = 256
-
-// receivePort opens the port on which a replica receives frames.
-func receivePort(c *cluster.Config, r *cluster.Replica, log *slog.Logger) (packet.Port, error) {
-	listen := c.Multicast.Group
-	if c.Multicast.Mode == "unicast" {
-		listen = r.Datagram
-	}
-	at, err := netip.ParseAddrPort(listen)
-	if err != nil {
-		return nil, fmt.Errorf("daemon: listen for frames on %q: %w", listen, err)
-	}
-	if c.Port.Kind == "dpdk" {
-		p, _, err := bench.PortConfig{Kind: "dpdk-" + c.Port.Mode, Interface: c.Multicast.Interface, Group: at,
-			MemoryMB: dpdkMemoryMB}.Open()
-		return p, err
-	}
-	cfg := socket.Config{Mode: socket.Mode(c.Port.Mode), Interface: c.Multicast.Interface, Listen: at,
-		Batch: c.Port.Burst, ReceiveBuffer: int(c.Port.ReceiveBuffer), Wait: -1}
-	for {
-		p, err := socket.Open(cfg)
-		var short *packet.ErrUnavailable
-		if !errors.As(err, &short) || short.What != "receive buffer" || cfg.ReceiveBuffer <= leastBuffer {
-			return p, err
-		}
-		// A smaller one costs repairs under bursts, and nothing else.
-		log.Warn("the kernel grants less than port.receive_buffer", "asked", cfg.ReceiveBuffer, "next", short.Next)
-		cfg.ReceiveBuffer /= 2
-	}
-}
-
-// leastBuffer is what any Linux grants an ordinary user.
-const leastBuffer = 128 << 10
-
 // fan is how a proxy reaches all replicas: one multicast, or a copy to each where multicast is not
 // routed.
 type fan struct {
 	ports []packet.Port // one a target, in their order
 	full  uint64        // frames the kernel did not take: lost, and repaired on request
+
+	// With multicast.ports the targets are the group's ports, and each lane goes to one.
+	first int        // number of lane 0 among all lanes of the cluster
+	lanes [][][]byte // by port; nil: all frames go to all targets
 }
 
-func openFan(c *cluster.Config) (*fan, error) {
+func openFan(c *cluster.Config, self wire.Peer) (*fan, error) {
 	f := &fan{}
+	if c.Multicast.Ports > 1 {
+		f.lanes = make([][][]byte, c.Multicast.Ports)
+		f.first, _ = c.LanesOf(self)
+	}
 	if err := f.add(c); err != nil {
 		return nil, errors.Join(err, f.close())
 	}
@@ -150,12 +121,12 @@ func openFan(c *cluster.Config) (*fan, error) {
 
 // add opens what is not open yet.
 func (f *fan) add(c *cluster.Config) error {
-	targets := []string{c.Multicast.Group}
-	if c.Multicast.Mode == "unicast" {
-		targets = nil
-		for i := range c.Replicas {
-			targets = append(targets, c.Replicas[i].Datagram)
-		}
+	targets := []string{}
+	for i := range c.Replicas {
+		targets = append(targets, c.Replicas[i].Datagram)
+	}
+	if c.Multicast.Mode != "unicast" {
+		targets = c.Multicast.Addresses()
 	}
 	for _, t := range targets[len(f.ports):] {
 		to, err := netip.ParseAddrPort(t)
@@ -172,22 +143,44 @@ func (f *fan) add(c *cluster.Config) error {
 	return nil
 }
 
-// send transmits frames to everyone. What the kernel does not take at once it is asked to take
-// again a few times; the rest is lost, which receivers notice.
+// send transmits frames to everyone.
 func (f *fan) send(frames [][]byte) error {
-	for _, p := range f.ports {
-		rest := frames
-		for try := 0; len(rest) > 0; {
-			n, err := p.Send(rest)
-			if err != nil {
+	if f.lanes == nil {
+		for _, p := range f.ports {
+			if err := f.offer(p, frames); err != nil {
 				return err
 			}
-			rest = rest[n:]
-			if n == 0 {
-				if try++; try > sendTries {
-					f.full += uint64(len(rest))
-					break
-				}
+		}
+		return nil
+	}
+	for i := range f.lanes {
+		f.lanes[i] = f.lanes[i][:0]
+	}
+	for _, frame := range frames {
+		i := (f.first + laneOf(frame)) % len(f.lanes)
+		f.lanes[i] = append(f.lanes[i], frame)
+	}
+	for i, p := range f.ports {
+		if err := f.offer(p, f.lanes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// offer sends frames to one target. What the kernel does not take at once it is asked to take again a
+// few times; the rest is lost, which receivers notice.
+func (f *fan) offer(p packet.Port, rest [][]byte) error {
+	for try := 0; len(rest) > 0; {
+		n, err := p.Send(rest)
+		if err != nil {
+			return err
+		}
+		rest = rest[n:]
+		if n == 0 {
+			if try++; try > sendTries {
+				f.full += uint64(len(rest))
+				break
 			}
 		}
 	}

@@ -115,14 +115,14 @@ func (p *Proxy) open(id *cluster.Identity) (err error) {
 // is bypassed.
 func (p *Proxy) openDatagrams(c *cluster.Config) error {
 	if c.Bypass() {
-		b, err := openBypass(c, p.cfg.Self)
+		b, err := openBypass(c, p.cfg.Self, 0, p.cfg.Log)
 		if err != nil {
 			return err
 		}
-		p.fan, p.unic = bypassFan{b}, bypassUnicast{b, true}
+		p.fan, p.unic = bypassFan{b, p.cfg.Self}, bypassUnicast{b, true}
 		return nil
 	}
-	fan, err := openFan(c)
+	fan, err := openFan(c, p.cfg.Self)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ type Replica struct {
 	wait   *waiter
 	inbox  *stream.Inbox
 	net    *stream.Transport
-	port   packet.Port
+	port   packet.Port  // nil: with ingest cores
+	cores  *ingestCores // nil: without
 	unic   unicaster
 	core   *replica.Replica
 	keep   *keeper // nil: memory
@@ -59,8 +60,9 @@ type Replica struct {
 // ReplicaView is a replica as its operators see it, a few milliseconds old.
 type ReplicaView struct {
 	Status   replica.View
-	Port     packet.Stats
-	Lost     uint64 // datagrams that could not be sent
+	Port     packet.Stats // of all that receive frames
+	Cores    []IngestView // ingest cores; none: the loop receives
+	Lost     uint64       // datagrams that could not be sent
 	Loops    uint64
 	Sleeps   uint64
 	NotReady error
@@ -99,11 +101,25 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 
 func (r *Replica) open(id *cluster.Identity) (err error) {
 	c := r.cfg.Cluster
-	if err = r.openDatagrams(c); err != nil {
+	ingest, err := r.openDatagrams(c)
+	if err != nil {
 		return err
 	}
-	if r.wait, err = newWaiter(descriptor(r.port), descriptor(r.unic)); err != nil {
-		return err
+	waits := []int{descriptor(r.unic)}
+	if r.port != nil {
+		waits = append(waits, descriptors(r.port)...)
+	}
+	if r.wait, err = newWaiter(waits...); err != nil {
+		return errors.Join(err, ingest.shut())
+	}
+	if r.port == nil {
+		ingest.cluster, ingest.digest = id.Tag(), func() (*wire.Digester, error) {
+			return wire.NewDigester(c.Mode(), id.Key())
+		}
+		ingest.wake, ingest.clock = r.wait.wake, r.clock
+		if r.cores, err = newIngestCores(ingest); err != nil {
+			return err
+		}
 	}
 	if err = r.keep.start(c, r.wait.wake); err != nil {
 		return err
@@ -114,27 +130,42 @@ func (r *Replica) open(id *cluster.Identity) (err error) {
 }
 
 // openDatagrams opens the ways of frames and of unicast datagrams: one and the same if the kernel
-// is bypassed.
-func (r *Replica) openDatagrams(c *cluster.Config) (err error) {
+// is bypassed. Frames come to the loop's port, or to ports of ingest cores.
+func (r *Replica) openDatagrams(c *cluster.Config) (ingest ingestConfig, err error) {
+	ingest = ingestConfig{cpus: r.me.IngestCPUs(), burst: c.Port.Burst, polls: c.Port.EmptyPolls,
+		close: func() error { return nil }}
 	if c.Bypass() {
-		var b *bypass
-		if b, err = openBypass(c, r.cfg.Self); err == nil {
-			r.port, r.unic = b, bypassUnicast{b, false}
+		b, err := openBypass(c, r.cfg.Self, len(ingest.cpus), r.cfg.Log)
+		if err != nil {
+			return ingest, err
 		}
-		return err
+		r.unic, ingest.close = bypassUnicast{b, false}, b.Close
+		for _, q := range b.queues {
+			ingest.ports = append(ingest.ports, q)
+		}
+		if len(b.queues) == 0 {
+			r.port = b
+		}
+		return ingest, nil
 	}
-	if r.port, err = receivePort(c, r.me, r.cfg.Log); err != nil {
-		return err
+	if len(ingest.cpus) == 0 {
+		r.port, err = receivePort(c, r.me, r.cfg.Log)
+	} else {
+		ingest.ports, ingest.close, err = receivePorts(c, r.me, len(ingest.cpus), r.cfg.Log)
+	}
+	if err != nil {
+		return ingest, err
 	}
 	own := r.me.Datagram
 	if c.Multicast.Mode == "unicast" {
 		own = "127.0.0.1:0"
 	}
-	var unic *control
-	if unic, err = openControl(own, datagramAddresses(c)); err == nil {
-		r.unic = unic
+	unic, err := openControl(own, datagramAddresses(c))
+	if err != nil {
+		return ingest, errors.Join(err, ingest.shut())
 	}
-	return err
+	r.unic = unic
+	return ingest, nil
 }
 
 // inboxBytes bounds the messages that wait for the loop.
@@ -291,12 +322,12 @@ func (r *Replica) Run(ctx context.Context) error {
 		return err
 	}
 	defer runtime.UnlockOSThread()
-	detach, err := attach(r.port)
+	detach, err := attach(r.unic)
 	if err != nil {
 		return err
 	}
 	defer detach()
-	polled, idle := descriptor(r.port) < 0, idler{limit: r.cfg.Cluster.Port.EmptyPolls}
+	polled, idle := r.port != nil && descriptor(r.port) < 0, idler{limit: r.cfg.Cluster.Port.EmptyPolls}
 	for last := r.clock.now(); ctx.Err() == nil; {
 		busy, err := r.turn()
 		if err != nil {
@@ -311,7 +342,7 @@ func (r *Replica) Run(ctx context.Context) error {
 			continue
 		}
 		r.wait.prepare()
-		if !r.inbox.Empty() || r.apply.ready() || r.keep.ready() {
+		if !r.inbox.Empty() || r.apply.ready() || r.keep.ready() || r.cores.ready() && !r.keep.behind() {
 			continue
 		}
 		r.wait.sleep(pause(r.core.Next()-now, now-last, polled))
@@ -339,8 +370,8 @@ func (r *Replica) startCores() error {
 	if r.me.Cores == nil {
 		return nil
 	}
-	if len(r.me.Cores.Ingest) > 0 {
-		r.cfg.Log.Warn("cores.ingest is not used yet: the ordering thread receives frames")
+	if r.cores != nil {
+		r.cores.start(r.cfg.Log)
 	}
 	if err := pin(r.me.Cores.Ordering); err != nil {
 		return err
@@ -388,8 +419,12 @@ func (r *Replica) turn() (busy bool, err error) {
 const maxBursts = 16
 
 // ingest takes the frames that are there, all of them if it can: a message that refers to frames
-// must not overtake them, or they would be asked for although they wait in the port.
+// must not overtake them, or they would be asked for although they wait in the port. (Behind ingest
+// cores it may, by as long as those take; the guard of requests for repair learns how long that is.)
 func (r *Replica) ingest(now int64) (total int, err error) {
+	if r.cores != nil {
+		return r.cores.take(now, r.core)
+	}
 	for range maxBursts {
 		n, err := r.port.Recv(r.frames)
 		if err != nil {
@@ -472,9 +507,16 @@ func (r *Replica) publish(now int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shown = r.view
-	r.shown.Port, r.shown.Lost = r.port.Stats(), r.unic.unsent()
+	r.shown.Lost, r.shown.Cores = r.unic.unsent(), r.cores.views()
+	if r.port != nil {
+		r.shown.Port = r.port.Stats()
+	}
 	r.shown.NotReady, r.shown.Failed = r.core.Ready(), r.core.Err()
 	r.shown.Status = r.core.View()
+	for i := range r.shown.Cores {
+		r.shown.Status.Ingest.Add(&r.shown.Cores[i].Verified)
+		addStats(&r.shown.Port, r.shown.Cores[i].Port)
+	}
 	r.shown.Journal = r.keep.view()
 	r.shown.FoundErr, r.shown.Awaited = r.core.FoundErr(), r.core.Awaited()
 }
@@ -499,6 +541,7 @@ func (r *Replica) close() error {
 	if r.net != nil {
 		errs = append(errs, r.net.Close())
 	}
+	errs = append(errs, r.cores.close())
 	if r.port != nil {
 		errs = append(errs, r.port.Close())
 	}

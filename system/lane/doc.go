@@ -8,7 +8,8 @@
 // nothing is missing, together with a chain digest of everything under it. An [Ingest] is what one
 // ingest core owns: it verifies frames (package wire), finds their lane and places them, and counts
 // everything it drops by cause, so that what arrived equals what was accepted plus what was
-// dropped. A [Nacker] decides when to ask whom for what a lane misses.
+// dropped. A [Nacker] decides when to ask whom for what a lane misses. Where one core is too slow for
+// all of it, several [Verifier]s do the first and costly part on cores of their own.
 //
 // The receiving caller's duties, in order:
 //

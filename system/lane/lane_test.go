@@ -47,6 +47,7 @@ func seal(t testing.TB, d *wire.Digester, frame []byte, number, first uint64, co
 	t.Helper()
 	h := wire.Header{Type: wire.TypeData, Cluster: cluster, Proxy: 1, Incarnation: 1,
 		Count: uint16(count), Frame: number, First: first, HighWater: number}
+	frame = append(frame, make([]byte, d.Mode().Overhead())...)
 	if err := wire.Seal(frame, &h, d); err != nil {
 		t.Fatal(err)
 	}

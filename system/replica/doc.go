@@ -13,7 +13,8 @@
 //
 //  1. Found every founding replica of a new cluster, once and explicitly; any other replica asks to
 //     join by itself (R1).
-//  2. Hand in Datagram and Message as they come, in bursts; then Tick.
+//  2. Hand in Datagram and Message as they come, in bursts; then Tick. (Verified instead of Datagram,
+//     if other cores verify.)
 //  3. Output, and send what it says. Acknowledgements of blind writes are in there: they do not wait
 //     for anything to be applied.
 //  4. Work: if there is any, run it, on this goroutine or another, hand it back with Done, and look

@@ -57,12 +57,20 @@ func (s *shelves) drop(l *shelf) {
 	l.frames = l.frames[1:]
 }
 
-// take hands a frame to its lane. If there is no place for it, and a snapshot is on its way or will be, it
-// is put aside.
+// take hands a frame to its lane.
 func (r *Replica) take(frame []byte) {
-	if r.ingest.Frame(frame) != lane.Placed && (r.transfer.in != nil || r.shelves.bytes > 0 || !r.votes()) {
-		r.shelves.put(frame, max(r.cfg.RetainBytes, r.cfg.Lane.Arena))
+	if r.homeless(r.ingest.Frame(frame)) {
+		r.aside(frame)
 	}
+}
+
+// homeless reports whether there was no place for a frame, and a snapshot is on its way or will be.
+func (r *Replica) homeless(place lane.Place) bool {
+	return place != lane.Placed && (r.transfer.in != nil || r.shelves.bytes > 0 || !r.votes())
+}
+
+func (r *Replica) aside(frame []byte) {
+	r.shelves.put(frame, max(r.cfg.RetainBytes, r.cfg.Lane.Arena))
 }
 
 // votes reports whether this life votes.

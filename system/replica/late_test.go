@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"bytes"
+	"slices"
 	"testing"
 
 	"metronome/system/lane"
@@ -18,6 +20,7 @@ func frames(t *testing.T, r *Replica, n int) (all [][]byte) {
 		b := append(make([]byte, wire.HeaderSize), item...)
 		h := wire.Header{Type: wire.TypeData, Cluster: r.cfg.Cluster, Proxy: 1, Incarnation: 1, Frame: uint64(i),
 			First: uint64(i), Count: 1}
+		b = append(b, make([]byte, r.cfg.Digest.Mode().Overhead())...)
 		if err := wire.Seal(b, &h, r.cfg.Digest); err != nil {
 			t.Fatal(err)
 		}
@@ -76,5 +79,39 @@ func TestShelvesAreBounded(t *testing.T) {
 	var h wire.Header
 	if h.Get(s.lanes[0].frames[0]); h.Frame != 30 {
 		t.Errorf("the oldest is frame %d, not 30", h.Frame)
+	}
+}
+
+// Frames that came opened from another core are put aside as they were sent, heartbeats too.
+func TestVerifiedFramesArePutAside(t *testing.T) {
+	d, err := wire.NewDigester(wire.ModeAEAD, []byte("key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := single(t, func(c *Config) { c.Digest = d })
+	r.members = order.Members{Learners: []uint64{r.id}}
+	all := frames(t, r, 3)
+	beat := make([]byte, wire.HeaderSize)
+	h := wire.Header{Type: wire.TypeHeartbeat, Cluster: r.cfg.Cluster, Proxy: 1, Incarnation: 1, Frame: 3,
+		First: 3}
+	if err := wire.Seal(beat, &h, d); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all, beat)
+	other, err := wire.NewDigester(wire.ModeAEAD, []byte("key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := lane.NewVerifier(r.cfg.Cluster, other)
+	for i, f := range all {
+		opened := v.Frame(f)
+		if opened == nil || i < 3 && bytes.Equal(opened, f) {
+			t.Fatalf("frame %d was not opened", i)
+		}
+		r.Verified(1, opened)
+	}
+	aside := r.shelves.lanes[0].frames
+	if !slices.EqualFunc(aside, all, bytes.Equal) {
+		t.Errorf("%d frames are put aside, of %d, or they are others", len(aside), len(all))
 	}
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"metronome/system/lane"
 	"metronome/system/node"
@@ -179,6 +180,21 @@ func (r *Replica) Datagram(now int64, b []byte) {
 	r.now = now
 	r.ingest.Clock(now)
 	r.take(b)
+}
+
+// Verified is Datagram of a frame that a lane.Verifier returned, on another core perhaps. Any number of
+// cores may verify; their frames come here one after another, in any order.
+func (r *Replica) Verified(now int64, b []byte) {
+	r.now = now
+	r.ingest.Clock(now)
+	if r.homeless(r.ingest.Verified(b)) {
+		b = slices.Clone(b) // which is opened; what is put aside is examined again later
+		var h wire.Header
+		if h.Get(b); h.Type == wire.TypeData {
+			r.cfg.Digest.Reseal(b)
+		}
+		r.aside(b)
+	}
 }
 
 // Message takes a message from a peer's stream.

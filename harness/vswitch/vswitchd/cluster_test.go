@@ -7,6 +7,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,16 +36,26 @@ type memifCluster struct {
 
 func startCluster(t *testing.T) *memifCluster {
 	t.Helper()
+	return startQueues(t, cluster.DevOptions{Change: onMemif}, 1)
+}
+
+// startQueues starts a cluster whose replicas are behind so many queues of the switch.
+func startQueues(t *testing.T, o cluster.DevOptions, queues int) *memifCluster {
+	t.Helper()
 	dir := t.TempDir()
 	m := &memifCluster{nodes: map[string]*exec.Cmd{}}
 	var err error
-	m.config, err = cluster.Dev(mkdir(t, dir, "c"), cluster.DevOptions{Change: onMemif})
+	m.config, err = cluster.Dev(mkdir(t, dir, "c"), o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	args := []string{"--control", filepath.Join(dir, "control.sock")}
 	for _, p := range m.config.Peers() {
-		args = append(args, "--port", p.String()+"="+m.config.Device(p))
+		port := p.String() + "=" + m.config.Device(p)
+		if p.IsReplica() && queues > 1 {
+			port += fmt.Sprintf(",queues=%d", queues)
+		}
+		args = append(args, "--port", port)
 	}
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), childEnv+"=switch")
@@ -215,6 +227,67 @@ func TestClusterThroughSwitch(t *testing.T) {
 	if _, err := m.sw.Ask(Request{Cmd: "clear"}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Goal: replicas with an ingest core a queue get their lanes spread by the switch's hash as foretold, lose
+// nothing, and come back with all their queues. Method: four lanes, two queues; what each core verified
+// is read from the metrics. Lanes 0 and 2 are one core's, 1 and 3 the other's.
+func TestIngestCoresThroughSwitch(t *testing.T) {
+	m := startQueues(t, cluster.DevOptions{Lanes: 4, Change: func(c *cluster.Config) {
+		onMemif(c)
+		for i := range c.Replicas {
+			c.Replicas[i].Cores = &cluster.Cores{Ingest: []int{0, 0}}
+		}
+	}}, 2)
+	for i := range 4 { // a connection goes to one lane, the next to the next
+		_ = m.client.Close()
+		m.client = redis.NewClient(&redis.Options{Addr: m.config.Proxies[0].Resp, MaxRetries: -1,
+			DisableIdentity: true, ReadTimeout: 20 * time.Second, PoolSize: 1})
+		m.load(t, fmt.Sprint("lane", i), 2)
+	}
+	m.inStep(t)
+	for i := range m.config.Replicas {
+		for core := range 2 {
+			m.handed(t, i, core)
+		}
+	}
+	victim := wire.ReplicaPeer(2)
+	cmd := m.nodes[victim.String()]
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	m.start(t, victim)
+	m.load(t, "again", 4)
+	m.inStep(t)
+}
+
+// handed waits until an ingest core of a replica has handed frames on, without another's help.
+func (m *memifCluster) handed(t *testing.T, seat, core int) {
+	t.Helper()
+	m.eventually(t, fmt.Sprintf("frames at core %d of replica %d", core, seat), func(ctx context.Context) error {
+		url := "http://" + m.config.Replicas[seat].Ops + "/metrics"
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		r, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		text := string(b)
+		idle := fmt.Sprintf("metronome_ingest_core_handed_frames_total{core=\"%d\"} 0\n", core)
+		direct := fmt.Sprintf("metronome_ingest_core_software{core=\"%d\"} 0\n", core)
+		if strings.Contains(text, idle) || !strings.Contains(text, direct) {
+			return errors.New("none yet")
+		}
+		return nil
+	})
 }
 
 // Nodes are killed in the middle of a burst, and come back: the switch and the others do not notice

@@ -12,6 +12,7 @@ import (
 
 	"metronome/system/cluster"
 	"metronome/system/daemon"
+	"metronome/system/ops"
 	"metronome/system/proxy/resp"
 	"metronome/system/wire"
 )
@@ -59,6 +60,13 @@ func runNode(ctx context.Context) error {
 	if self.IsReplica() {
 		r, err := daemon.NewReplica(daemon.ReplicaConfig{Cluster: c, Self: self, Log: log})
 		if err != nil {
+			return err
+		}
+		s := ops.New(log)
+		if err := r.Register(s); err != nil {
+			return err
+		}
+		if _, err := s.Listen(c.Replica(self).Ops); err != nil {
 			return err
 		}
 		admin := make(chan error, 1)

@@ -197,3 +197,14 @@ type Out struct {
 
 // Route is another destination of a port: see Port.Route.
 type Route struct{ template *ethernet.Template }
+
+// ErrQueues says that a device has fewer queue pairs than were asked for. Nothing was changed: it may
+// be opened with fewer.
+type ErrQueues struct {
+	Device    string
+	Has, Want int
+}
+
+func (e *ErrQueues) Error() string {
+	return fmt.Sprintf("dpdk: %s has %d queue pairs, not %d", e.Device, e.Has, e.Want)
+}

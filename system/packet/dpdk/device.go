@@ -51,7 +51,7 @@ type Device struct {
 }
 
 // Open configures and starts the device that cfg names. It reports group membership at once if the
-// link is up; otherwise WaitLink does.
+// link is up; otherwise WaitLink does. *[ErrQueues] says that the device has too few queues.
 func Open(cfg Config) (*Device, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -103,8 +103,7 @@ func (d *Device) configure() error {
 		return wrap("read "+d.cfg.Device, rc)
 	}
 	if d.cfg.Queues > int(dev.max_queues) {
-		return fmt.Errorf("dpdk: %s has %d queue pairs, not %d",
-			d.cfg.Device, dev.max_queues, d.cfg.Queues)
+		return &ErrQueues{Device: d.cfg.Device, Has: int(dev.max_queues), Want: d.cfg.Queues}
 	}
 	rss, name := d.rss(uint64(dev.rss))
 	key := (*C.uint8_t)(C.CBytes(d.cfg.RSSKey))

@@ -80,7 +80,13 @@ func (p *Port) SendPackets(pkts [][]byte) (int, error) {
 // Route prepares sending to another address than [Config].Destination, by SendTo: dst at the
 // Ethernet address mac, zero for the group's or broadcast. The port must have a Source.
 func (p *Port) Route(dst netip.AddrPort, mac [6]byte) (*Route, error) {
+	return p.RouteFrom(p.dev.cfg.Source.Port(), dst, mac)
+}
+
+// RouteFrom is Route from another UDP port of the Source: a flow of its own to those who spread flows.
+func (p *Port) RouteFrom(port uint16, dst netip.AddrPort, mac [6]byte) (*Route, error) {
 	c := p.dev.cfg
+	c.Source = netip.AddrPortFrom(c.Source.Addr(), port)
 	c.Destination, c.DestinationMAC = dst, mac
 	if err := c.checkAddresses(); err != nil {
 		return nil, err

@@ -93,6 +93,9 @@ func (*Port) SendPackets([][]byte) (int, error) { return 0, errNoDPDK }
 // Route is unavailable in this build.
 func (*Port) Route(netip.AddrPort, [6]byte) (*Route, error) { return nil, errNoDPDK }
 
+// RouteFrom is unavailable in this build.
+func (*Port) RouteFrom(uint16, netip.AddrPort, [6]byte) (*Route, error) { return nil, errNoDPDK }
+
 // SendTo is unavailable in this build.
 func (*Port) SendTo(*Route, [][]byte) (int, error) { return 0, errNoDPDK }
 
