@@ -14,6 +14,11 @@
 //   - The leader is a queue of its own, M/D/1 in messages. A fixed point of both says how many rounds
 //     a second there are: that is where saturation comes from.
 //
+// A server's intake of frames on many cores is the other thing modelled ([Server]): the least of what its
+// cores do together (their measured times, and a [USL] fitted to few of them), what the link carries, what
+// memory carries and, with software distribution, what the one core that polls hands on. It is calibrated
+// by experiments/ingest-rss.
+//
 // # What this package does not do
 //
 // No faults, no losses, no elections, no lanes that lag. It reads no clock, draws nothing and keeps

@@ -57,6 +57,8 @@ var layers = []struct {
 	{"harness/driver/consensus", []string{"harness/factorial", "harness/model", "system/order",
 		"system/packet"}},
 	{"harness/model", []string{"harness/model"}},
+	{"harness/driver/rss", []string{"harness", "system/packet"}},
+	{"harness/driver/rss/worker", []string{"harness/load", "system"}},
 	{"harness/driver/offline/outage", []string{"harness/driver/offline/outage"}},
 	{"harness/driver/runtimes/launch", []string{"harness/driver/runtimes/launch"}},
 	{"harness/history", []string{"harness/history", "system/wire"}},

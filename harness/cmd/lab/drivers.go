@@ -12,6 +12,7 @@ import (
 	"metronome/harness/driver/edge"
 	"metronome/harness/driver/offline"
 	"metronome/harness/driver/recovery"
+	"metronome/harness/driver/rss"
 	"metronome/harness/driver/runtimes"
 	"metronome/harness/factorial"
 	"metronome/internal/strictyaml"
@@ -28,6 +29,7 @@ func drivers() map[string]factorial.Driver {
 		"edge-security":  edge.Security{},
 		"offline":        offline.Driver{},
 		"recovery":       recovery.Driver{},
+		"ingest-rss":     rss.Driver{},
 		"runtimes":       runtimes.Driver{},
 
 		"linearizability":   cluster.Driver{Experiment: cluster.Linearizability},

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"metronome/harness/driver/rss/worker"
 	"metronome/harness/fleet/fleetcmd"
 	"metronome/harness/vswitch/vswitchd"
 	"metronome/internal/version"
@@ -43,7 +44,7 @@ func main() {
 	root.AddCommand(listCommand(), runCommand(), showCommand(), checkCommand(), diffCommand(),
 		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(),
 		simCommand(), simulateCommand(), edgeGuardedCommand(), trialCommand(),
-		fleetcmd.Command(), vswitchd.Command())
+		fleetcmd.Command(), vswitchd.Command(), worker.Command())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
 	err := root.ExecuteContext(ctx)
 	stop()
