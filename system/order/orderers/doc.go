@@ -8,6 +8,7 @@
 //	raft        the default: go.etcd.io/raft; members can change
 //	multipaxos  our own Multi-Paxos: slots are independent, flexible quorums; members are fixed
 //	mencius     slots whose owners rotate: every replica proposes; members are fixed
+//	baxos       Paxos without a leader, with random back-off: every replica proposes; members are fixed
 //
 // # What this package does not do
 //

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"metronome/system/order"
+	"metronome/system/order/baxos"
 	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
 	"metronome/system/order/raft"
@@ -31,6 +32,8 @@ var algorithms = [...]algorithm{
 		multipaxos.Describe},
 	{"mencius", true, true,
 		func(c order.Config) (order.Orderer, error) { return mencius.New(c) }, mencius.Said, mencius.Describe},
+	{"baxos", true, true,
+		func(c order.Config) (order.Orderer, error) { return baxos.New(c) }, baxos.Said, baxos.Describe},
 }
 
 // Names are the algorithms there are, the default first.
