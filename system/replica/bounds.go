@@ -6,8 +6,8 @@ type Bound struct {
 	Used, Limit int64
 }
 
-// Bounds appends the replica's queues and buffers: in frames, bytes or entries, each by a bound of its own. It
-// changes nothing; the simulator asserts it after every step.
+// Bounds appends the replica's queues and buffers: in frames, bytes or entries, each by a bound of its
+// own. It changes nothing; the simulator asserts it after every step.
 func (r *Replica) Bounds(dst []Bound) []Bound {
 	add := func(name string, used, limit int) { dst = append(dst, Bound{name, int64(used), int64(limit)}) }
 	for _, l := range r.lanes {
