@@ -135,6 +135,7 @@ type storeReplica struct {
 	index     uint64
 	hash      uint64
 	seen      replica.View
+	bounds    []replica.Bound
 	stale     bool   // seen may have changed
 	applied   bool   // index and hash have changed
 	calls     uint64 // of apply
@@ -368,4 +369,8 @@ func (r *storeReplica) Inspect(v *View) {
 		v.Bounds = append(v.Bounds, Bound{"frames of a lane", int64(l.Mark.Frames - l.Trimmed), storeFrames})
 	}
 	v.Bounds = append(v.Bounds, Bound{"open sessions", int64(r.seen.Sessions), storeSessions})
+	r.bounds = r.Bounds(r.bounds[:0])
+	for _, b := range r.bounds {
+		v.Bounds = append(v.Bounds, Bound{b.Name, b.Used, b.Limit})
+	}
 }

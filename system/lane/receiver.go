@@ -315,7 +315,8 @@ func (r *Receiver) skip(n uint64) {
 	r.resync = true
 }
 
-// Frame is the held frame of the given number, opened (wire.Items), or nil. It stays valid until it is trimmed.
+// Frame is the held frame of the given number, opened (wire.Items), or nil. It stays valid until it is
+// trimmed.
 func (r *Receiver) Frame(n uint64) []byte {
 	s := &r.slots[n&r.mask]
 	if s.frame != n+1 {

@@ -144,7 +144,8 @@ func (s *sealer) open(frame []byte) []byte {
 	}
 	s.prepare(frame)
 	end := len(frame) - saltSize
-	if _, err := gcm.Open(s.plain[HeaderSize:HeaderSize], s.nonce[:], frame[HeaderSize:end], s.fixed[:]); err != nil {
+	items := s.plain[HeaderSize:HeaderSize]
+	if _, err := gcm.Open(items, s.nonce[:], frame[HeaderSize:end], s.fixed[:]); err != nil {
 		return nil
 	}
 	copy(s.plain[:], frame[:HeaderSize])

@@ -74,11 +74,12 @@
 //	  72+n    16  tag    GCM's; its additional data are the header's bytes 0 to 39, flag 0 left out
 //	  88+n     8  salt   drawn by the sender once a process
 //
-// H(payload) is then the MAC of tag and salt alone: the tag is the MAC of the rest. The key is derived from the
-// cluster key, the cluster's tag, proxy, incarnation and salt; the nonce is lane (2 bytes), zero (2), frame
-// number (8). A frame number is sealed once a life, and a repair changes nothing that GCM sees, so no nonce
-// serves twice: a repair's items, tag and salt are byte for byte those that were sent. What a repair does
-// change, its flag and the marks, is under the header's MAC only.
+// H(payload) is then the MAC of tag and salt alone: the tag is the MAC of the rest. The key is
+// derived from the cluster key, the cluster's tag, proxy, incarnation and salt; the nonce is lane
+// (2 bytes), zero (2), frame number (8). A frame number is sealed once a life, and a repair changes
+// nothing that GCM sees, so no nonce serves twice: a repair's items, tag and salt are byte for byte
+// those that were sent. What a repair does change, its flag and the marks, is under the header's MAC
+// only.
 //
 // Headers, heartbeats and requests for repair are authenticated and not encrypted: who watches learns which
 // proxy sends how much and when. A replica holds frames opened ([Opener.Opened]) and seals them again for a

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,6 +16,12 @@ func up(t *testing.T, dir, addr string, more ...string) *run {
 	r := metronome(t, append([]string{"dev", "--dir", dir, "--resp", addr}, more...)...)
 	r.says("Ctrl-C stops everything")
 	return r
+}
+
+// isRelaxed reports whether a process was started again by relaxTimers, which keeps its number.
+func isRelaxed(pid int) bool {
+	b, err := os.ReadFile(filepath.Join("/proc", itoa(pid), "environ"))
+	return err == nil && strings.Contains(string(b), relaxed+"=1")
 }
 
 func TestDevFromStartToCtrlC(t *testing.T) {
@@ -49,6 +56,9 @@ func TestDevFromStartToCtrlC(t *testing.T) {
 	pids := children(r.cmd.Process.Pid)
 	if len(pids) != 4 {
 		t.Fatalf("%d processes: want three replicas and a proxy", len(pids))
+	}
+	if !slices.ContainsFunc(pids, isRelaxed) {
+		t.Error("no server runs with relaxed timers")
 	}
 	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && (os.Args[1] == "replica" || os.Args[1] == "proxy") {
+		relaxTimers()
+	}
 	root := &cobra.Command{
 		Use:           "metronome",
 		Short:         "A replicated store: multicast once, order ranges by consensus, apply on dedicated cores",
