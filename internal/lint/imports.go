@@ -30,7 +30,7 @@ var layers = []struct {
 	{"system/proxy/resp", []string{"system/proxy/resp", "system/wire"}},
 	{"system/proxy/resp/resptest", []string{"system/proxy/resp", "system/store", "system/wire"}},
 	{"system/client", []string{"system/client", "system/proxy/resp", "system/wire"}},
-	{"system/cluster", []string{"system/cluster", "system/packet", "system/wire"}},
+	{"system/cluster", []string{"system/cluster", "system/access/secretfile", "system/packet", "system/wire"}},
 	{"system/stream", []string{"system/stream", "system/wire"}},
 	{"system/ops", []string{"system/ops"}},
 	{"system/backup", []string{"system/backup", "system/access/secretfile", "system/disk", "system/journal",

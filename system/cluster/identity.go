@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,7 @@ type Identity struct {
 	self wire.Peer
 	key  []byte
 	held atomic.Pointer[material]
+	mu   sync.Mutex // of Reload: what was read last is what is used
 }
 
 // material is what Reload replaces.
@@ -96,6 +98,8 @@ func (id *Identity) NotAfter() time.Time { return id.held.Load().cert.Leaf.NotAf
 // Reload reads certificate and CA again. On an error the old ones stay in use. Connections that
 // stand are not touched; new ones use what was read.
 func (id *Identity) Reload() error {
+	id.mu.Lock()
+	defer id.mu.Unlock()
 	m, err := id.load()
 	if err == nil {
 		id.held.Store(m)

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"metronome/system/access/secretfile"
 	"metronome/system/wire"
 )
 
@@ -57,7 +58,7 @@ func (p PKI) clusterKey(c *Config) ([]string, error) {
 	}
 	key := make([]byte, keyBytes)
 	_, _ = rand.Read(key) // never fails: crypto/rand ends the process instead
-	return []string{path}, writeSecret(path, []byte(hex.EncodeToString(key)+"\n"))
+	return []string{path}, secretfile.Write(path, []byte(hex.EncodeToString(key)+"\n"))
 }
 
 func (c *Config) caKeyPath() string {
@@ -85,7 +86,7 @@ func (p PKI) authority(c *Config) ([]string, error) {
 		return nil, err
 	}
 	// The key first: with it alone the next run says what is wrong, without it nothing can be issued.
-	return []string{keyPath, path}, errors.Join(writeSecret(keyPath, key), writeSecret(path, cert))
+	return []string{keyPath, path}, errors.Join(secretfile.Write(keyPath, key), secretfile.Write(path, cert))
 }
 
 func (p PKI) certificates(c *Config) (written []string, err error) {
@@ -104,7 +105,7 @@ func (p PKI) certificates(c *Config) (written []string, err error) {
 		if err != nil {
 			return written, err
 		}
-		if err := errors.Join(writeSecret(key, keyPEM), writeSecret(cert, certPEM)); err != nil {
+		if err := errors.Join(secretfile.Write(key, keyPEM), secretfile.Write(cert, certPEM)); err != nil {
 			return written, err
 		}
 		written = append(written, key, cert)
@@ -197,40 +198,16 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// writeSecret replaces a file, readable by its owner only, whole or not at all.
-func writeSecret(path string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("write a secret: %w", err)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return fmt.Errorf("write a secret: %w", err)
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write a secret: %w", errors.Join(err, os.Remove(f.Name())))
-	}
-	return nil
-}
+// maxSecret is far more than any of a cluster's secrets has.
+const maxSecret = 1 << 20
 
 // readSecret reads a file that nobody but its owner, and at most a group, may read.
 func readSecret(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	b, err := secretfile.Read(path, maxSecret)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s does not exist: make it with metronome pki init: %w", path, os.ErrNotExist)
 	}
-	if err == nil && info.Mode().Perm()&0o027 != 0 {
-		return nil, fmt.Errorf("%s is open to others (%v): chmod 600 %s", path, info.Mode().Perm(), path)
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read a secret: %w", err)
-	}
-	return b, nil
+	return b, err
 }
 
 func readKey(path string) (*ecdsa.PrivateKey, error) {

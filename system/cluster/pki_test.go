@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"metronome/system/access/secretfile"
 	"metronome/system/wire"
 )
 
@@ -254,7 +256,7 @@ func TestInitErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeSecret(c.caKeyPath(), b); err != nil {
+	if err := secretfile.Write(c.caKeyPath(), b); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := (PKI{Renew: true}).Init(c); err == nil || !strings.Contains(err.Error(), "belongs to the key") {
@@ -432,5 +434,43 @@ func TestTag(t *testing.T) {
 	c := dev(t)
 	if a, b := identity(t, c, r0), identity(t, c, p1); a.Tag() != b.Tag() || !bytes.Equal(a.Key(), b.Key()) {
 		t.Error("peers of one cluster differ in tag or key")
+	}
+}
+
+// TestWhatWasReadLastIsUsed: of reloads at the same time, one that read the files before they were replaced
+// does not undo one that read them after.
+func TestWhatWasReadLastIsUsed(t *testing.T) {
+	c := dev(t)
+	id := identity(t, c, r0)
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	for range 3 {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = id.Reload() // may meet a new key beside an old certificate
+				}
+			}
+		})
+	}
+	defer others.Wait()
+	defer close(stop)
+	for i := range 5 {
+		if _, err := (PKI{Now: time.Now(), Renew: true}).Init(c); err != nil {
+			t.Fatal(err)
+		}
+		if err := id.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		fresh := id.held.Load().cert.Leaf
+		for range 20 {
+			time.Sleep(100 * time.Microsecond)
+			if now := id.held.Load().cert.Leaf; now.SerialNumber.Cmp(fresh.SerialNumber) != 0 {
+				t.Fatalf("round %d: an older certificate came back", i)
+			}
+		}
 	}
 }

@@ -20,7 +20,7 @@ import (
 // The promise is 2147483648 bytes within 5s: make backlog-device.
 var (
 	backlog = flag.Int64("device.backlog", 32<<20, "bytes of records that TestBacklog recovers from")
-	within  = flag.Duration("device.within", 0, "TestBacklog fails if recovery takes longer; 0 = as long as it does")
+	within  = flag.Duration("device.within", 0, "TestBacklog fails if recovery takes longer; 0 = it may")
 )
 
 // readerEnv tells this test program to open a store, look at it, and say what that took.

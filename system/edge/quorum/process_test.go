@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,13 +113,19 @@ func start(t *testing.T, words ...string) *process {
 	p := &process{Cmd: exec.Command(exe), done: make(chan struct{})}
 	p.Env = append(os.Environ(), beVariable+"="+strings.Join(words, "|"))
 	p.Stdout, p.Stderr = &p.out, &p.out
-	if err := p.Start(); err != nil {
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // it ends when this program is killed
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // its parent is this thread, which waits for it
+		err := p.Start()
+		if started <- err; err == nil {
+			_ = p.Wait()
+			close(p.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = p.Wait()
-		close(p.done)
-	}()
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {

@@ -394,8 +394,8 @@ func TestABatchTooLargeForTheCoreIsRefusedAndOthersAreNot(t *testing.T) {
 	done.Wait()
 	_, err := s.Apply(t.Context(), &edge.Batch{Ops: []edge.Op{put("k", value), put("l", value)}})
 	var p *edge.Problem
-	if !errors.As(err, &p) || p.Code.Code != "too-large" {
-		t.Errorf("%v", err)
+	if !errors.As(err, &p) || p.Code.Code != "too-large" || !strings.Contains(p.Detail, "510 KiB") {
+		t.Errorf("%v does not say the bound", err)
 	}
 	if get(t, s, edge.Local, "k5") != value || get(t, s, edge.Local, "l") != "" {
 		t.Error("half a batch")
