@@ -109,6 +109,16 @@ const (
 	MenciusMinority
 	// MenciusRevokeUnheld lets a revocation propose, and accept, values whose items are not held (R8, R11).
 	MenciusRevokeUnheld
+	// RabiaProposeUnheld proposes what others want and is not held here (R8, R11).
+	RabiaProposeUnheld
+	// RabiaMinority takes one proposal too few for a majority's (I1, R13).
+	RabiaMinority
+	// RabiaHastyVote votes 1 where anybody has that as its state, a majority or not (I2).
+	RabiaHastyVote
+	// RabiaOneVote decides with one vote too few (I2).
+	RabiaOneVote
+	// RabiaForgetVotes lets a restarted member forget what it said in the present slot (I2).
+	RabiaForgetVotes
 	count
 )
 
@@ -154,6 +164,12 @@ var catalog = [count]struct{ name, doc string }{
 	MenciusReuseSlots:         {"mencius-reuse-slots", "I2: use slots again after a restart"},
 	MenciusMinority:           {"mencius-minority", "I1, R13: decide with one acceptance too few"},
 	MenciusRevokeUnheld:       {"mencius-revoke-unheld", "R8: revoke with values whose items are not held"},
+
+	RabiaProposeUnheld: {"rabia-propose-unheld", "R8: propose what another wants and is not held here"},
+	RabiaMinority:      {"rabia-minority", "I1, R13: take one proposal too few for a majority's"},
+	RabiaHastyVote:     {"rabia-hasty-vote", "I2: vote 1 without a majority of states"},
+	RabiaOneVote:       {"rabia-one-vote", "I2: decide with one vote too few"},
+	RabiaForgetVotes:   {"rabia-forget-votes", "I2: forget what was said before a restart"},
 }
 
 // All are the mutations, None left out, in a fixed order.
@@ -184,8 +200,10 @@ func (m Mutation) Orderer() string {
 		return "raft"
 	case m >= PaxosForgetAccepted && m <= PaxosRecoverUnheld:
 		return "multipaxos"
-	case m >= MenciusForgetAccepted && m < count:
+	case m >= MenciusForgetAccepted && m <= MenciusRevokeUnheld:
 		return "mencius"
+	case m >= RabiaProposeUnheld && m <= RabiaForgetVotes:
+		return "rabia"
 	}
 	return ""
 }

@@ -199,4 +199,6 @@ type Status struct {
 	// is enough. Pending is how many proposals of this one are not decided yet.
 	Leaderless bool
 	Pending    int
+	// Nothings is how many positions were spent on nothing, because proposals differed.
+	Nothings uint64
 }

@@ -7,6 +7,7 @@ import (
 	"metronome/system/order"
 	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
+	"metronome/system/order/rabia"
 	"metronome/system/order/raft"
 )
 
@@ -31,6 +32,8 @@ var algorithms = [...]algorithm{
 		multipaxos.Describe},
 	{"mencius", true, true,
 		func(c order.Config) (order.Orderer, error) { return mencius.New(c) }, mencius.Said, mencius.Describe},
+	{"rabia", true, true,
+		func(c order.Config) (order.Orderer, error) { return rabia.New(c) }, rabia.Said, rabia.Describe},
 }
 
 // Names are the algorithms there are, the default first.

@@ -1,0 +1,2 @@
+// Package rabia is not documented yet.
+package rabia

@@ -1,0 +1,89 @@
+package rabia
+
+import (
+	"fmt"
+	"slices"
+
+	"metronome/system/order"
+)
+
+// needSnapshot asks for state that a member needs: it lacks what the log no longer holds.
+func (r *Rabia) needSnapshot(i int) {
+	if r.peers[i].snapshot != 0 {
+		return
+	}
+	meta, ok := r.Place(r.offered)
+	if !ok {
+		r.out.Ready.WantSnapshot = true
+		return
+	}
+	meta.To = r.members[i]
+	r.peers[i].snapshot = meta.Position
+	r.out.Ready.Snapshots = append(r.out.Ready.Snapshots, meta)
+}
+
+// Snapshot implements [order.Orderer]. An offer older than the log, or than the last, is ignored.
+func (r *Rabia) Snapshot(position uint64) {
+	if position <= r.applied && position >= r.log.Base {
+		r.offered = max(r.offered, position)
+	}
+}
+
+// SnapshotSent implements [order.Orderer]. Whether the member has it, its beats show.
+func (r *Rabia) SnapshotSent(to uint64, _ bool) {
+	if i := slices.Index(r.members, to); i >= 0 {
+		r.peers[i].snapshot = 0
+	}
+}
+
+// Place implements [order.Orderer].
+func (r *Rabia) Place(position uint64) (order.SnapshotMeta, bool) {
+	if position < r.log.Base || position > r.applied {
+		return order.SnapshotMeta{}, false
+	}
+	return order.SnapshotMeta{Position: position, Term: term,
+		Members: order.Members{Voters: slices.Clone(r.members)}}, true
+}
+
+// Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
+func (r *Rabia) Compact(position uint64) {
+	if position = min(position, r.applied); position <= r.log.Base {
+		return
+	}
+	r.log.Cut(position, term)
+	r.out.Persist().Records = nil
+	r.fresh()
+}
+
+func (r *Rabia) fresh() { r.out.Repeat(r.log.Base, r.encode(r.log.Entries(r.log.Base+1, r.log.Last()))) }
+
+// Restore implements [order.Orderer]. What the state covers is decided. What became of own proposals nobody
+// knows here: a new term begins, in which they may be made again.
+func (r *Rabia) Restore(s order.SnapshotMeta) error {
+	switch {
+	case s.To != r.id || s.Term == 0 || s.Position > maxNumber:
+		return fmt.Errorf("%w snapshot: for %x at %x, term %d", order.ErrMalformed, s.To, r.id, s.Term)
+	case !slices.Equal(s.Members.Voters, r.members):
+		return fmt.Errorf("%w: the members in the snapshot at %d are %x, here %x", order.ErrMembership, s.Position,
+			s.Members.Voters, r.members)
+	case s.Position < r.applied:
+		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, r.applied)
+	}
+	if s.Position > r.log.Base {
+		r.log.Cut(s.Position, term)
+	}
+	if s.Position > r.commit {
+		r.commit = s.Position
+		r.pool, r.lost = pool{dropped: r.pool.dropped}, r.lost+1
+		r.next()
+	}
+	r.judged, r.waiting = max(r.judged, s.Position), 0
+	for n := r.judged + 1; n <= r.commit; n++ {
+		r.waiting += len(r.log.At(n).Decision)
+	}
+	r.handed, r.applied, r.applying, r.out.Ready.Committed = s.Position, s.Position, 0, nil
+	r.stall = 0
+	r.fresh()
+	r.progress()
+	return nil
+}
