@@ -74,7 +74,7 @@ func (p *Mencius) accept(offered []entry) (accepted []uint64) {
 			p.wait.Drop(e.Slot)
 			continue
 		}
-		switch cut := e.Cut(); p.judge(cut) {
+		switch cut := e.Cut(); slots.Judge(p.gate, cut) {
 		case order.Held:
 			taken, accepted = append(taken, e), append(accepted, e.Slot)
 		case order.Missing:
@@ -101,13 +101,6 @@ func (p *Mencius) take(entries []entry) {
 	if len(entries) > 0 {
 		p.record(entries)
 	}
-}
-
-func (p *Mencius) judge(c order.Cut) order.Verdict {
-	if len(c) == 0 {
-		return order.Held
-	}
-	return p.gate.Holds(c)
 }
 
 // acknowledge sends the evidence of holding, once it is durable.
@@ -158,7 +151,7 @@ func (p *Mencius) onDecided(m *message) {
 
 // Recheck implements [order.Orderer].
 func (p *Mencius) Recheck() {
-	p.fillHoles()
+	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
 	waited := append([]entry(nil), p.wait.Wait...)
 	for _, e := range waited {
 		accepted := p.accept([]entry{e})
@@ -177,19 +170,4 @@ func (p *Mencius) proposer(e *entry) int {
 		return p.owner(e.Slot)
 	}
 	return int(e.Ballot & 0xff)
-}
-
-// fillHoles judges what was accepted before a restart (R4), in order and up to the first that is not
-// held: what lies behind it cannot be applied anyway, and a long log is looked through once.
-func (p *Mencius) fillHoles() {
-	for len(p.holes) > 0 {
-		n := p.holes[0]
-		if s := p.log.At(n); s != nil && !s.Held && n > p.applied {
-			e := entry{Decision: s.Decision}
-			if s.Held = p.judge(e.Cut()) == order.Held; !s.Held {
-				return
-			}
-		}
-		p.holes = p.holes[1:]
-	}
 }

@@ -2,10 +2,8 @@ package mencius
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 
-	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/order/slots"
 )
@@ -19,10 +17,7 @@ const (
 	maxPendingBytes  = 4 << 20
 	maxApplyingBytes = 1 << 20 // handed out and not applied; then nothing more is handed out
 	maxReads         = 1024    // waiting; further ones are dropped, and asked again
-	maxMembers       = 32
-	advance          = 32 // own slots by which an owner's are reserved, and a suspect's revoked, ahead
-
-	defaultWaitingBytes = 4 << 20
+	advance          = 32      // own slots by which an owner's are reserved, and a suspect's revoked, ahead
 )
 
 // resting is the term of a replica that may not propose.
@@ -35,7 +30,7 @@ type Mencius struct {
 	members []uint64
 	accepts int // quorum of phase 2: a majority, or more
 	gate    order.Gate
-	random  uint64
+	random  slots.Random
 
 	electionTicks, heartbeatTicks int
 	volatile                      bool
@@ -87,18 +82,14 @@ var _ order.Orderer = (*Mencius)(nil)
 // New returns an orderer; an error says what is wrong with the configuration, or that the records of a
 // Restart do not fit together. A joiner is refused: members are fixed.
 func New(c order.Config) (*Mencius, error) {
-	if err := c.Validate("mencius", func(uint64) bool { return false }); err != nil {
+	at, err := slots.Begin("mencius", &c)
+	if err != nil {
 		return nil, err
 	}
 	p := &Mencius{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, heartbeatTicks: c.HeartbeatTicks,
-		volatile: c.Volatile, waitMax: c.MaxWaitingBytes, random: c.Seed ^ c.ID*0x9E3779B97F4A7C15}
-	if p.waitMax <= 0 {
-		p.waitMax = defaultWaitingBytes
-	}
-	if err := p.begin(&c); err != nil {
-		return nil, err
-	}
-	if err := p.quorums(c.AcceptQuorum); err != nil {
+		volatile: c.Volatile, waitMax: at.WaitMax, random: slots.NewRandom(&c), members: at.Members,
+		self: at.Self, accepts: at.Accepts}
+	if err := p.begin(&at); err != nil {
 		return nil, err
 	}
 	p.handed, p.applied = p.log.Base, p.log.Base
@@ -109,33 +100,9 @@ func New(c order.Config) (*Mencius, error) {
 	return p, nil
 }
 
-// quorums takes the members' number and the quorum of phase 2. That of phase 1 is as small as can be: any
-// two of the two kinds meet (Howard et al., "Flexible Paxos", OPODIS 2016).
-func (p *Mencius) quorums(accepts int) error {
-	n := len(p.members)
-	if p.self = slices.Index(p.members, p.id); p.self < 0 {
-		return fmt.Errorf("order/mencius: %x is not a member of %x: %w", p.id, p.members, order.ErrStatic)
-	}
-	if n > maxMembers {
-		return fmt.Errorf("order/mencius: %d members: at most %d", n, maxMembers)
-	}
-	if p.accepts = accepts; accepts == 0 {
-		p.accepts = n/2 + 1
-	}
-	if p.accepts <= n/2 || p.accepts > n {
-		return fmt.Errorf("order/mencius: %d acceptances of %d members: use %d to %d; with less, decided would "+
-			"not mean that a majority holds the items (R13)", p.accepts, n, n/2+1, n)
-	}
-	if mutate.On(mutate.MenciusMinority) {
-		p.accepts--
-	}
-	return nil
-}
-
-// promises is the quorum of phase 1.
+// promises is the quorum of phase 1, as small as can be: any two of the two kinds meet (Howard et al.,
+// "Flexible Paxos", OPODIS 2016).
 func (p *Mencius) promises() int { return len(p.members) - p.accepts + 1 }
-
-func quorum(votes uint32, n int) bool { return bits.OnesCount32(votes) >= n }
 
 func bit(i int) uint32 { return 1 << i }
 
@@ -150,12 +117,7 @@ func (p *Mencius) see(ballot uint64) {
 
 // progressed begins to wait for a decision again.
 func (p *Mencius) progressed() {
-	// splitmix64 (Steele et al., OOPSLA 2014): seeded, so that one seed twice is the same run (R18).
-	p.random += 0x9E3779B97F4A7C15
-	z := p.random
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	p.stall, p.timeout = 0, p.electionTicks+int((z^z>>31)%uint64(p.electionTicks))
+	p.stall, p.timeout = 0, p.electionTicks+p.random.Below(p.electionTicks)
 }
 
 // alive reports whether a member was heard within an election timeout.
@@ -325,7 +287,7 @@ func (p *Mencius) deliver() {
 		p.commit++
 		p.progressed()
 	}
-	p.fillHoles()
+	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
 	for p.handed < p.commit && p.applying < maxApplyingBytes {
 		n := p.handed + 1
 		s := p.log.At(n)

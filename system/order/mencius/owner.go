@@ -1,6 +1,7 @@
 package mencius
 
 import (
+	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/order/slots"
 )
@@ -138,13 +139,17 @@ func (p *Mencius) skipped(all []entry) {
 
 // onAccepted counts acceptances: a slot is decided when a quorum accepted it in one ballot.
 func (p *Mencius) onAccepted(from int, m *message) {
+	needed := p.accepts
+	if mutate.On(mutate.MenciusMinority) {
+		needed--
+	}
 	var done []uint64
 	for _, n := range m.slots {
 		s := p.log.At(n)
 		if s == nil || s.Ballot != m.ballot {
 			continue
 		}
-		if s.Votes |= bit(from); quorum(s.Votes, p.accepts) {
+		if s.Votes |= bit(from); slots.Quorum(s.Votes, needed) {
 			p.decide(n)
 			done = append(done, n)
 		}

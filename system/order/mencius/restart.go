@@ -46,36 +46,18 @@ func (p *Mencius) encode(promised, entries []entry) []byte {
 	return w.B
 }
 
-// begin takes up the configuration's beginning.
-func (p *Mencius) begin(c *order.Config) error {
-	at := order.SnapshotMeta{Position: 1, Term: 1}
-	var records [][]byte
-	switch {
-	case c.Bootstrap != nil:
-		at.Members = *c.Bootstrap
-	case c.Restart != nil:
-		at, records = c.Restart.Snapshot, c.Restart.Records
+// begin takes up where it left off: a founding, or what survived.
+func (p *Mencius) begin(at *slots.Start) error {
+	p.log.Base, p.log.Term, p.commit = at.At.Position, termOfAll, at.At.Position
+	if err := at.Redo(p.redo); err != nil {
+		return err
 	}
-	if len(at.Members.Voters) == 0 || at.Position == 0 {
-		return fmt.Errorf("order/mencius: %x holds nothing: %w", c.ID, order.ErrStatic)
-	}
-	if !at.Members.WellFormed(func(uint64) bool { return false }) || len(at.Members.Learners) > 0 {
-		return fmt.Errorf("order/mencius: members %+v: want voters only, each once: %w", at.Members,
-			order.ErrMembership)
-	}
-	p.members = append(p.members, at.Members.Voters...)
-	p.log.Base, p.log.Term, p.commit = at.Position, termOfAll, at.Position
-	for i, b := range records {
-		if err := p.redo(b); err != nil {
-			return fmt.Errorf("orderer record %d of %d: %w: repair from peers", i+1, len(records), err)
-		}
+	p.holes = p.log.Holes()
+	if err := p.log.Complete(p.commit); err != nil {
+		return err
 	}
 	for n := p.log.Base + 1; n <= p.commit; n++ {
 		s := p.log.At(n)
-		if s == nil || s.Ballot == 0 {
-			return fmt.Errorf("%w: %d is decided, and the records lack %d: repair from peers", order.ErrMalformed,
-				p.commit, n)
-		}
 		s.Promised, s.Ballot = decided, decided
 	}
 	return nil
@@ -124,7 +106,7 @@ func (p *Mencius) place(n uint64) (*slots.Slot, error) {
 		return nil, fmt.Errorf("%w: slot %d follows %d", order.ErrMalformed, n, p.log.Last())
 	}
 	if n > p.log.Last() {
-		p.log.Put(n, slots.Slot{})
+		p.log.Grow(n)
 	}
 	return p.log.At(n), nil
 }
@@ -134,11 +116,8 @@ func (p *Mencius) place(n uint64) (*slots.Slot, error) {
 func (p *Mencius) resume() {
 	p.used = p.commit
 	for n := p.log.Base + 1; n <= p.log.Last(); n++ {
-		if s := p.log.At(n); s.Ballot != 0 {
-			p.holes = append(p.holes, n)
-			if s.Ballot != decided || len(s.Decision) > 0 {
-				p.used = n
-			}
+		if s := p.log.At(n); s.Ballot != 0 && (s.Ballot != decided || len(s.Decision) > 0) {
+			p.used = n
 		}
 	}
 	reserved := p.own.reserved

@@ -159,7 +159,7 @@ func (p *Mencius) onPromise(from int, m *message) {
 			r.found[e.Slot] = e
 		}
 	}
-	if r.quorum = quorum(r.votes, p.promises()); r.quorum {
+	if r.quorum = slots.Quorum(r.votes, p.promises()); r.quorum {
 		p.proposeFound()
 	}
 }
@@ -186,7 +186,7 @@ func (p *Mencius) proposeFound() {
 			continue
 		}
 		e.Slot, e.Ballot = n, r.ballot
-		held := p.judge(e.Cut()) == order.Held || mutate.On(mutate.MenciusRevokeUnheld)
+		held := slots.Judge(p.gate, e.Cut()) == order.Held || mutate.On(mutate.MenciusRevokeUnheld)
 		if size += len(e.Decision); !held || size > maxMessageBytes && len(propose) > 0 {
 			left = append(left, n)
 			continue

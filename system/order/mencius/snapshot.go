@@ -1,10 +1,10 @@
 package mencius
 
 import (
-	"fmt"
 	"slices"
 
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // needSnapshot asks for state that a member needs: it lacks what the log no longer holds.
@@ -60,14 +60,8 @@ func (p *Mencius) fresh() { p.out.Repeat(p.log.Base, p.recordAll()) }
 // Restore implements [order.Orderer]. What the state covers is decided. Of own proposals under it nobody
 // knows here what became of them: they count as lost.
 func (p *Mencius) Restore(s order.SnapshotMeta) error {
-	switch {
-	case s.To != p.id || s.Term == 0 || s.Position > maxNumber:
-		return fmt.Errorf("%w snapshot: for %x at %x, term %d", order.ErrMalformed, s.To, p.id, s.Term)
-	case !slices.Equal(s.Members.Voters, p.members):
-		return fmt.Errorf("%w: the members in the snapshot at %d are %x, here %x", order.ErrMembership, s.Position,
-			s.Members.Voters, p.members)
-	case s.Position < p.applied:
-		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, p.applied)
+	if err := slots.Restorable(&s, p.id, p.members, p.applied); err != nil {
+		return err
 	}
 	if s.Position > p.log.Base {
 		p.log.Cut(s.Position, termOfAll)

@@ -5,6 +5,7 @@ import (
 
 	"metronome/internal/mutate"
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // onProbe answers whether this member would promise a ballot: not while it hears of a leader, and
@@ -94,7 +95,7 @@ func (p *Paxos) accept(entries []entry) {
 			continue
 		}
 		cut, _ := order.CutOf(e.Decision) // checked when it was decoded
-		switch p.judge(cut) {
+		switch slots.Judge(p.gate, cut) {
 		case order.Held:
 			taken = append(taken, e)
 		case order.Missing:
@@ -117,13 +118,6 @@ func (p *Paxos) take(entries []entry) {
 	if len(entries) > 0 {
 		p.record(entries)
 	}
-}
-
-func (p *Paxos) judge(c order.Cut) order.Verdict {
-	if len(c) == 0 {
-		return order.Held
-	}
-	return p.gate.Holds(c)
 }
 
 // acknowledge sends the evidence of holding, once it is durable: what was accepted in a ballot.
@@ -183,7 +177,7 @@ func (p *Paxos) onHeartbeat(from int, m *message) {
 
 // Recheck implements [order.Orderer].
 func (p *Paxos) Recheck() {
-	p.fillHoles()
+	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
 	if before := len(p.wait.Wait); before > 0 {
 		p.accept(slices.Clone(p.wait.Wait))
 		if to := slices.Index(p.members, p.leader); len(p.wait.Wait) < before && to >= 0 {
@@ -192,21 +186,6 @@ func (p *Paxos) Recheck() {
 	}
 	p.recover()
 	p.advance()
-}
-
-// fillHoles judges what was accepted before a restart (R4), in order and up to the first that is not
-// held: what lies behind it cannot be applied anyway, and a long log is looked through once.
-func (p *Paxos) fillHoles() {
-	for len(p.holes) > 0 {
-		n := p.holes[0]
-		if s := p.log.At(n); s != nil && !s.Held && n > p.applied {
-			cut, _ := order.CutOf(s.Decision)
-			if s.Held = p.judge(cut) == order.Held; !s.Held {
-				return
-			}
-		}
-		p.holes = p.holes[1:]
-	}
 }
 
 // onDecided learns what is decided.

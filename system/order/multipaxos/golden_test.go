@@ -1,50 +1,18 @@
 package multipaxos
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"metronome/system/order/ordertest"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 // Interactions that explain the protocol: every message of a small scene, one golden file each. Only
 // commit a changed file if you understand what changed it.
 func TestInteractions(t *testing.T) {
-	for name, scene := range map[string]func(*ordertest.Cluster){
+	ordertest.Scenes(t, paxos, map[string]func(*ordertest.Cluster){
 		"election": sceneElection, "gated": sceneGated, "recovery": sceneRecovery, "snapshot": sceneSnapshot,
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := ordertest.New(t, paxos, 3, 1, nil)
-			c.Trace = &strings.Builder{}
-			scene(c)
-			compareGolden(t, filepath.Join("testdata", name+".txt"), c.Trace.String())
-		})
-	}
-}
-
-func compareGolden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update, then read the difference. Now:\n%s", path, got)
-	}
+	})
 }
 
 func sceneElection(c *ordertest.Cluster) {

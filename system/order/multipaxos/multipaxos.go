@@ -2,10 +2,8 @@ package multipaxos
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 
-	"metronome/internal/mutate"
 	"metronome/system/order"
 	"metronome/system/order/slots"
 )
@@ -18,9 +16,6 @@ const (
 	maxUncommittedBytes = 4 << 20   // beyond it Propose answers order.ErrBusy
 	maxApplyingBytes    = 1 << 20   // handed out and not applied; then nothing more is handed out
 	maxReads            = 1024      // that a leader has not answered; further ones are dropped
-	maxMembers          = 32
-
-	defaultWaitingBytes = 4 << 20
 )
 
 // role is what a replica does besides accepting.
@@ -41,7 +36,7 @@ type Paxos struct {
 	members []uint64
 	accepts int // quorum of phase 2: a majority, or more
 	gate    order.Gate
-	random  uint64
+	random  slots.Random
 
 	electionTicks, heartbeatTicks int
 	volatile                      bool
@@ -86,18 +81,14 @@ var _ order.Orderer = (*Paxos)(nil)
 // New returns an orderer; an error says what is wrong with the configuration, or that the records
 // of a Restart do not fit together. A joiner is refused: members are fixed.
 func New(c order.Config) (*Paxos, error) {
-	if err := c.Validate("multipaxos", func(uint64) bool { return false }); err != nil {
+	at, err := slots.Begin("multipaxos", &c)
+	if err != nil {
 		return nil, err
 	}
 	p := &Paxos{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, heartbeatTicks: c.HeartbeatTicks,
-		volatile: c.Volatile, waitMax: c.MaxWaitingBytes, random: c.Seed ^ c.ID*0x9E3779B97F4A7C15}
-	if p.waitMax <= 0 {
-		p.waitMax = defaultWaitingBytes
-	}
-	if err := p.begin(&c); err != nil {
-		return nil, err
-	}
-	if err := p.quorums(c.AcceptQuorum); err != nil {
+		volatile: c.Volatile, waitMax: at.WaitMax, random: slots.NewRandom(&c), members: at.Members,
+		self: at.Self, accepts: at.Accepts}
+	if err := p.begin(&at); err != nil {
 		return nil, err
 	}
 	p.handed, p.applied = p.log.Base, p.log.Base
@@ -107,33 +98,9 @@ func New(c order.Config) (*Paxos, error) {
 	return p, nil
 }
 
-// quorums takes the members' number and the quorum of phase 2. That of phase 1 is as small as can
-// be: any two of the two kinds meet (Howard et al., "Flexible Paxos", OPODIS 2016).
-func (p *Paxos) quorums(accepts int) error {
-	n := len(p.members)
-	if p.self = slices.Index(p.members, p.id); p.self < 0 {
-		return fmt.Errorf("order/multipaxos: %x is not a member of %x: %w", p.id, p.members, order.ErrStatic)
-	}
-	if n > maxMembers {
-		return fmt.Errorf("order/multipaxos: %d members: at most %d", n, maxMembers)
-	}
-	if p.accepts = accepts; accepts == 0 {
-		p.accepts = n/2 + 1
-	}
-	if p.accepts <= n/2 || p.accepts > n {
-		return fmt.Errorf("order/multipaxos: %d acceptances of %d members: use %d to %d; with less, decided would "+
-			"not mean that a majority holds the items (R13)", p.accepts, n, n/2+1, n)
-	}
-	if mutate.On(mutate.PaxosMinority) {
-		p.accepts--
-	}
-	return nil
-}
-
-// promises is the quorum of phase 1.
+// promises is the quorum of phase 1, as small as can be: any two of the two kinds meet (Howard et al.,
+// "Flexible Paxos", OPODIS 2016).
 func (p *Paxos) promises() int { return len(p.members) - p.accepts + 1 }
-
-func quorum(votes uint32, n int) bool { return bits.OnesCount32(votes) >= n }
 
 func (p *Paxos) bit(i int) uint32 { return 1 << i }
 
@@ -147,12 +114,7 @@ func (p *Paxos) nextBallot() uint64 {
 
 // reset begins to wait for a leader again.
 func (p *Paxos) reset() {
-	// splitmix64 (Steele et al., OOPSLA 2014): seeded, so that one seed twice is the same run (R18).
-	p.random += 0x9E3779B97F4A7C15
-	z := p.random
-	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
-	z = (z ^ z>>27) * 0x94D049BB133111EB
-	p.elapsed, p.timeout = 0, p.electionTicks+int((z^z>>31)%uint64(p.electionTicks))
+	p.elapsed, p.timeout = 0, p.electionTicks+p.random.Below(p.electionTicks)
 }
 
 // Tick implements [order.Orderer]. With a hole in what it accepted, a replica does not campaign (R4).
@@ -288,7 +250,7 @@ func (p *Paxos) advance() {
 
 // deliver hands out what is decided, in order, up to the first hole (R4).
 func (p *Paxos) deliver() {
-	p.fillHoles()
+	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
 	for p.handed < p.commit && p.applying < maxApplyingBytes {
 		n := p.handed + 1
 		s := p.log.At(n)

@@ -57,7 +57,7 @@ func (p *Paxos) onProbed(from int, m *message) {
 }
 
 func (p *Paxos) probed() {
-	if quorum(p.campaign.votes, p.promises()) {
+	if slots.Quorum(p.campaign.votes, p.promises()) {
 		p.prepare()
 	}
 }
@@ -90,7 +90,7 @@ func (p *Paxos) onPromise(from int, m *message) {
 			c.find(e)
 		}
 	}
-	if quorum(c.votes, p.promises()) {
+	if slots.Quorum(c.votes, p.promises()) {
 		p.role = recovering
 		p.recover()
 	}
@@ -130,7 +130,8 @@ func (p *Paxos) recover() {
 	held := true
 	for i := range c.found {
 		cut, _ := order.CutOf(c.found[i].Decision)
-		held = p.judge(cut) == order.Held && held // every one is asked: the gate fetches what is missing
+		// Every one is asked: the gate fetches what is missing.
+		held = slots.Judge(p.gate, cut) == order.Held && held
 	}
 	if !held && !mutate.On(mutate.PaxosRecoverUnheld) {
 		return
@@ -205,7 +206,11 @@ func (p *Paxos) onAccepted(from int, m *message) {
 // decide moves the commit, and tells everybody.
 func (p *Paxos) decide(from int) {
 	before := p.commit
-	for s := p.log.At(p.commit + 1); s != nil && quorum(s.Votes, p.accepts); s = p.log.At(p.commit + 1) {
+	needed := p.accepts
+	if mutate.On(mutate.PaxosMinority) {
+		needed--
+	}
+	for s := p.log.At(p.commit + 1); s != nil && slots.Quorum(s.Votes, needed); s = p.log.At(p.commit + 1) {
 		p.commit++
 		p.lead.uncommitted -= len(s.Decision)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // readings are reads that wait until a quorum has confirmed that it follows this leader.
@@ -57,7 +58,7 @@ func (p *Paxos) confirm() {
 				votes |= p.bit(i)
 			}
 		})
-		if !quorum(votes, p.accepts) {
+		if !slots.Quorum(votes, p.accepts) {
 			break
 		}
 		n++

@@ -32,43 +32,14 @@ func (p *Paxos) encode(entries []entry) []byte {
 	return w.B
 }
 
-// begin takes up the configuration's beginning.
-func (p *Paxos) begin(c *order.Config) error {
-	at := order.SnapshotMeta{Position: 1, Term: 1}
-	var records [][]byte
-	switch {
-	case c.Bootstrap != nil:
-		at.Members = *c.Bootstrap
-	case c.Restart != nil:
-		at, records = c.Restart.Snapshot, c.Restart.Records
+// begin takes up where it left off: a founding, or what survived.
+func (p *Paxos) begin(at *slots.Start) error {
+	p.log.Base, p.log.Term, p.commit = at.At.Position, at.At.Term, at.At.Position
+	if err := at.Redo(p.redo); err != nil {
+		return err
 	}
-	if len(at.Members.Voters) == 0 || at.Position == 0 {
-		return fmt.Errorf("order/multipaxos: %x holds nothing: %w", c.ID, order.ErrStatic)
-	}
-	if !at.Members.WellFormed(func(uint64) bool { return false }) || len(at.Members.Learners) > 0 {
-		return fmt.Errorf("order/multipaxos: members %+v: want voters only, each once: %w", at.Members,
-			order.ErrMembership)
-	}
-	p.members = append(p.members, at.Members.Voters...)
-	p.log.Base, p.log.Term, p.commit = at.Position, max(at.Term, 1), at.Position
-	for i, b := range records {
-		if err := p.redo(b); err != nil {
-			return fmt.Errorf("orderer record %d of %d: %w: repair from peers", i+1, len(records), err)
-		}
-	}
-	for n := p.log.Base + 1; n <= p.log.Last(); n++ {
-		if p.log.At(n).Ballot != 0 {
-			p.holes = append(p.holes, n)
-		} else if n <= p.commit {
-			return fmt.Errorf("%w: %d is decided, and the records lack %d: repair from peers", order.ErrMalformed,
-				p.commit, n)
-		}
-	}
-	if p.commit > p.log.Last() {
-		return fmt.Errorf("%w: decided %d, but the records end at %d: repair from peers", order.ErrMalformed,
-			p.commit, p.log.Last())
-	}
-	return nil
+	p.holes = p.log.Holes()
+	return p.log.Complete(p.commit)
 }
 
 // redo repeats one write. What the durable state covers is passed over.

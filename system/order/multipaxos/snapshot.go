@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // needSnapshot asks for state that a member needs: it lacks what the log no longer holds.
@@ -61,16 +62,11 @@ func (p *Paxos) repeat() {
 // Restore implements [order.Orderer]. What the state covers is decided, whatever ballot its sender
 // led in.
 func (p *Paxos) Restore(s order.SnapshotMeta) error {
-	switch {
-	case s.To != p.id || s.Term == 0 || s.Position > maxNumber:
-		return fmt.Errorf("%w snapshot: for %x at %x, term %d", order.ErrMalformed, s.To, p.id, s.Term)
-	case !slices.Equal(s.Members.Voters, p.members):
-		return fmt.Errorf("%w: the members in the snapshot at %d are %x, here %x", order.ErrMembership, s.Position,
-			s.Members.Voters, p.members)
-	case p.role == leading:
+	if err := slots.Restorable(&s, p.id, p.members, p.applied); err != nil {
+		return err
+	}
+	if p.role == leading {
 		return fmt.Errorf("%w: this replica leads at %d", order.ErrStale, p.applied)
-	case s.Position < p.applied:
-		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, p.applied)
 	}
 	p.role = follower
 	if s.Position > p.log.Base {

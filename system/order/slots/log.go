@@ -1,6 +1,8 @@
 package slots
 
 import (
+	"fmt"
+
 	"metronome/system/order"
 	"metronome/system/wire"
 )
@@ -51,6 +53,7 @@ type Slot struct {
 	Ballot   uint64 // in which it was accepted
 	Decision []byte
 	Held     bool   // the gate was asked in this process; false after a restart (R4)
+	Decided  bool   // for algorithms that mark what is decided
 	Votes    uint32 // proposer: who accepted it in this ballot, by index
 }
 
@@ -78,13 +81,17 @@ func (l *Log) Accepted(n, ballot uint64) bool {
 	return s != nil && s.Ballot == ballot
 }
 
-// Put writes a slot; those between, if any, were never accepted.
-func (l *Log) Put(n uint64, s Slot) {
+// Grow is a slot beyond the base; it comes into being if need be, with those between, as never accepted.
+// It is valid until the next Grow or Put.
+func (l *Log) Grow(n uint64) *Slot {
 	for l.Last() < n {
 		l.slots = append(l.slots, Slot{})
 	}
-	l.slots[n-l.Base-1] = s
+	return &l.slots[n-l.Base-1]
 }
+
+// Put writes a slot; those between, if any, were never accepted.
+func (l *Log) Put(n uint64, s Slot) { *l.Grow(n) = s }
 
 // TermAt is the ballot in which a slot was accepted here, 0 where that is not known.
 func (l *Log) TermAt(n uint64) uint64 {
@@ -105,6 +112,44 @@ func (l *Log) Cut(n, term uint64) {
 		l.slots = append([]Slot(nil), l.slots[n-l.Base:]...)
 	}
 	l.Base, l.Term = n, term
+}
+
+// Holes are the slots that were accepted before a restart: all are to be judged again (R4).
+func (l *Log) Holes() (holes []uint64) {
+	for n := l.Base + 1; n <= l.Last(); n++ {
+		if l.At(n).Ballot != 0 {
+			holes = append(holes, n)
+		}
+	}
+	return holes
+}
+
+// Complete reports an error unless everything that is decided was accepted here: records that lack some
+// of it are not to be started from.
+func (l *Log) Complete(commit uint64) error {
+	for n := l.Base + 1; n <= commit; n++ {
+		if s := l.At(n); s == nil || s.Ballot == 0 {
+			return fmt.Errorf("%w: %d is decided, and the records lack %d: repair from peers", order.ErrMalformed,
+				commit, n)
+		}
+	}
+	return nil
+}
+
+// Fill judges holes, in order and up to the first that is not held, and returns those that are left: what
+// lies behind it cannot be applied anyway, and a long log is looked through once.
+func (l *Log) Fill(holes []uint64, applied uint64, gate order.Gate) []uint64 {
+	for len(holes) > 0 {
+		n := holes[0]
+		if s := l.At(n); s != nil && !s.Held && n > applied {
+			cut, _ := order.CutOf(s.Decision) // it was checked when it was read
+			if s.Held = Judge(gate, cut) == order.Held; !s.Held {
+				return holes
+			}
+		}
+		holes = holes[1:]
+	}
+	return nil
 }
 
 // Entries are the accepted ones of a range.
