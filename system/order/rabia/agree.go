@@ -101,7 +101,7 @@ func (r *Rabia) exchange() bool {
 			best, most = v, n
 		}
 	}
-	needed := r.quorum
+	needed := r.accepts
 	if mutate.On(mutate.RabiaMinority) {
 		needed--
 	}
@@ -111,7 +111,7 @@ func (r *Rabia) exchange() bool {
 		return r.enter(one)
 	case r.propose():
 		return true
-	case said < r.quorum || most+missing >= r.quorum && r.age < 2*r.beatTicks:
+	case said < r.quorum || most+missing >= r.accepts && r.age < 2*r.beatTicks:
 		return false // those that are alive and did not propose yet may make it a majority
 	}
 	return r.enter(zero)
@@ -136,7 +136,7 @@ func (r *Rabia) propose() bool {
 		if mutate.On(mutate.RabiaProposeUnheld) {
 			return true
 		}
-		verdict := r.verdict(w.cut)
+		verdict := slots.Judge(r.gate, w.cut)
 		if verdict == order.Mismatch && !w.refused {
 			w.refused = true
 			r.out.Refuse(r.members[r.self], w.cut)
@@ -225,12 +225,13 @@ func (r *Rabia) decide(value []byte) {
 	r.commit = n
 	r.log.Put(n, slots.Slot{Ballot: term, Decision: value})
 	r.waiting += len(value)
+	r.judge()
 	r.record([]entry{{Slot: n, Ballot: term, Decision: value}})
 	r.pool.settle(value)
 	if r.row++; len(value) > 0 {
 		r.row, r.pause = 0, 0
 	} else if r.nothings++; r.row > 1 {
-		r.pause = 1 + int(r.draw()%uint64(min(r.beatTicks<<min(r.row, 8), r.electionTicks)))
+		r.pause = 1 + r.random.Below(min(r.beatTicks<<min(r.row, 8), r.electionTicks))
 	}
 	r.next()
 }

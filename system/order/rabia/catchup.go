@@ -1,8 +1,6 @@
 package rabia
 
 import (
-	"math/bits"
-
 	"metronome/system/order"
 	"metronome/system/order/slots"
 )
@@ -90,7 +88,6 @@ func (r *Rabia) onLearn(from int, m *message) {
 	for i := range m.entries {
 		if e := &m.entries[i]; e.Slot == r.commit+1 && r.waiting <= r.waitMax {
 			r.decide(decision(e.Decision))
-			r.judge()
 		}
 	}
 	if p := &r.peers[from]; r.commit > before && p.ahead > r.commit {
@@ -144,7 +141,7 @@ func (r *Rabia) onVoted(from int, m *message) {
 	}
 	q.heard |= 1 << from
 	q.position = max(q.position, m.slot)
-	if bits.OnesCount32(q.heard) < r.quorum {
+	if !slots.Quorum(q.heard, r.quorum) {
 		return
 	}
 	for _, ctx := range q.ctxs {

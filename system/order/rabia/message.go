@@ -63,11 +63,8 @@ type message struct {
 	entries         []entry // Learn
 }
 
-// Bounds of what comes in: no cluster gets that far.
-const (
-	maxNumber = 1 << 62
-	maxPhases = 1 << 12
-)
+// maxPhases bounds what comes in: no slot gets that far.
+const maxPhases = 1 << 12
 
 func packed(steps []step) []byte {
 	b := make([]byte, len(steps))
@@ -133,7 +130,7 @@ func (m *message) check() error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
 	}
-	if m.slot > maxNumber || m.kind == kindBeat && m.number > m.slot {
+	if m.slot > slots.MaxNumber || m.kind == kindBeat && m.number > m.slot {
 		return bad("a number out of bounds")
 	}
 	if err := checkSteps(m.steps, len(m.value) > 0); err != nil {
@@ -149,7 +146,7 @@ func (m *message) check() error {
 	}
 	for i := range m.entries {
 		e := &m.entries[i]
-		if e.Slot == 0 || e.Slot > maxNumber || e.Ballot != term || i > 0 && e.Slot != m.entries[i-1].Slot+1 {
+		if e.Slot == 0 || e.Slot > slots.MaxNumber || e.Ballot != term || i > 0 && e.Slot != m.entries[i-1].Slot+1 {
 			return bad("its entries are out of order")
 		}
 		if _, err := order.CutOf(e.Decision); err != nil {

@@ -17,9 +17,6 @@ const (
 	maxPoolBytes     = 4 << 20
 	maxApplyingBytes = 1 << 20 // handed out and not applied; then nothing more is handed out
 	maxReads         = 1024    // waiting; further ones are dropped, and asked again
-	maxMembers       = 32
-
-	defaultWaitingBytes = 4 << 20
 )
 
 const (
@@ -33,8 +30,9 @@ type Rabia struct {
 	self    int // index in members
 	members []uint64
 	quorum  int // the paper's n-f: a majority
+	accepts int // proposals that make a value the majority's: as many, or more
 	gate    order.Gate
-	random  uint64 // this member's dice
+	random  slots.Random
 	common  uint64 // the coin's seed, the same everywhere
 
 	electionTicks, beatTicks int
@@ -44,12 +42,13 @@ type Rabia struct {
 	log      slots.Log
 	commit   uint64 // every slot up to here is decided
 	judged   uint64 // and held here
+	written  uint64 // and that is in a record
 	durable  uint64 // and durable
 	handed   uint64 // handed out
 	applied  uint64
 	applying int    // bytes handed out and not applied
 	waiting  int    // bytes decided and not held
-	holeEnd  uint64 // slots up to here were decided before a restart
+	holeEnd  uint64 // slots up to here were held before a restart
 	refused  uint64 // the last decided slot that was refused for a mismatch
 
 	mine     agreement // in the slot after commit, durable or about to be
@@ -101,30 +100,20 @@ var _ order.Orderer = (*Rabia)(nil)
 // New returns an orderer; an error says what is wrong with the configuration, or that the records of a
 // Restart do not fit together. A joiner is refused: members are fixed.
 func New(c order.Config) (*Rabia, error) {
-	if err := c.Validate("rabia", func(uint64) bool { return false }); err != nil {
+	start, err := slots.Begin("rabia", &c)
+	if err != nil {
 		return nil, err
 	}
-	r := &Rabia{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, beatTicks: c.HeartbeatTicks,
-		volatile: c.Volatile, waitMax: c.MaxWaitingBytes, random: c.Seed ^ c.ID*0x9E3779B97F4A7C15}
-	if r.waitMax <= 0 {
-		r.waitMax = defaultWaitingBytes
-	}
-	if err := r.begin(&c); err != nil {
+	r := &Rabia{id: c.ID, self: start.Self, members: start.Members, gate: c.Gate, random: slots.NewRandom(&c),
+		accepts: start.Accepts, quorum: len(start.Members)/2 + 1, waitMax: start.WaitMax, volatile: c.Volatile,
+		electionTicks: c.ElectionTicks, beatTicks: c.HeartbeatTicks}
+	if err := r.begin(&start); err != nil {
 		return nil, err
-	}
-	if r.self = slices.Index(r.members, r.id); r.self < 0 || len(r.members) > maxMembers {
-		return nil, fmt.Errorf("order/rabia: %x is none of at most %d members %x: %w", r.id, maxMembers, r.members,
-			order.ErrStatic)
-	}
-	r.quorum = len(r.members)/2 + 1
-	if c.AcceptQuorum != 0 && c.AcceptQuorum != r.quorum {
-		return nil, fmt.Errorf("order/rabia: %d acceptances of %d members: rabia decides with a majority, %d",
-			c.AcceptQuorum, len(r.members), r.quorum)
 	}
 	for _, id := range r.members {
 		r.common = mix(r.common ^ id)
 	}
-	r.read.number = r.draw()
+	r.read.number = uint64(r.random.Below(1 << 60)) // answers to an earlier life must not fit
 	r.peers = make([]peer, len(r.members))
 	r.handed, r.applied = r.log.Base, r.log.Base
 	r.resume()
@@ -132,18 +121,12 @@ func New(c order.Config) (*Rabia, error) {
 	return r, nil
 }
 
-// mix is splitmix64 (Steele et al., OOPSLA 2014).
+// mix is the finalizer of splitmix64 (Steele et al., OOPSLA 2014).
 func mix(z uint64) uint64 {
 	z += 0x9E3779B97F4A7C15
 	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
 	z = (z ^ z>>27) * 0x94D049BB133111EB
 	return z ^ z>>31
-}
-
-// draw is seeded, so that one seed twice is the same run (R18).
-func (r *Rabia) draw() uint64 {
-	r.random += 0x9E3779B97F4A7C15
-	return mix(r.random) >> 2 // below maxNumber
 }
 
 func (r *Rabia) alive(i int) bool {
@@ -273,6 +256,9 @@ func (r *Rabia) progress() {
 	for r.agree() {
 		r.judge()
 	}
+	if r.judged > r.written { // the items are written before what is applied may be forgotten
+		r.record(nil)
+	}
 	for r.handed < r.judged && r.applying < maxApplyingBytes {
 		r.handed++
 		s := r.log.At(r.handed)
@@ -283,37 +269,38 @@ func (r *Rabia) progress() {
 }
 
 // judge asks the gate for what is decided, in order, up to the first that is not held: nothing behind that
-// can be applied anyway. Last comes what was proposed before a restart (R4).
+// can be applied anyway. And it asks for what was proposed before a restart (R4).
 func (r *Rabia) judge() {
-	for r.judged < r.commit {
-		s := r.log.At(r.judged + 1)
-		if !s.Held {
-			cut, _ := order.CutOf(s.Decision) // checked when it was decoded
-			if v := r.verdict(cut); v != order.Held {
-				if v == order.Mismatch && r.refused <= r.judged {
-					r.refused = r.judged + 1
-					r.out.Refuse(r.members[r.self], cut)
-				}
-				return
-			}
-			s.Held = true
-			r.waiting -= len(s.Decision)
-		}
+	for r.judged < r.commit && r.holds(r.judged+1) {
 		r.judged, r.stall = r.judged+1, 0
 	}
-	if r.unjudged {
-		if cut, _ := order.CutOf(r.mine.proposal); r.verdict(cut) == order.Held {
-			r.unjudged = false
-			r.peers[r.self].proposal, r.peers[r.self].steps = r.mine.proposal, r.mine.said()
-		}
+	if !r.unjudged {
+		return
+	}
+	if cut, _ := order.CutOf(r.mine.proposal); slots.Judge(r.gate, cut) == order.Held {
+		r.unjudged = false
+		r.peers[r.self].proposal, r.peers[r.self].steps = r.mine.proposal, r.mine.said()
 	}
 }
 
-func (r *Rabia) verdict(c order.Cut) order.Verdict {
-	if len(c) == 0 {
-		return order.Held
+// holds reports whether a decided slot is held here. One of another history is reported once (R14).
+func (r *Rabia) holds(n uint64) bool {
+	s := r.log.At(n)
+	if s.Held {
+		return true
 	}
-	return r.gate.Holds(c)
+	cut, _ := order.CutOf(s.Decision) // checked when it was decoded
+	switch slots.Judge(r.gate, cut) {
+	case order.Held:
+		s.Held = true
+		r.waiting -= len(s.Decision)
+	case order.Mismatch:
+		if r.refused < n {
+			r.refused = n
+			r.out.Refuse(r.id, cut)
+		}
+	}
+	return s.Held
 }
 
 // holes is how much of what was written before a restart is not judged yet.

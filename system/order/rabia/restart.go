@@ -16,12 +16,13 @@ const recordFormat = 0xD1
 func (r *Rabia) record(entries []entry) { r.out.Record(r.encode(entries)) }
 
 func (r *Rabia) encode(entries []entry) []byte {
-	if r.volatile {
+	if r.written = r.judged; r.volatile {
 		return nil
 	}
 	w := wire.Writer{}
 	w.U8(recordFormat)
 	w.U64(r.commit)
+	w.U64(r.judged)
 	w.U64(r.mine.slot)
 	w.Bytes(r.mine.proposal)
 	w.Bytes(r.mine.value)
@@ -31,28 +32,10 @@ func (r *Rabia) encode(entries []entry) []byte {
 }
 
 // begin takes up the configuration's beginning.
-func (r *Rabia) begin(c *order.Config) error {
-	at := order.SnapshotMeta{Position: 1, Term: 1}
-	var records [][]byte
-	switch {
-	case c.Bootstrap != nil:
-		at.Members = *c.Bootstrap
-	case c.Restart != nil:
-		at, records = c.Restart.Snapshot, c.Restart.Records
-	}
-	if len(at.Members.Voters) == 0 || at.Position == 0 {
-		return fmt.Errorf("order/rabia: %x holds nothing: %w", c.ID, order.ErrStatic)
-	}
-	if !at.Members.WellFormed(func(uint64) bool { return false }) || len(at.Members.Learners) > 0 {
-		return fmt.Errorf("order/rabia: members %+v: want voters only, each once: %w", at.Members,
-			order.ErrMembership)
-	}
-	r.members = append(r.members, at.Members.Voters...)
-	r.log.Base, r.log.Term, r.commit = at.Position, term, at.Position
-	for i, b := range records {
-		if err := r.redo(b); err != nil {
-			return fmt.Errorf("orderer record %d of %d: %w: repair from peers", i+1, len(records), err)
-		}
+func (r *Rabia) begin(start *slots.Start) error {
+	r.log.Base, r.log.Term, r.commit = start.At.Position, term, start.At.Position
+	if err := start.Redo(r.redo); err != nil {
+		return err
 	}
 	for n := r.log.Base + 1; n <= r.commit; n++ {
 		if !r.log.Accepted(n, term) {
@@ -66,18 +49,18 @@ func (r *Rabia) begin(c *order.Config) error {
 // redo repeats one write. What the durable state covers is passed over.
 func (r *Rabia) redo(b []byte) error {
 	in := wire.NewReader(b)
-	format, commit := in.U8(), in.U64()
+	format, commit, judged := in.U8(), in.U64(), in.U64()
 	a := agreement{slot: in.U64(), proposal: clone(in.Bytes()), value: clone(in.Bytes()),
 		steps: unpacked(in.Bytes())}
 	m := message{kind: kindLearn, slot: a.slot, proposal: a.proposal, value: a.value, steps: a.steps,
 		entries: slots.ReadEntries(&in, true, 0, 0)}
-	if !in.Done() || format != recordFormat || commit > maxNumber {
+	if !in.Done() || format != recordFormat || judged > commit || commit > slots.MaxNumber {
 		return fmt.Errorf("%w: no record of rabia", order.ErrMalformed)
 	}
 	if err := m.check(); err != nil {
 		return err
 	}
-	if r.commit = max(r.commit, commit); a.slot >= r.mine.slot {
+	if r.commit, r.holeEnd = max(r.commit, commit), max(r.holeEnd, judged); a.slot >= r.mine.slot {
 		r.mine = a
 	}
 	for _, e := range m.entries {
@@ -99,10 +82,10 @@ func decision(b []byte) []byte {
 	return b
 }
 
-// resume goes on where the records end: what is decided is judged again (R4), and so is what was proposed in
-// the present slot, before anything more is said there.
+// resume goes on where the records end: what is decided is judged again, what of it was held makes holes
+// until it is (R4), and so does what was proposed in the present slot: nothing is said there before.
 func (r *Rabia) resume() {
-	r.judged, r.durable, r.holeEnd = r.log.Base, r.log.Base, r.commit
+	r.judged, r.written, r.durable = r.log.Base, r.log.Base, r.log.Base
 	for n := r.log.Base + 1; n <= r.commit; n++ {
 		r.waiting += len(r.log.At(n).Decision)
 	}

@@ -1,10 +1,10 @@
 package rabia
 
 import (
-	"fmt"
 	"slices"
 
 	"metronome/system/order"
+	"metronome/system/order/slots"
 )
 
 // needSnapshot asks for state that a member needs: it lacks what the log no longer holds.
@@ -55,19 +55,15 @@ func (r *Rabia) Compact(position uint64) {
 	r.fresh()
 }
 
-func (r *Rabia) fresh() { r.out.Repeat(r.log.Base, r.encode(r.log.Entries(r.log.Base+1, r.log.Last()))) }
+func (r *Rabia) fresh() {
+	r.out.Repeat(r.log.Base, r.encode(r.log.Entries(r.log.Base+1, r.log.Last())))
+}
 
 // Restore implements [order.Orderer]. What the state covers is decided. What became of own proposals nobody
 // knows here: a new term begins, in which they may be made again.
 func (r *Rabia) Restore(s order.SnapshotMeta) error {
-	switch {
-	case s.To != r.id || s.Term == 0 || s.Position > maxNumber:
-		return fmt.Errorf("%w snapshot: for %x at %x, term %d", order.ErrMalformed, s.To, r.id, s.Term)
-	case !slices.Equal(s.Members.Voters, r.members):
-		return fmt.Errorf("%w: the members in the snapshot at %d are %x, here %x", order.ErrMembership, s.Position,
-			s.Members.Voters, r.members)
-	case s.Position < r.applied:
-		return fmt.Errorf("%w: at %d, applied %d", order.ErrStale, s.Position, r.applied)
+	if err := slots.Restorable(&s, r.id, r.members, r.applied); err != nil {
+		return err
 	}
 	if s.Position > r.log.Base {
 		r.log.Cut(s.Position, term)
