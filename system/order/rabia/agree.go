@@ -84,19 +84,18 @@ func (r *Rabia) agree() bool {
 }
 
 // exchange is the first stage: 1 if a majority proposed the same, 0 if it did not. Proposals are the
-// evidence of holding.
+// evidence of holding. Who goes on without a proposal has said that it has none.
 func (r *Rabia) exchange() bool {
 	said, missing, most := 0, 0, 0
 	var best []byte
 	for i := range r.peers {
 		v := r.peers[i].proposal
-		if len(v) == 0 {
-			if r.alive(i) {
-				missing++
-			}
-			continue
+		switch {
+		case len(v) > 0 || len(r.peers[i].steps) > 0:
+			said++
+		case r.alive(i):
+			missing++
 		}
-		said++
 		if n := r.proposers(v); n > most {
 			best, most = v, n
 		}
@@ -105,9 +104,11 @@ func (r *Rabia) exchange() bool {
 	if mutate.On(mutate.RabiaMinority) {
 		needed--
 	}
-	switch {
-	case most >= needed:
+	if most >= needed {
 		r.mine.value = best
+	}
+	switch {
+	case r.mine.value != nil: // seen here, or by another
 		return r.enter(one)
 	case r.propose():
 		return true
@@ -119,7 +120,7 @@ func (r *Rabia) exchange() bool {
 
 func (r *Rabia) proposers(v []byte) (n int) {
 	for i := range r.peers {
-		if bytes.Equal(r.peers[i].proposal, v) {
+		if len(v) > 0 && bytes.Equal(r.peers[i].proposal, v) {
 			n++
 		}
 	}
