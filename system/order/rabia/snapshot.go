@@ -60,7 +60,8 @@ func (r *Rabia) fresh() {
 }
 
 // Restore implements [order.Orderer]. What the state covers is decided. What became of own proposals nobody
-// knows here: a new term begins, in which they may be made again.
+// knows here: a new term begins, in which they may be made again. What lies beyond is judged again, and not
+// before the next call: the gate does not stand at the snapshot yet.
 func (r *Rabia) Restore(s order.SnapshotMeta) error {
 	if err := slots.Restorable(&s, r.id, r.members, r.applied); err != nil {
 		return err
@@ -73,13 +74,14 @@ func (r *Rabia) Restore(s order.SnapshotMeta) error {
 		r.pool, r.lost = pool{dropped: r.pool.dropped}, r.lost+1
 		r.next()
 	}
-	r.judged, r.waiting = max(r.judged, s.Position), 0
-	for n := r.judged + 1; n <= r.commit; n++ {
-		r.waiting += len(r.log.At(n).Decision)
+	r.judged, r.waiting = s.Position, 0
+	for n := s.Position + 1; n <= r.commit; n++ {
+		slot := r.log.At(n)
+		slot.Held = false
+		r.waiting += len(slot.Decision)
 	}
 	r.handed, r.applied, r.applying, r.out.Ready.Committed = s.Position, s.Position, 0, nil
 	r.stall = 0
 	r.fresh()
-	r.progress()
 	return nil
 }
