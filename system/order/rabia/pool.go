@@ -14,6 +14,7 @@ type pool struct {
 	wanted  []want
 	size    int // bytes
 	dropped uint64
+	same    uint64 // of those made here, what another had made, too
 }
 
 // want is a value, its time and its cut. open is what of that no decision covers yet; only says that it is
@@ -23,6 +24,7 @@ type want struct {
 	time      uint64
 	cut, open order.Cut
 	only, own bool
+	both      bool // own, and another's
 	refused   bool // for a mismatch, which was reported
 	age       int  // ticks since it was heard of
 }
@@ -46,6 +48,10 @@ func (p *pool) add(value []byte, own bool) {
 	i, there := slices.BinarySearchFunc(p.wanted, &w, func(a want, b *want) int { return a.compare(b) })
 	switch {
 	case there:
+		if own != p.wanted[i].own && (own || !p.wanted[i].both) {
+			p.wanted[i].both = true
+			p.same++
+		}
 		p.wanted[i].own, p.wanted[i].age = p.wanted[i].own || own, 0
 	case !own && (len(p.wanted) >= maxPool || p.size+len(value) > maxPoolBytes):
 		p.dropped++
@@ -125,6 +131,10 @@ func (r *Rabia) Propose(decision []byte) error {
 	}
 	if r.pool.own() >= maxPending || r.pool.size > maxPoolBytes {
 		return order.ErrBusy
+	}
+	if len(d.Commands) == 0 {
+		d.Time -= d.Time % timeQuantum
+		decision = order.AppendDecision(nil, &d)
 	}
 	r.pool.add(decision, true)
 	r.progress()

@@ -24,6 +24,12 @@ const (
 	term    = 1 // of every position: a decision's phase means nothing to others
 )
 
+// What makes cuts of several members the same: frames, and ticks of log time, are rounded down to multiples.
+const (
+	quantum     = 4
+	timeQuantum = 8
+)
+
 // Rabia is an [order.Orderer]: randomised binary agreement on each slot, behind the gate.
 type Rabia struct {
 	id      uint64
@@ -341,8 +347,9 @@ func (r *Rabia) Status() order.Status {
 	s := order.Status{ID: r.id, Term: resting, Leaderless: true, Leading: r.leads(), Position: r.commit,
 		Applied: r.applied, Last: r.commit, Waiting: int(r.commit - r.judged), Holes: r.holes(),
 		Members: order.Members{Voters: slices.Clone(r.members)}, Refused: r.out.Refusals,
-		Dropped: r.pool.dropped, Pending: r.pool.own(), Nothings: r.nothings,
-		Match: make(map[uint64]uint64, len(r.members)), SnapshotPending: map[uint64]bool{}}
+		Dropped: r.pool.dropped, Pending: r.pool.own(), Nothings: r.nothings, Same: r.pool.same,
+		Quantum: quantum,
+		Match:   make(map[uint64]uint64, len(r.members)), SnapshotPending: map[uint64]bool{}}
 	if who := r.speaker(); who >= 0 && (who != r.self || s.Leading) {
 		s.Leader = r.members[who]
 	}
