@@ -20,6 +20,7 @@ GOLANGCI         = bin/tools/golangci-lint-$(GOLANGCI_VERSION)
 FUZZTIME        ?= 10s
 SEEDS           ?= 1000
 LIMIT           ?= 170s
+ORDERER         ?= raft
 KILLS           ?= 10000
 SEED            ?= 1
 TESTFLAGS       ?=
@@ -50,8 +51,8 @@ build: ensure ## build bin/metronome and bin/lab, with DPDK if this machine has 
 	go build -tags=mutation -ldflags '$(LDFLAGS)' -o bin/lab-mutation ./harness/cmd/lab
 	go build -tags=mutation -ldflags '$(LDFLAGS)' -o bin/metronome-mutation ./system/cmd/metronome
 
-sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s; a violation prints how to replay it
-	bin/lab sim --seeds $(SEEDS) --profile all --limit $(LIMIT)
+sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s, ordered by ORDERER=raft; a violation prints how to replay it
+	bin/lab sim --seeds $(SEEDS) --profile all --limit $(LIMIT) --orderer $(ORDERER)
 
 crash-device: ensure ## kill -9 a device KILLS=10000 times: each acknowledged write once and in order (SEED=1)
 	go test -count=1 -timeout 60m -v -run TestCrashDevice ./system/device -device.kills=$(KILLS) -device.seed=$(SEED)

@@ -38,7 +38,7 @@ func TestEveryMutationIsCaught(t *testing.T) {
 // profilesFor are the families under which a mutation can matter: those with disks for rules about
 // disks, those without for all others.
 func profilesFor(m mutate.Mutation) (names []string) {
-	if by := m.Orderer(); by == "multipaxos" || by == "mencius" { // rules about who follows whom
+	if by := m.Orderer(); by != "" && by != "raft" { // rules about who follows whom
 		return []string{"leaders"}
 	}
 	for _, p := range Profiles {

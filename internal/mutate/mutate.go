@@ -109,6 +109,17 @@ const (
 	MenciusMinority
 	// MenciusRevokeUnheld lets a revocation propose, and accept, values whose items are not held (R8, R11).
 	MenciusRevokeUnheld
+	// BaxosForgetAccepted lets a proposer of baxos choose a value as if nobody had accepted any (I2).
+	BaxosForgetAccepted
+	// BaxosLowestBallot lets it propose, of what was accepted, the value of the lowest ballot (I2).
+	BaxosLowestBallot
+	// BaxosAcceptBelowPromise accepts in a ballot lower than the one promised for the slot (I2).
+	BaxosAcceptBelowPromise
+	// BaxosMinority decides with one acceptance too few (I1, R13).
+	BaxosMinority
+	// BaxosRecoverUnheld proposes again, and accepts, a value whose items the proposer does not hold
+	// (R8, R11).
+	BaxosRecoverUnheld
 	// RabiaProposeUnheld proposes what others want and is not held here (R8, R11).
 	RabiaProposeUnheld
 	// RabiaMinority takes one proposal too few for a majority's (I1, R13).
@@ -165,6 +176,12 @@ var catalog = [count]struct{ name, doc string }{
 	MenciusMinority:           {"mencius-minority", "I1, R13: decide with one acceptance too few"},
 	MenciusRevokeUnheld:       {"mencius-revoke-unheld", "R8: revoke with values whose items are not held"},
 
+	BaxosForgetAccepted:     {"baxos-forget-accepted", "I2: choose as if nobody had accepted anything"},
+	BaxosLowestBallot:       {"baxos-lowest-ballot", "I2: take the value of the lowest ballot"},
+	BaxosAcceptBelowPromise: {"baxos-accept-below-promise", "I2: accept below the ballot promised"},
+	BaxosMinority:           {"baxos-minority", "I1, R13: decide with one acceptance too few"},
+	BaxosRecoverUnheld:      {"baxos-recover-unheld", "R8: propose again what is not held"},
+
 	RabiaProposeUnheld: {"rabia-propose-unheld", "R8: propose what another wants and is not held here"},
 	RabiaMinority:      {"rabia-minority", "I1, R13: take one proposal too few for a majority's"},
 	RabiaHastyVote:     {"rabia-hasty-vote", "I2: vote 1 without a majority of states"},
@@ -200,6 +217,8 @@ func (m Mutation) Orderer() string {
 		return "raft"
 	case m >= PaxosForgetAccepted && m <= PaxosRecoverUnheld:
 		return "multipaxos"
+	case m >= BaxosForgetAccepted && m <= BaxosRecoverUnheld:
+		return "baxos"
 	case m >= MenciusForgetAccepted && m <= MenciusRevokeUnheld:
 		return "mencius"
 	case m >= RabiaProposeUnheld && m <= RabiaForgetVotes:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"metronome/system/order"
+	"metronome/system/order/baxos"
 	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
 	"metronome/system/order/rabia"
@@ -32,6 +33,8 @@ var algorithms = [...]algorithm{
 		multipaxos.Describe},
 	{"mencius", true, true,
 		func(c order.Config) (order.Orderer, error) { return mencius.New(c) }, mencius.Said, mencius.Describe},
+	{"baxos", true, true,
+		func(c order.Config) (order.Orderer, error) { return baxos.New(c) }, baxos.Said, baxos.Describe},
 	{"rabia", true, true,
 		func(c order.Config) (order.Orderer, error) { return rabia.New(c) }, rabia.Said, rabia.Describe},
 }

@@ -235,6 +235,7 @@ func reads(t *testing.T, by Algorithm) {
 	c.Members[3].O.ReadIndex(6)
 	c.Ready(c.Members[3])
 	c.Settle()
+	c.Outwait() // it may have to win a slot first
 	for id, ctx := range map[uint64]uint64{1: 5, 3: 6} {
 		got := c.Members[id].Reads
 		if len(got) != 1 || got[0].Ctx != ctx || got[0].Position < want ||

@@ -1,0 +1,268 @@
+package baxos
+
+import (
+	"slices"
+
+	"metronome/internal/mutate"
+	"metronome/system/order"
+	"metronome/system/order/slots"
+)
+
+// settled marks the ballot of what waits at the gate and is known to be decided: it displaces every other.
+const settled = slots.MaxNumber
+
+// note takes a ballot's round up: it is promised here.
+func (b *Baxos) note(ballot uint64) {
+	b.round = max(b.round, ballot>>8)
+	b.seen = max(b.seen, b.round)
+}
+
+// onPrepare promises a slot to a ballot: to accept nothing of lower ones there any more. The promise
+// tells what was accepted.
+func (b *Baxos) onPrepare(from int, m *message) {
+	if b.teach(from, m.slot) || m.slot > b.commit+maxAhead {
+		return
+	}
+	s := b.log.Grow(m.slot)
+	if m.ballot < s.Promised {
+		b.refuse(from, m.slot, s.Promised)
+		return
+	}
+	s.Promised = m.ballot
+	b.note(m.ballot)
+	if w := b.wait.Get(m.slot); w != nil && w.Ballot < m.ballot {
+		b.wait.Drop(m.slot)
+	}
+	b.record(m.slot)
+	p := message{kind: kindPromise, slot: m.slot, ballot: m.ballot}
+	if s.Ballot != 0 {
+		p.entries = []entry{{Slot: m.slot, Ballot: s.Ballot, Decision: s.Decision}}
+	}
+	if mutate.On(mutate.VoteBeforePersist) && from != b.self {
+		b.send(from, p)
+		return
+	}
+	b.hold(from, p)
+}
+
+// teach tells who tries for a slot that is decided what was.
+func (b *Baxos) teach(to int, n uint64) bool {
+	s := b.log.At(n)
+	if n > b.commit && (s == nil || !s.Decided) {
+		return false
+	}
+	if s == nil {
+		b.send(to, message{kind: kindDecided})
+	} else if to != b.self {
+		b.send(to, message{kind: kindLearn, entries: []entry{{Slot: n, Ballot: s.Ballot, Decision: s.Decision}}})
+	}
+	return true
+}
+
+func (b *Baxos) refuse(to int, n, promised uint64) {
+	m := message{kind: kindRefusal, slot: n, ballot: promised}
+	if to == b.self {
+		b.dispatch(to, &m)
+		return
+	}
+	b.send(to, m)
+}
+
+// onAccept takes a value through the gate, and promises the next slot to the same ballot.
+func (b *Baxos) onAccept(from int, m *message) {
+	if b.teach(from, m.slot) {
+		return
+	}
+	if m.slot > b.commit+maxAhead {
+		b.dropped++
+		return
+	}
+	b.offer(m.entries[0])
+}
+
+// offer accepts a value if it is held, and lets it wait if it is not.
+func (b *Baxos) offer(e entry) {
+	to, s := owner(e.Ballot), b.log.Grow(e.Slot)
+	if e.Ballot < s.Promised && !mutate.On(mutate.BaxosAcceptBelowPromise) {
+		b.wait.Drop(e.Slot)
+		b.refuse(to, e.Slot, s.Promised)
+		return
+	}
+	if s.Ballot == e.Ballot && s.Held {
+		b.acknowledge(e.Slot, e.Ballot)
+		return
+	}
+	if b.admits(e, false) {
+		b.accept(e)
+		b.acknowledge(e.Slot, e.Ballot)
+	}
+}
+
+// admits asks the gate for a value. What is not held yet waits.
+func (b *Baxos) admits(e entry, decided bool) bool {
+	cut := e.Cut()
+	switch slots.Judge(b.gate, cut) {
+	case order.Held:
+		return true
+	case order.Missing:
+		if decided {
+			e.Ballot |= settled
+		}
+		b.wait.Put(e, b.waitMax)
+	default:
+		b.wait.Drop(e.Slot)
+		b.out.Refuse(b.members[owner(e.Ballot)%len(b.members)], cut)
+	}
+	return false
+}
+
+// accept writes an accepted value down. The lemma's first step: what is not learnt to be decided gets
+// into the log here alone, with the gate's word.
+func (b *Baxos) accept(e entry) {
+	b.wait.Drop(e.Slot)
+	next := b.log.Grow(e.Slot + 1)
+	s := b.log.Grow(e.Slot)
+	b.note(e.Ballot)
+	s.Promised = max(s.Promised, e.Ballot)
+	s.Ballot, s.Decision, s.Held = e.Ballot, e.Decision, true
+	if next.Promised < e.Ballot && next.Ballot == 0 {
+		next.Promised = e.Ballot
+		b.record(e.Slot, e.Slot+1)
+		return
+	}
+	b.record(e.Slot)
+}
+
+// acknowledge sends the evidence of holding, once it is durable.
+func (b *Baxos) acknowledge(n, ballot uint64) {
+	next := b.log.Grow(n + 1)
+	to, m := owner(ballot), message{kind: kindAccepted, slot: n, ballot: ballot,
+		granted: next.Promised == ballot && next.Ballot == 0}
+	if mutate.On(mutate.ProposeVolatile) && to == b.self {
+		b.dispatch(to, &m)
+		return
+	}
+	b.hold(to, m)
+}
+
+// Recheck implements [order.Orderer].
+func (b *Baxos) Recheck() {
+	b.holes = b.log.Fill(b.holes, b.applied, b.gate)
+	for _, e := range slices.Clone(b.wait.Wait) {
+		decided := e.Ballot >= settled
+		e.Ballot &^= settled
+		switch {
+		case e.Slot <= b.commit:
+			b.wait.Drop(e.Slot)
+		case !decided:
+			b.offer(e)
+		case b.admits(e, true):
+			b.learn(e)
+			b.record(e.Slot)
+		}
+	}
+	b.recover()
+	b.advance()
+	b.try()
+}
+
+// hear takes note of how far a member says that all is decided, and asks for what it lacks.
+func (b *Baxos) hear(from int, m *message) {
+	b.peers[from].silent = 0
+	if m.commit <= b.commit {
+		return
+	}
+	if s := b.log.At(m.commit); s != nil && s.Ballot != 0 && s.Ballot == m.with {
+		s.Decided = true // one ballot has one value in a slot
+	} else if w := b.wait.Get(m.commit); w != nil && w.Ballot == m.with {
+		w.Ballot |= settled
+	}
+	switch {
+	case b.starves() && m.kind == kindBeat:
+		b.send(from, message{kind: kindAsk, slot: b.commit + 1})
+	case b.have() < m.commit && (b.asked < 0 || b.asked == from && m.kind == kindBeat):
+		b.asked = from
+		b.send(from, message{kind: kindAsk, slot: b.have() + 1})
+	}
+}
+
+// starves reports, for a beat in every election timeout, that the next slot is known to be decided and its
+// items do not come: they may be in a snapshot only. Then everybody is asked, for who has the log of that
+// slot need not have its items, and who has not sends state instead.
+func (b *Baxos) starves() bool {
+	return b.idle >= b.electionTicks && b.idle%b.electionTicks < b.beatTicks && b.learnt(b.commit+1)
+}
+
+// have is the slot up to which everything that is decided came: learnt, or waiting at the gate.
+func (b *Baxos) have() uint64 {
+	for n := b.commit; ; n++ {
+		s := b.log.At(n + 1)
+		if (s == nil || !s.Decided) && !b.learnt(n+1) {
+			return n
+		}
+	}
+}
+
+// learnt reports whether a slot is known to be decided, and waits for its items.
+func (b *Baxos) learnt(n uint64) bool {
+	w := b.wait.Get(n)
+	return w != nil && w.Ballot >= settled
+}
+
+// onAsk sends decided slots, or state that covers them.
+func (b *Baxos) onAsk(to int, m *message) {
+	if m.slot <= b.log.Base {
+		b.needSnapshot(to)
+		return
+	}
+	a := message{kind: kindLearn}
+	size := 0
+	for n := m.slot; n <= b.commit && len(a.entries) < maxAhead; n++ {
+		s := b.log.At(n)
+		if size += len(s.Decision) + slots.EntryBytes; len(a.entries) > 0 && size > maxMessageBytes {
+			break
+		}
+		a.entries = append(a.entries, entry{Slot: n, Ballot: s.Ballot, Decision: s.Decision})
+	}
+	if len(a.entries) > 0 {
+		b.send(to, a)
+	}
+}
+
+// onLearn takes what is decided through the gate: nothing is applied that is not held.
+func (b *Baxos) onLearn(from int, m *message) {
+	had := b.have()
+	var learnt []uint64
+	for _, e := range m.entries {
+		s := b.log.At(e.Slot)
+		if e.Slot <= b.commit || s != nil && s.Decided {
+			continue
+		}
+		if e.Slot > b.commit+maxAhead {
+			b.dropped++
+			continue
+		}
+		if b.admits(e, true) {
+			b.learn(e)
+			learnt = append(learnt, e.Slot)
+		}
+		if b.attempt.phase != resting && b.attempt.slot == e.Slot {
+			b.backOff() // it is decided: what is refused here (R14) must not be tried for again at once
+		}
+	}
+	if len(learnt) > 0 {
+		b.record(learnt...)
+	}
+	if b.have() > had && b.asked == from {
+		b.asked = -1 // hear asks for more; what found no room here, or is refused, is asked for at the next beat
+	}
+}
+
+// learn takes a value that is decided and held. Whatever was accepted in a higher ballot is the same.
+func (b *Baxos) learn(e entry) {
+	s := b.log.Grow(e.Slot)
+	s.Promised, s.Ballot = max(s.Promised, e.Ballot), max(s.Ballot, e.Ballot)
+	s.Decision, s.Held, s.Decided = e.Decision, true, true
+	b.note(e.Ballot)
+	b.wait.Drop(e.Slot)
+}
