@@ -16,17 +16,17 @@
 // # The lemma
 //
 // Evidence of holding is *Proposal*, and nothing else: states, votes, requests, beats and what is learnt say
-// nothing about items. Claim: *if a slot is decided with a cut, then a majority held, durably, every item under
-// it, or had a durable snapshot there* (I1).
+// nothing about items. Claim: *if a slot is decided with a cut, then a majority held, durably, every item
+// under it, or had a durable snapshot there* (I1).
 //
 //  1. propose proposes what the gate said is [order.Held], and there is no other way to propose; whoever
 //     proposed a value first (R8). What is held stays held while it is not decided (R17, the caller's).
 //  2. A Proposal leaves, and counts here, when it is durable, and so are the items before it (say). After a
 //     restart it is judged again before anything more is said in its slot (resume, judge; R4).
-//  3. State 1 is taken in phase 1 when Config.AcceptQuorum members, a majority or more, proposed the same value
-//     (exchange), or from another who says 1, and of which value. Later states and votes of 1 come from earlier
-//     ones: a vote from states, a state from a vote, or from a coin thrown by somebody whose own vote was "?",
-//     which takes having seen a state of 1 (vote, conclude).
+//  3. State 1 is taken in phase 1 when Config.AcceptQuorum members, a majority or more, proposed the same
+//     value (exchange), or from another who says 1, and of which value. Later states and votes of 1 come from
+//     earlier ones: a vote from states, a state from a vote, or from a coin thrown by somebody whose own vote
+//     was "?", which takes having seen a state of 1 (vote, conclude).
 //  4. So a slot is decided 1 only if a majority proposed its value: it sent the evidence. ∎
 //  5. And who decides 1 knows the value: everybody who says 1 says of which (merge; decode refuses others).
 //     There is one such value a slot: majorities meet, and a member proposes once.
@@ -41,15 +41,15 @@
 //  9. Who learns what is decided learns it from one who knows.
 //
 // And reads: what anybody knew to be decided when a read was asked, f+1 members had voted on. A majority that
-// answers has one of them, and says in which slot it voted last (ReadIndex, voted). That slot is decided in the
-// end, and the read waits for it.
+// answers has one of them, and says in which slot it voted last (ReadIndex, voted). That slot is decided in
+// the end, and the read waits for it.
 //
 // # What differs from the paper
 //
-//   - The gate. A member proposes the first value wanted that it holds. What is decided waits at the gate to be
-//     handed out; the slots behind go on without.
-//   - The items are everywhere already: what clients' requests are there, cuts are here, and any replica makes
-//     them. Those made at different replicas are to be the same, so they are quantised: log time is rounded
+//   - The gate. A member proposes the first value wanted that it holds. What is decided waits at the gate to
+//     be handed out; the slots behind go on without.
+//   - The items are everywhere already: what clients' requests are there, cuts are here, and any replica
+//     makes them. Those made at different replicas are to be the same, so they are quantised: log time is rounded
 //     down here (Propose), lanes by system/replica (Status.Quantum). Whoever sees another's proposal, or
 //     request, may propose it; what is wanted has one order everywhere (pool), which is the paper's queue.
 //   - A member that lacks a proposal of its own may go on with the majority's. And a quorum of proposals that

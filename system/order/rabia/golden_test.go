@@ -66,8 +66,8 @@ decided without it, and at 3 it waits for the items.`)
 }
 
 func sceneRestart(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `2 proposes in slot 2 and comes to state 1, nobody hears of either, and it restarts. It says the
-same again, and nothing else.`)
+	fmt.Fprintln(c.Trace, `2 proposes in slot 2 and comes to state 1, nobody hears of either, and it
+restarts. It says the same again, and nothing else.`)
 	heardOf(c)
 	c.Unseen(func() {
 		c.Holds(7, 1, 2)
