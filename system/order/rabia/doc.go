@@ -49,7 +49,7 @@
 //   - The gate. A member proposes the first value wanted that it holds. What is decided waits at the gate to
 //     be handed out; the slots behind go on without.
 //   - The items are everywhere already: what clients' requests are there, cuts are here, and any replica
-//     makes them. Those made at different replicas are to be the same, so they are quantised: log time is rounded
+//     makes them. Those of different replicas are to be the same, so they are quantised: log time is rounded
 //     down here (Propose), lanes by system/replica (Status.Quantum). Whoever sees another's proposal, or
 //     request, may propose it; what is wanted has one order everywhere (pool), which is the paper's queue.
 //   - A member that lacks a proposal of its own may go on with the majority's. And a quorum of proposals that
