@@ -120,6 +120,16 @@ const (
 	// BaxosRecoverUnheld proposes again, and accepts, a value whose items the proposer does not hold
 	// (R8, R11).
 	BaxosRecoverUnheld
+	// RabiaProposeUnheld proposes what others want and is not held here (R8, R11).
+	RabiaProposeUnheld
+	// RabiaMinority takes one proposal too few for a majority's (I1, R13).
+	RabiaMinority
+	// RabiaHastyVote votes 1 where anybody has that as its state, a majority or not (I2).
+	RabiaHastyVote
+	// RabiaOneVote decides with one vote too few (I2).
+	RabiaOneVote
+	// RabiaForgetVotes lets a restarted member forget what it said in the present slot (I2).
+	RabiaForgetVotes
 	count
 )
 
@@ -171,6 +181,12 @@ var catalog = [count]struct{ name, doc string }{
 	BaxosAcceptBelowPromise: {"baxos-accept-below-promise", "I2: accept below the ballot promised"},
 	BaxosMinority:           {"baxos-minority", "I1, R13: decide with one acceptance too few"},
 	BaxosRecoverUnheld:      {"baxos-recover-unheld", "R8: propose again what is not held"},
+
+	RabiaProposeUnheld: {"rabia-propose-unheld", "R8: propose what another wants and is not held here"},
+	RabiaMinority:      {"rabia-minority", "I1, R13: take one proposal too few for a majority's"},
+	RabiaHastyVote:     {"rabia-hasty-vote", "I2: vote 1 without a majority of states"},
+	RabiaOneVote:       {"rabia-one-vote", "I2: decide with one vote too few"},
+	RabiaForgetVotes:   {"rabia-forget-votes", "I2: forget what was said before a restart"},
 }
 
 // All are the mutations, None left out, in a fixed order.
@@ -205,6 +221,8 @@ func (m Mutation) Orderer() string {
 		return "baxos"
 	case m >= MenciusForgetAccepted && m <= MenciusRevokeUnheld:
 		return "mencius"
+	case m >= RabiaProposeUnheld && m <= RabiaForgetVotes:
+		return "rabia"
 	}
 	return ""
 }

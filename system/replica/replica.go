@@ -92,6 +92,7 @@ type Counters struct {
 	HashMismatches  uint64
 	Proposals       uint64
 	Handovers       uint64 // of leadership, for leading badly (R15)
+	Quantised       uint64 // items that waited for another round, for cuts end at multiples (Status.Quantum)
 }
 
 // New makes a replica that belongs to no cluster yet: Init founds one, a peer's answer to its

@@ -396,7 +396,7 @@ func (r *Replica) nextCut() order.Cut {
 			s.reports = append(s.reports, r.expected(id))
 		}
 	}
-	return s.joint.Cut(nil, s.own, s.base, s.reports, len(r.members.Voters)/2+1)
+	return r.quantised(s.joint.Cut(nil, s.own, s.base, s.reports, len(r.members.Voters)/2+1))
 }
 
 // highest is a mutation: the highest marks that anybody reported.

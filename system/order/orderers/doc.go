@@ -9,6 +9,7 @@
 //	multipaxos  our own Multi-Paxos: slots are independent, flexible quorums; members are fixed
 //	mencius     slots whose owners rotate: every replica proposes; members are fixed
 //	baxos       Paxos without a leader, with random back-off: every replica proposes; members are fixed
+//	rabia       randomised binary agreement on what a majority proposes; members are fixed
 //
 // # What this package does not do
 //

@@ -8,6 +8,7 @@ import (
 	"metronome/system/order/baxos"
 	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
+	"metronome/system/order/rabia"
 	"metronome/system/order/raft"
 )
 
@@ -34,6 +35,8 @@ var algorithms = [...]algorithm{
 		func(c order.Config) (order.Orderer, error) { return mencius.New(c) }, mencius.Said, mencius.Describe},
 	{"baxos", true, true,
 		func(c order.Config) (order.Orderer, error) { return baxos.New(c) }, baxos.Said, baxos.Describe},
+	{"rabia", true, true,
+		func(c order.Config) (order.Orderer, error) { return rabia.New(c) }, rabia.Said, rabia.Describe},
 }
 
 // Names are the algorithms there are, the default first.

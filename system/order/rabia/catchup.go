@@ -1,0 +1,152 @@
+package rabia
+
+import (
+	"metronome/system/order"
+	"metronome/system/order/slots"
+)
+
+// speak repeats, now and then, whatever others may have missed. It waits for no disk (R16).
+func (r *Rabia) speak() {
+	r.beat, r.asked = 0, false
+	if r.out.Idle() {
+		r.durable = r.judged
+	} else if r.durable < r.judged && !r.marked {
+		r.marked = true
+		r.hold(r.self, message{kind: kindDurable})
+	}
+	r.others(message{kind: kindBeat, slot: r.commit, number: r.durable})
+	if p := &r.peers[r.self]; len(p.proposal) > 0 || len(p.steps) > 0 {
+		r.others(message{kind: kindSay, again: true, slot: r.mine.slot, proposal: p.proposal, value: r.mine.value,
+			steps: p.steps})
+	}
+	r.request()
+	if r.read.open {
+		r.others(message{kind: kindRead, number: r.read.number})
+	}
+	r.ask()
+}
+
+// ask asks for what was decided elsewhere, once a beat, always the same member while that helps. Items that
+// do not come may be in a snapshot only.
+func (r *Rabia) ask() {
+	if r.asked {
+		return
+	}
+	from := r.commit + 1
+	for range r.members {
+		r.source %= len(r.members)
+		if r.source != r.self && r.alive(r.source) && r.peers[r.source].ahead >= from {
+			break
+		}
+		r.source++
+	}
+	r.source %= len(r.members)
+	behind := r.source != r.self && r.peers[r.source].ahead >= from
+	if !behind && r.judged == r.commit {
+		r.stall = 0
+		return
+	}
+	if r.stall++; r.stall*r.beatTicks >= 2*r.electionTicks { // it does not help
+		r.stall, r.source = 0, (r.source+1)%len(r.members)
+	}
+	if r.judged < r.commit && r.stall*r.beatTicks >= r.electionTicks {
+		from, behind = r.judged+1, true
+	}
+	if behind && r.source != r.self {
+		r.asked = true
+		r.send(r.source, message{kind: kindAsk, slot: from})
+	}
+}
+
+// onAsk tells what is decided from a slot on, or has state sent that covers it.
+func (r *Rabia) onAsk(to int, from uint64) {
+	if from <= r.log.Base {
+		r.needSnapshot(to)
+		return
+	}
+	r.teach(to, from)
+}
+
+func (r *Rabia) teach(to int, from uint64) {
+	var known []entry
+	size := 0
+	for n := max(from, r.log.Base+1); n <= r.commit && len(known) < maxMessageSlots; n++ {
+		s := r.log.At(n)
+		if size += len(s.Decision) + slots.EntryBytes; len(known) > 0 && size > maxMessageBytes {
+			break
+		}
+		known = append(known, entry{Slot: n, Ballot: term, Decision: s.Decision})
+	}
+	if len(known) > 0 {
+		r.send(to, message{kind: kindLearn, entries: known})
+	}
+}
+
+// onLearn learns what is decided, and asks on. What is not held here waits at the gate.
+func (r *Rabia) onLearn(from int, m *message) {
+	before := r.commit
+	for i := range m.entries {
+		if e := &m.entries[i]; e.Slot == r.commit+1 && r.waiting <= r.waitMax {
+			r.decide(decision(e.Decision))
+		}
+	}
+	if p := &r.peers[from]; r.commit > before && p.ahead > r.commit {
+		r.source, r.stall, r.asked = from, 0, true
+		r.send(from, message{kind: kindAsk, slot: r.commit + 1})
+	}
+}
+
+// reading is a question to all: in which slot did you vote last?
+type reading struct {
+	open     bool
+	number   uint64
+	heard    uint32 // by index
+	position uint64
+	ctxs     []uint64 // that it answers
+	next     []uint64 // that came after it was asked
+}
+
+// ReadIndex implements [order.Orderer]. What anybody knew to be decided when it was asked, f+1 members had
+// voted on; a majority that answers has one of them.
+func (r *Rabia) ReadIndex(ctx uint64) {
+	if len(r.read.next) == maxReads {
+		r.read.next = r.read.next[1:]
+	}
+	r.read.next = append(r.read.next, ctx)
+	r.reread()
+}
+
+func (r *Rabia) reread() {
+	q := &r.read
+	if q.open || len(q.next) == 0 {
+		return
+	}
+	*q = reading{open: true, number: q.number + 1, ctxs: q.next}
+	r.others(message{kind: kindRead, number: q.number})
+	r.onVoted(r.self, &message{number: q.number, slot: r.voted()})
+}
+
+// voted is the last slot in which this member voted, or that it knows to be decided.
+func (r *Rabia) voted() uint64 {
+	if a := &r.mine; len(a.steps) > 0 && (len(a.steps) > 1 || a.steps[0].vote != none) {
+		return a.slot
+	}
+	return r.commit
+}
+
+func (r *Rabia) onVoted(from int, m *message) {
+	q := &r.read
+	if !q.open || m.number != q.number {
+		return
+	}
+	q.heard |= 1 << from
+	q.position = max(q.position, m.slot)
+	if !slots.Quorum(q.heard, r.quorum) {
+		return
+	}
+	for _, ctx := range q.ctxs {
+		r.out.Ready.Reads = append(r.out.Ready.Reads, order.Read{Ctx: ctx, Position: q.position})
+	}
+	q.open = false
+	r.reread()
+}
