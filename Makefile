@@ -23,13 +23,15 @@ LIMIT           ?= 170s
 ORDERER         ?= raft
 KILLS           ?= 10000
 SEED            ?= 1
+BACKLOG         ?= 2147483648
 TESTFLAGS       ?=
 SETUP           ?= yes
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help model test-pci setup ensure restore-host doctor build peers sim crash-device sim-mutations experiment experiments figures figures-diff \
-	test test-race fuzz bench fmt vet lint check clean
+.PHONY: help model godpdk test-pci setup ensure restore-host doctor build peers sim crash-device backlog-device \
+	bench-device sim-mutations experiment experiments figures figures-diff \
+	test test-long test-race fuzz bench fmt vet lint check clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +59,13 @@ sim: build ## simulate SEEDS=1000 clusters under faults, at most LIMIT=170s, ord
 crash-device: ensure ## kill -9 a device KILLS=10000 times: each acknowledged write once and in order (SEED=1)
 	go test -count=1 -timeout 60m -v -run TestCrashDevice ./system/device -device.kills=$(KILLS) -device.seed=$(SEED)
 
+# On a machine that does nothing else: it is judged by time.
+backlog-device: ensure ## a device recovers from BACKLOG=2147483648 bytes of queue in < 5 s and < 64 MiB (2 minutes)
+	go test -count=1 -timeout 60m -v -run TestBacklog ./system/device -device.backlog=$(BACKLOG) -device.within=5s
+
+bench-device: ensure ## what a device's queue takes: puts with their 99th percentile, batch import (1 minute)
+	go test -run='^$$' -bench='Put|Import' -benchtime=3s -count=3 ./system/device
+
 sim-mutations: ensure ## break the protocol on purpose, rule by rule: the simulator must notice each time
 	go test -tags mutation -count=1 -run Mutation -v ./harness/sim
 
@@ -68,9 +77,18 @@ bin/peers/nats-server: PACKAGE = github.com/nats-io/nats-server/v2
 bin/peers/%: harness/peer/servers/go.sum
 	cd harness/peer/servers && go build -trimpath -o $(CURDIR)/$@ $(PACKAGE)
 
+# A module of its own, over a library that this one does not depend on: system/packet/godpdk/README.md.
+godpdk: ## build bin/ingest-godpdk, for the arm go-dpdk-memif of ingest-11x (needs DPDK and that library)
+	mkdir -p bin && sed 's|=> ../../..|=> $(CURDIR)|' system/packet/godpdk/go.mod >bin/godpdk.mod
+	cd system/packet/godpdk && go mod tidy -modfile=$(CURDIR)/bin/godpdk.mod && \
+		go build -modfile=$(CURDIR)/bin/godpdk.mod -o $(CURDIR)/bin/ingest-godpdk ./ingest-godpdk
+
 # One package after another: some pin processes to cores and send real traffic, and two would disturb each other.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
 	go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) ./...
+
+test-long: ensure ## run what make test shortens: a fleet killed in every phase, settings changed with three replicas (4 minutes; root)
+	go test $(TAGS) -count=1 -timeout=20m $(TESTFLAGS) ./harness/fleet -fleet.long
 
 # Packages whose tests start programs, built without the detector, and wait for them: it would see nothing new.
 PROCESSES = arm|cmd/lab|fleet|nemesis|peer|driver/.*

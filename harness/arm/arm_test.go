@@ -2,7 +2,9 @@ package arm
 
 import (
 	"errors"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -98,5 +100,25 @@ func TestAProcessThatDoesNotStart(t *testing.T) {
 	_, err := start(here{}, 0, "/does/not/exist", "logless", "true")
 	if err == nil || errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("without a folder for logs: %v", err)
+	}
+}
+
+// An arm with a device under test of its own is unavailable until that is built, and says how.
+func TestAnotherProgramIsFoundBesideMetronome(t *testing.T) {
+	a, err := Find("go-dpdk-memif")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s := &Session{env: &Env{Metronome: filepath.Join(dir, "metronome")}, arm: a}
+	un := (*packet.ErrUnavailable)(nil)
+	if _, err := s.program(); !errors.As(err, &un) || un.Next != "make godpdk" {
+		t.Errorf("not built: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ingest-godpdk"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if argv, err := s.program(); err != nil || argv[0] != filepath.Join(dir, "ingest-godpdk") {
+		t.Errorf("built: %v, %v", argv, err)
 	}
 }

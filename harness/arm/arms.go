@@ -22,10 +22,12 @@ const (
 type Arm struct {
 	Name    string
 	Wire    Wire
-	Testpmd bool // the reference receiver instead of ours
-	Txonly  bool // and the reference sender
-	Single  bool // one frame a call: the burst factor does not apply
-	GRO     bool // datagrams must come merged, or the trial measures nothing of the kind
+	Program string // another device under test than metronome bench ingest: a binary beside it
+	Build   string // what makes that
+	Testpmd bool   // the reference receiver instead of ours
+	Txonly  bool   // and the reference sender
+	Single  bool   // one frame a call: the burst factor does not apply
+	GRO     bool   // datagrams must come merged, or the trial measures nothing of the kind
 	Flags   func(f spec.Factors) []string
 	Leans   map[string]string // offloads it leans on → how one sees that
 }
@@ -75,6 +77,8 @@ func All() []Arm {
 			Flags: func(f spec.Factors) []string {
 				return []string{"--port", "memif", "--null", "--null-items", strconv.Itoa(f.Items)}
 			}},
+		{Name: "go-dpdk-memif", Wire: Memif, Leans: noOffload, Flags: flags(),
+			Program: "ingest-godpdk", Build: "make godpdk"},
 		{Name: "testpmd-memif", Wire: Memif, Testpmd: true, Leans: noOffload},
 		{Name: "testpmd-testpmd", Wire: Memif, Testpmd: true, Txonly: true, Leans: noOffload},
 	}

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"metronome/harness/spec"
 	"metronome/system/bench"
+	"metronome/system/packet"
 )
 
 // device is a device under test.
@@ -35,8 +37,13 @@ type ours struct {
 
 func (s *Session) startOurs(w starter) (device, error) {
 	f := s.factors
-	argv := append([]string{s.env.Metronome, "bench", "ingest", "--digest", f.Mode.String(),
-		"--lanes", strconv.Itoa(f.Lanes), "--burst", strconv.Itoa(f.Burst)}, s.arm.Flags(f)...)
+	argv, err := s.program()
+	if err != nil {
+		return nil, err
+	}
+	argv = append(argv, "--digest", f.Mode.String(), "--lanes", strconv.Itoa(f.Lanes),
+		"--burst", strconv.Itoa(f.Burst))
+	argv = append(argv, s.arm.Flags(f)...)
 	switch s.arm.Wire {
 	case Veth:
 		argv = append(argv, "--interface", s.env.link.Dut.Device)
@@ -55,6 +62,19 @@ func (s *Session) startOurs(w starter) (device, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// program is what runs the arm's device under test.
+func (s *Session) program() ([]string, error) {
+	if s.arm.Program == "" {
+		return []string{s.env.Metronome, "bench", "ingest"}, nil
+	}
+	path := filepath.Join(filepath.Dir(s.env.Metronome), s.arm.Program)
+	if _, err := os.Stat(path); err != nil {
+		return nil, &packet.ErrUnavailable{What: s.arm.Name, Why: "it is not built: " + err.Error(),
+			Next: s.arm.Build}
+	}
+	return []string{path}, nil
 }
 
 func (d *ours) ready() bench.Ready { return d.info }

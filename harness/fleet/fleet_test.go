@@ -3,7 +3,9 @@ package fleet
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -19,8 +21,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A whole cluster from nothing, used, played again without a change, mended, and gone without a
-// trace.
+// long has tests go through every phase and every mistake one by one.
+var long = flag.Bool("fleet.long", false, "every phase and every mistake, each by itself (minutes)")
+
+// A whole cluster from nothing, used, played again without a change, and gone without a trace.
 func TestClusterFromNothingToNothing(t *testing.T) {
 	need(t)
 	before := snapshot(t)
@@ -42,17 +46,11 @@ func TestClusterFromNothingToNothing(t *testing.T) {
 		t.Errorf("the second run changed %v, want nothing", again.Changed)
 	}
 
-	was := pids(t, f)
-	o.SkipMachines = true
-	o.Cluster = map[string]any{"port": map[string]any{"burst": 32}}
-	_, _, err = Up(ctx, o)
-	must(t, err)
-	for node, pid := range pids(t, f) {
-		if pid == was[node] {
-			t.Errorf("%s was not restarted for its new settings", node)
-		}
+	if *long {
+		o.SkipMachines = true
+		resetting(t, f, o)
+		readAndWrite(t, f)
 	}
-	readAndWrite(t, f)
 
 	logs := t.TempDir()
 	must(t, f.Collect(ctx, logs))
@@ -68,6 +66,20 @@ func TestClusterFromNothingToNothing(t *testing.T) {
 	clean(t, before)
 	if _, err := Open("whole"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it is gone, but to open it says %v", err)
+	}
+}
+
+// resetting gives a fleet other settings, for which each of its nodes is started again.
+func resetting(t *testing.T, f *Fleet, o Options) {
+	t.Helper()
+	was := pids(t, f)
+	o.Cluster = map[string]any{"port": map[string]any{"burst": 32}}
+	_, _, err := Up(testContext(t), o)
+	must(t, err)
+	for node, pid := range pids(t, f) {
+		if pid == was[node] {
+			t.Errorf("%s was not restarted for its new settings", node)
+		}
 	}
 }
 
@@ -174,12 +186,16 @@ func voters(t *testing.T, f *Fleet) {
 	}
 }
 
-// Killed in any phase, a fleet is removed by whoever comes next.
+// Killed in any phase, a fleet is removed by whoever comes next: while nodes are looked at, so that connections
+// stay open behind it, and while it starts processes that are to stay. The flag fleet.long adds the others.
 func TestKilledInEveryPhase(t *testing.T) {
 	need(t)
-	for at, replicas := range map[string]int{"preflight : Count the replicas": 1,
-		"preflight : Reach the node": 1, "deploy : Unpack": 1, "pki : Unpack": 1,
-		"run : Start it under runit": 1, "up": 3} {
+	phases := map[string]int{"preflight : Reach the node": 1, "run : Start it under runit": 1}
+	if *long {
+		maps.Copy(phases, map[string]int{"preflight : Count the replicas": 1, "deploy : Unpack": 1,
+			"pki : Unpack": 1, "up": 3})
+	}
+	for at, replicas := range phases {
 		t.Run(at, func(t *testing.T) {
 			before := snapshot(t)
 			kill(t, at, replicas)
@@ -193,18 +209,43 @@ func TestKilledInEveryPhase(t *testing.T) {
 	}
 }
 
-// A fleet that was being taken down when its process died goes the rest of the way.
-func TestKilledWhileGoing(t *testing.T) {
+// A fleet whose process died when it was up, or being taken down, goes the rest of the way, with what runs in it.
+func TestKilledLater(t *testing.T) {
 	need(t)
-	before := snapshot(t)
-	f := standing(t, options("going"))
-	f.state.Phase, f.state.Keep = Going, true
-	must(t, f.state.save())
-	must(t, exec.CommandContext(t.Context(), "ip", "netns", "delete", namespace("going", "proxy-1")).Run())
-	f.lock.release()
-	_, err := Sweep()
-	must(t, err)
-	clean(t, before)
+	for _, c := range []struct {
+		name  string
+		phase Phase
+		keep  bool
+		gone  string // a namespace that has been removed already
+	}{{"up", Ready, false, ""}, {"going", Going, true, "proxy-1"}} {
+		t.Run(c.name, func(t *testing.T) {
+			before := snapshot(t)
+			f := standing(t, options(c.name))
+			f.state.Phase, f.state.Keep = c.phase, c.keep
+			must(t, f.state.save())
+			inside := exec.Command("ip", "netns", "exec", namespace(c.name, "replica-0"), "sleep", "1000")
+			must(t, inside.Start())
+			must(t, waitFor(testContext(t), func() bool { return len(f.state.processes()) > 0 }))
+			if c.gone != "" {
+				must(t, exec.Command("ip", "netns", "delete", namespace(c.name, c.gone)).Run())
+			}
+			f.lock.release()
+			_, err := Sweep()
+			must(t, err)
+			_ = inside.Wait() // it was killed
+			clean(t, before)
+		})
+	}
+}
+
+// waitFor waits until something has happened.
+func waitFor(ctx context.Context, happened func() bool) error {
+	for ; !happened(); time.Sleep(killPoll) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // standing is a fleet without a cluster: namespaces, keys, an inventory.
@@ -231,12 +272,12 @@ func TestInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancelCause(testContext(t))
 	o := options("interrupted")
 	o.Progress = func(task string) {
-		if strings.HasPrefix(task, "pki : Unpack") {
+		if strings.HasPrefix(task, "preflight : Reach") {
 			interrupt(errors.New("somebody pressed Ctrl-C"))
 		}
 	}
 	_, _, err := Up(ctx, o)
-	wantError(t, err, `interrupted in task "pki : Unpack`, "somebody pressed Ctrl-C")
+	wantError(t, err, `interrupted in task "preflight : Reach`, "somebody pressed Ctrl-C")
 	clean(t, before)
 }
 
@@ -267,26 +308,19 @@ func TestBadInput(t *testing.T) {
 			[]string{`task "pki : Let the program judge`, "intergity", "integrity"}},
 		{"a section that the machine cannot keep", func(o *Options) {
 			o.Cluster = map[string]any{"multicast": map[string]any{"interface": "nic7"}}
-			o.Vars["run_poll_s"] = 0.05
+			o.Vars["run_poll_s"], o.Vars["run_patience"] = 0.05, 5
 		}, nil, []string{"host ", `task "run : `, "The log of ", "nic7"}},
 		{"no Python", nil, func(t *testing.T, f *Fleet) {
-			host := regexp.MustCompile("(?m)^( *)metronome_namespace: " + namespace(f.Name(), "proxy-1") + "$")
-			b, err := os.ReadFile(f.state.Inventory)
-			must(t, err)
-			b = host.ReplaceAll(b, []byte("${0}\n${1}ansible_python_interpreter: /nowhere/python3"))
-			must(t, os.WriteFile(f.state.Inventory, b, 0o600))
+			edit(t, f, "proxy-1", "ansible_python_interpreter: /nowhere/python3")
 		}, []string{"host proxy-1 ", `task "preflight : Stop without Python"`, "/nowhere/python3",
 			"apt-get install python3"}},
 		{"a clock that is off", func(o *Options) { o.Vars["metronome_max_clock_skew_s"] = -1 }, nil,
 			[]string{"host ", `task "preflight : Compare the clocks"`, "chrony"}},
-		{"a wrong key", nil, func(t *testing.T, f *Fleet) {
-			_, err := writeKey(filepath.Join(f.state.sshDir(), "user"))
-			must(t, err)
-		}, []string{"is unreachable", `task "preflight : Reach`, "Permission denied",
-			"ansible_ssh_private_key_file"}},
-		{"a host that is not there", nil, func(t *testing.T, f *Fleet) {
+		{"a wrong key, and a host that is not there", nil, func(t *testing.T, f *Fleet) {
+			edit(t, f, "replica-0", "ansible_ssh_private_key_file: "+filepath.Join(f.state.sshDir(), "host"))
 			must(t, exec.CommandContext(t.Context(), "ip", "netns", "delete", namespace(f.Name(), "proxy-1")).Run())
-		}, []string{"host proxy-1 is unreachable", `task "preflight : Reach`}},
+		}, []string{"host replica-0 is unreachable", "host proxy-1 is unreachable", `task "preflight : Reach`,
+			"Permission denied", "ansible_ssh_private_key_file"}},
 		{"two runs at once", nil, func(t *testing.T, _ *Fleet) {
 			other, err := machineLock()
 			must(t, err)
@@ -311,7 +345,16 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// tryUp is Up, with something spoilt on the way.
+// edit gives a host of a fleet's inventory one more variable.
+func edit(t *testing.T, f *Fleet, host, variable string) {
+	t.Helper()
+	b, err := os.ReadFile(f.state.Inventory)
+	must(t, err)
+	at := regexp.MustCompile("(?m)^( *)metronome_namespace: " + namespace(f.Name(), host) + "$")
+	must(t, os.WriteFile(f.state.Inventory, at.ReplaceAll(b, []byte("${0}\n${1}"+variable)), 0o600))
+}
+
+// tryUp is Up, with something spoilt on the way; then the error tells all that failed.
 func tryUp(t *testing.T, o Options, spoil func(*testing.T, *Fleet)) error {
 	t.Helper()
 	if spoil == nil {
@@ -322,7 +365,10 @@ func tryUp(t *testing.T, o Options, spoil func(*testing.T, *Fleet)) error {
 	spoil(t, f)
 	complete, err := o.complete()
 	must(t, err)
-	_, err = f.provision(testContext(t), &complete)
+	r, err := f.provision(testContext(t), &complete)
+	for i := 1; r != nil && i < len(r.Failures); i++ {
+		err = errors.Join(err, &r.Failures[i])
+	}
 	must(t, f.Down(testContext(t)))
 	return err
 }
@@ -342,32 +388,28 @@ func TestHeldByAnother(t *testing.T) {
 	must(t, f.Down(testContext(t)))
 }
 
-// Another inventory is reached, provisioned and taken down by playbooks alone, as a rack is. Here
-// its hosts are namespaces, for want of a rack; and runit supervises, for want of systemd.
+// Another inventory is reached, provisioned, given other settings and taken down by playbooks alone, as a rack
+// is. Here its hosts are namespaces, for want of a rack; and runit supervises, for want of systemd.
 func TestInventoryFile(t *testing.T) {
 	need(t)
 	before := snapshot(t)
-	three := options("rack")
-	three.Replicas = 3
-	rack := standing(t, three)
+	rack := standing(t, options("rack"))
 	o := options("driven")
-	o.Inventory = rack.state.Inventory
+	o.Inventory, o.Keep = rack.state.Inventory, true
 	ctx := testContext(t)
 	f, _, err := Up(ctx, o)
 	must(t, err)
+	resetting(t, rack, o)
 	all, err := f.Status(ctx)
-	if err != nil || len(all) != 3 || len(all[0].Status.Voters) != 3 {
-		t.Errorf("status %v, %v; want three replicas that vote", all, err)
+	if err != nil || len(all) != 1 || len(all[0].Status.Voters) != 1 {
+		t.Errorf("status %v, %v; want a replica that votes", all, err)
 	}
 	if n, err := rack.Node("replica-0"); err != nil || !exists(filepath.Join(n.Home, "cluster.yaml")) {
 		t.Errorf("nothing was put at %s: %v", n.Home, err)
 	}
 	must(t, f.Down(ctx))
-	for left := rack.state.processes(); len(left) > 0; left = rack.state.processes() {
-		if ctx.Err() != nil {
-			t.Fatalf("processes %v are left in the rack", left)
-		}
-		time.Sleep(killPoll)
+	if err := waitFor(ctx, func() bool { return len(rack.state.processes()) == 0 }); err != nil {
+		t.Fatalf("processes %v are left in the rack: %v", rack.state.processes(), err)
 	}
 	if n, _ := rack.Node("replica-0"); exists(n.Home) {
 		t.Errorf("%s is left in the rack", n.Home)

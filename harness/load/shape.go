@@ -3,6 +3,7 @@ package load
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"metronome/system/wire"
 )
@@ -27,7 +28,7 @@ func ItemsPerFrame(keyBytes, valueBytes int) int {
 
 // FrameBytes is the length of every frame.
 func (s Shape) FrameBytes() int {
-	return wire.HeaderSize + s.Items*(wire.ItemHeader+s.KeyBytes+s.ValueBytes)
+	return wire.HeaderSize + s.Items*(wire.ItemHeader+s.KeyBytes+s.ValueBytes) + s.Mode.Overhead()
 }
 
 // Frames are the numbered frames of one incarnation: global frame g is frame g/Lanes of lane
@@ -36,6 +37,7 @@ type Frames struct {
 	shape    Shape
 	digest   *wire.Digester
 	template []byte // a whole frame; its header's numbers are replaced in each copy
+	items    []byte // mode aead: every frame is encrypted by itself
 }
 
 // New prepares the frames of an incarnation. It fails if they would exceed wire.MaxFrame.
@@ -53,13 +55,19 @@ func (s Shape) New(incarnation uint32) (*Frames, error) {
 			return nil, fmt.Errorf("item %d of a frame: %w", i, err)
 		}
 	}
+	f := &Frames{shape: s, digest: d}
+	if s.Mode == wire.ModeAEAD {
+		f.items = slices.Clone(frame[wire.HeaderSize:])
+	}
+	frame = append(frame, make([]byte, s.Mode.Overhead())...)
 	h := wire.Header{Type: wire.TypeData, Cluster: s.Cluster, Proxy: s.Proxy, Incarnation: incarnation,
 		Count: uint16(s.Items)}
 	if err := wire.Seal(frame, &h, d); err != nil {
 		return nil, fmt.Errorf("%d items of %d + %d bytes a frame: %w",
 			s.Items, s.KeyBytes, s.ValueBytes, err)
 	}
-	return &Frames{shape: s, digest: d, template: frame}, nil
+	f.template = frame
+	return f, nil
 }
 
 // item is the i-th item of every frame: a put whose key and value are a pattern.
@@ -106,5 +114,19 @@ func (f *Frames) PutHeader(dst []byte, g uint64) {
 	le.PutUint64(dst[32:], n*uint64(f.shape.Items))
 	le.PutUint64(dst[40:], n)
 	le.PutUint64(dst[48:], n+1-min(n+1, f.shape.Window))
+	if f.items != nil {
+		f.seal(dst)
+		return
+	}
 	le.PutUint64(dst[wire.DigestOffset:], f.digest.Header(dst))
+}
+
+// seal writes the items of a frame whose numbers are in place, encrypted.
+func (f *Frames) seal(dst []byte) {
+	var h wire.Header
+	h.Get(dst)
+	copy(dst[wire.HeaderSize:], f.items)
+	if err := wire.Seal(dst[:f.Len()], &h, f.digest); err != nil {
+		panic("load: a frame like its template cannot be sealed: " + err.Error())
+	}
 }

@@ -14,7 +14,7 @@ func shape(items, lanes int, m wire.Mode) Shape {
 
 // The pipeline under test accepts every frame, in order, in every lane and digest mode.
 func TestPipelineAcceptsEveryFrame(t *testing.T) {
-	for _, m := range []wire.Mode{wire.ModeNone, wire.ModeXXH3, wire.ModeCRC32C, wire.ModeMAC} {
+	for _, m := range []wire.Mode{wire.ModeNone, wire.ModeXXH3, wire.ModeCRC32C, wire.ModeMAC, wire.ModeAEAD} {
 		s := shape(4, 3, m)
 		frames, err := s.New(9)
 		if err != nil {
@@ -49,7 +49,13 @@ func TestPipelineAcceptsEveryFrame(t *testing.T) {
 }
 
 func TestPutHeaderIsPut(t *testing.T) {
-	frames, err := shape(2, 2, wire.ModeXXH3).New(1)
+	for _, m := range []wire.Mode{wire.ModeXXH3, wire.ModeAEAD} {
+		putHeaderIsPut(t, m)
+	}
+}
+
+func putHeaderIsPut(t *testing.T, m wire.Mode) {
+	frames, err := shape(2, 2, m).New(1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func workloadColumns() []tcol {
 			Field: func(t *Trial) any { return &t.EthernetBytes }},
 		{Name: "burst", Unit: "frames", Doc: "Most frames one receive call may return.",
 			Field: func(t *Trial) any { return &t.Burst }},
-		{Name: "digest", Doc: "Integrity digest of the frames: xxh3, crc32c, mac or none.",
+		{Name: "digest", Doc: "Integrity digest of the frames: xxh3, crc32c, mac, aead or none.",
 			Field: func(t *Trial) any { return &t.Digest }},
 		{Name: "hugepages", Doc: "Whether the receiver's packet memory lies in hugepages.",
 			Field: func(t *Trial) any { return &t.Hugepages }},

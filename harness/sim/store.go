@@ -98,8 +98,8 @@ func (storeSystem) Forge(frame []byte) []byte {
 	if opener.Open(frame, &h) != wire.OK || h.Type != wire.TypeData {
 		return nil
 	}
-	forged := append([]byte(nil), frame...)
-	for b := forged[wire.HeaderSize:]; len(b) > 0; {
+	forged := append([]byte(nil), opener.Opened(frame, &h)...)
+	for b := wire.Items(forged); len(b) > 0; {
 		var it wire.Item
 		n, ok := wire.DecodeItem(b, &it)
 		if !ok {

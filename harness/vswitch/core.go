@@ -31,6 +31,7 @@ type Core struct {
 // port is what the switch knows about a port.
 type port struct {
 	outs []Out
+	dead []bool // queues that deliver nothing
 	up   bool
 	src  mac   // the last sender heard here …
 	host *host // … and what is known of it
@@ -51,6 +52,7 @@ type Stats struct {
 	Nowhere  uint64 `json:"nowhere"`  // that had no port to go to
 	Unheard  uint64 `json:"unheard"`  // addresses and groups there was no room to learn
 	Queries  uint64 `json:"queries"`  // for membership, asked
+	Dead     uint64 `json:"dead"`     // swallowed by dead queues, those that were held back too
 	Holding  int    `json:"holding"`  // packets held back now
 	Hosts    int    `json:"hosts"`    // addresses known
 	Groups   int    `json:"groups"`   // groups with a listener
@@ -67,7 +69,7 @@ func New(cfg Config) (*Core, error) {
 	c := &Core{cfg: cfg, hash: NewToeplitz(cfg.Key), table: newTable(), store: store{most: cfg.Held},
 		ports: make([]port, len(cfg.Ports)), links: make([][]link, len(cfg.Ports))}
 	for i, p := range cfg.Ports {
-		c.ports[i] = port{outs: make([]Out, p.Queues), up: true}
+		c.ports[i] = port{outs: make([]Out, p.Queues), dead: make([]bool, p.Queues), up: true}
 		for q := range c.ports[i].outs {
 			c.ports[i].outs[q] = Out{Port: i, Queue: q}
 		}
@@ -153,6 +155,11 @@ func (c *Core) pass(now int64, from, to int, ref uint16, pkt []byte) {
 		l.settle(now)
 	}
 	for range f.copies {
+		if f.due == 0 && c.ports[to].dead[queue] {
+			l.count.Dead++
+			c.stats.Dead++
+			continue
+		}
 		if f.due == 0 {
 			l.count.Passed++
 			out := c.out(to, queue)
@@ -206,6 +213,10 @@ func (c *Core) Due(now int64) []*Out {
 	for len(c.late) < maxDue && c.store.next() <= now {
 		h := c.store.pop()
 		c.late = append(c.late, h.pkt)
+		if c.ports[h.port].dead[h.queue] {
+			c.stats.Dead++
+			continue
+		}
 		o := c.out(h.port, h.queue)
 		o.Copies = append(o.Copies, h.pkt)
 	}
@@ -217,6 +228,9 @@ func (c *Core) Due(now int64) []*Out {
 		c.query = now + c.cfg.QueryGap
 		c.stats.Queries++
 		for i := range c.ports {
+			if c.ports[i].dead[0] {
+				continue
+			}
 			o := c.out(i, 0)
 			o.Copies = append(o.Copies, c.queryPkt)
 		}
@@ -285,6 +299,31 @@ func (c *Core) Impair(now int64, from, to string, m Impairment) error {
 	return nil
 }
 
+// Dead sets which receive queues of the ports of this name ("*": every port) deliver nothing, as those of a NIC
+// whose interrupt or descriptor ring is stuck; all others deliver. What their host sends leaves as ever. The fate
+// of other packets does not change. When a queue lives again, its host is asked at once which groups it wants.
+func (c *Core) Dead(to string, queues ...int) error {
+	sinks, err := c.named(to)
+	if err != nil {
+		return err
+	}
+	for _, i := range sinks {
+		for _, q := range queues {
+			if n := len(c.ports[i].dead); q < 0 || q >= n {
+				return fmt.Errorf("vswitch: port %s has no queue %d: use 0 to %d", c.cfg.Ports[i].Name, q, n-1)
+			}
+		}
+	}
+	for _, i := range sinks {
+		clear(c.ports[i].dead)
+		for _, q := range queues {
+			c.ports[i].dead[q] = true
+		}
+	}
+	c.query = 0
+	return nil
+}
+
 // named are the ports of that name.
 func (c *Core) named(name string) (found []int, err error) {
 	for i := range c.cfg.Ports {
@@ -321,5 +360,5 @@ func (c *Core) LinkStats(from, to int) LinkStats { return c.links[from][to].coun
 // balanced reports whether every packet of the link is accounted for. Overrun and NoRoom count
 // copies.
 func (s *LinkStats) balanced() bool {
-	return s.In+s.Duplicated == s.Passed+s.Held+s.Lost+s.Burst+s.Cut+s.Overrun+s.NoRoom
+	return s.In+s.Duplicated == s.Passed+s.Held+s.Lost+s.Burst+s.Cut+s.Overrun+s.NoRoom+s.Dead
 }

@@ -300,3 +300,68 @@ func TestSeedDecides(t *testing.T) {
 		t.Error("two seeds, one network")
 	}
 }
+
+// A dead queue swallows what is spread to it, at once or when it is due, and nothing else changes: not the
+// other queues, not the fate of a single packet. When it lives again its host is asked for its groups.
+func TestDeadQueue(t *testing.T) {
+	const queues = 4
+	from := func(i int64) []byte {
+		pkt := udpPacket(addrPort(fmt.Sprintf("10.0.0.1:%d", 7000+i%64)), addrPort("239.1.2.3:7700"), 8)
+		pkt[0] = 1 // a group
+		return pkt
+	}
+	run := func(dead bool) (got [queues]int, s LinkStats) {
+		c := newCore(t, 2, func(c *Config) { c.Ports[1].Queues = queues })
+		bad := Impairment{Loss: .1, Reorder: .2, ReorderBy: 100}
+		if err := c.Impair(1, "p0", "p1", bad); err != nil {
+			t.Fatal(err)
+		}
+		if dead {
+			if err := c.Dead("p1", 2); err != nil {
+				t.Fatal(err)
+			}
+			c.Due(1) // asks for membership
+		}
+		count := func(outs []*Out) {
+			for _, o := range outs {
+				if o.Port == 1 {
+					got[o.Queue] += len(o.Refs) + len(o.Copies)
+				}
+			}
+		}
+		for i := range int64(1000) {
+			count(c.Step(i, 0, [][]byte{from(i)}))
+			count(c.Due(i))
+		}
+		st := c.Stats()
+		if dead != (st.Dead > 0) || !st.Balanced {
+			t.Errorf("dead %v: %+v", dead, st)
+		}
+		return got, c.LinkStats(0, 1)
+	}
+	whole, before := run(false)
+	broken, after := run(true)
+	want := whole
+	if want[2] = 0; broken != want || whole[2] == 0 {
+		t.Errorf("delivered by queue %v, want %v", broken, want)
+	}
+	if before.Lost != after.Lost || before.Reordered != after.Reordered {
+		t.Errorf("the others' fate changed: %+v, %+v", before, after)
+	}
+	c := newCore(t, 2)
+	for name, err := range map[string]error{"no port": c.Dead("p7", 0), "no queue": c.Dead("p1", 1)} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	asked := func(want string) {
+		t.Helper()
+		if got := went(c.Due(1)); got != want {
+			t.Errorf("asked %q, want %q", got, want)
+		}
+	}
+	_ = c.Dead("p1", 0)
+	asked("0:+")
+	_ = c.Dead("p1")
+	asked("0:+ 1:+")
+}

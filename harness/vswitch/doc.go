@@ -17,6 +17,9 @@
 // and a cut. What happens to the n-th packet of a link is a function of the seed, the link and n:
 // neither other links' traffic nor the other impairments of a link move it.
 //
+// Apart from links, a queue of a port may be dead ([Core.Dead]): what is spread to it is swallowed, as by a NIC
+// whose receive queue is stuck, while its host goes on sending.
+//
 // A packet that nothing befalls is never copied: the burst's places are handed on, one reference a
 // port. One that must wait or is damaged is copied to memory of bounded size; at the bound packets
 // are lost, and counted.

@@ -69,7 +69,7 @@ func (m Impairment) Validate() error {
 }
 
 // LinkStats counts what became of the packets of one directed link. In + Duplicated = Passed +
-// Held + Lost + Burst + Cut + Overrun + NoRoom; Held ones pass later.
+// Held + Lost + Burst + Cut + Overrun + NoRoom + Dead; Held ones pass later, if their queue lives then.
 type LinkStats struct {
 	In         uint64 `json:"in"`
 	Passed     uint64 `json:"passed"` // at once, copies that duplication made included
@@ -82,6 +82,7 @@ type LinkStats struct {
 	Reordered  uint64 `json:"reordered"`
 	Overrun    uint64 `json:"overrun"` // lost for want of rate
 	NoRoom     uint64 `json:"no_room"` // lost because the switch holds back all it can
+	Dead       uint64 `json:"dead"`    // swallowed at once by a dead queue
 }
 
 // link is one directed link.

@@ -22,6 +22,7 @@ var layers = []struct {
 	{"system/storage", []string{"system/storage", "system/disk", "system/journal", "system/replica"}},
 	{"system/packet", []string{"system/packet"}},
 	{"system/packet/porttest", []string{"system/packet", "system/lane", "system/wire"}},
+	{"system/packet/godpdk/ingest-godpdk", []string{"system/packet", "system/bench", "system/wire"}},
 	{"system/node", []string{"system/wire"}},
 	{"system/replica", []string{"system/replica", "system/packet", "system/lane", "system/wire", "system/node",
 		"system/order", "system/store"}},

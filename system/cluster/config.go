@@ -19,7 +19,7 @@ type Config struct {
 	Proxies    []Proxy   `yaml:"proxies"`
 	Multicast  Multicast `yaml:"multicast"`
 	Port       Port      `yaml:"port"`
-	Integrity  string    `yaml:"integrity"`  // of datagrams: xxh3, crc32c, mac
+	Integrity  string    `yaml:"integrity"`  // of datagrams: xxh3, crc32c, mac, aead
 	Durability string    `yaml:"durability"` // fsync, memory
 	// Consensus is the algorithm that orders cuts, for the life of the cluster; package order/orderers.
 	Consensus string `yaml:"consensus"`

@@ -14,7 +14,7 @@
 // # Secrets
 //
 // The cluster key, 32 random bytes, keys the digest of every datagram (R22). Its holders can forge
-// datagrams of each other; integrity "mac" keeps out everybody else. The tag that every frame
+// datagrams of each other; integrity "mac" keeps out everybody else, and "aead" hides from them what clients write. The tag that every frame
 // carries is derived from the cluster's name and this key.
 //
 // A certificate binds a key to a role and a number: its SAN holds metronome://<cluster>/replica-0,

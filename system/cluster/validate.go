@@ -173,9 +173,9 @@ func (k *check) devices() {
 func (k *check) words() {
 	if k.c.Integrity == "none" {
 		k.wrong("integrity", `"none" is for benchmarks: it lets damaged and foreign frames in: `+
-			`use xxh3, crc32c or mac`)
+			`use xxh3, crc32c, mac or aead`)
 	} else {
-		k.oneOf("integrity", k.c.Integrity, "xxh3", "crc32c", "mac")
+		k.oneOf("integrity", k.c.Integrity, "xxh3", "crc32c", "mac", "aead")
 	}
 	k.oneOf("durability", k.c.Durability, "fsync", "memory")
 	k.consensus()
@@ -254,7 +254,7 @@ const frameSlack = 8
 // LargestItemFrames is how many frames the largest item the limits allow is cut into, if every
 // frame carries the longest key and all extensions.
 func (l *Limits) LargestItemFrames() int {
-	const extensions = 64 // session, expect and fragment fields, with room to grow
+	const extensions = 72 // session, expect and fragment fields; what mode aead puts behind the items
 	room := wire.MaxPayload - wire.ItemHeader - extensions - int(l.Key)
 	return (int(l.Value)+room-1)/room + 1
 }

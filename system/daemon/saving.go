@@ -51,6 +51,9 @@ const saveStep = 1 << 20
 // write writes a snapshot as it comes; done says that it is durable.
 func (k *keeper) write(s *saving) (done bool, err error) {
 	w, err := k.dir.Save(s.save)
+	if err == nil {
+		w.Arriving = !s.whole
+	}
 	for err == nil && !done {
 		ready := int(s.ready.Load())
 		if ready < 0 {

@@ -17,8 +17,11 @@ import (
 	"metronome/system/device/queue"
 )
 
-var backlog = flag.Int64("device.backlog", 32<<20,
-	"bytes of records that TestBacklog recovers from; 2147483648 is the promise")
+// The promise is 2147483648 bytes within 5s: make backlog-device.
+var (
+	backlog = flag.Int64("device.backlog", 32<<20, "bytes of records that TestBacklog recovers from")
+	within  = flag.Duration("device.within", 0, "TestBacklog fails if recovery takes longer; 0 = as long as it does")
+)
 
 // readerEnv tells this test program to open a store, look at it, and say what that took.
 const readerEnv = "METRONOME_DEVICE_READER"
@@ -106,8 +109,11 @@ func TestBacklog(t *testing.T) {
 	if r.Pending != uint64(n) {
 		t.Fatalf("%d of %d operations recovered", r.Pending, n)
 	}
+	if *within > 0 && r.Spent >= *within {
+		t.Errorf("recovered in %v, promised less than %v", r.Spent, *within)
+	}
 	if r.RSS >= 64<<20 && !raceEnabled {
-		t.Fatalf("peak RSS %d MiB, promised less than 64", r.RSS>>20)
+		t.Errorf("peak RSS %d MiB, promised less than 64", r.RSS>>20)
 	}
 }
 

@@ -103,6 +103,37 @@ func TestRestoredEdgeGetsTheDifferenceAgain(t *testing.T) {
 	}
 }
 
+// A flush in a new life asks the edge, which was restored meanwhile, before it believes what the last life
+// heard; and without an edge it does not say that all is well.
+func TestFlushOfANewLifeAsksTheEdge(t *testing.T) {
+	b := newBench(t)
+	var backedUp uint64
+	b.backsUp(&backedUp)
+	b.open()
+	b.puts(0, 20)
+	b.flush(queue.Edge)
+	old := b.edge.Backup()
+	b.puts(20, 40)
+	b.flush(queue.Edge)
+	b.close()
+	b.edge.Restore(&old)
+	b.open()
+	b.flush(queue.Edge)
+	b.exactly(40) // when it returned, not some time after
+	b.once()
+	b.close()
+	b.edge.Answer(down)
+	d := b.open()
+	b.flush(queue.Local)
+	ctx, cancel := context.WithTimeout(b.patient(), 20*time.Millisecond)
+	defer cancel()
+	if err := d.Flush(ctx, queue.Edge); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("with the edge away: %v", err)
+	}
+	b.edge.Answer(nil)
+	b.flush(queue.Edge)
+}
+
 func TestBackedUpIsFreedAndTheRestKept(t *testing.T) {
 	b := newBench(t)
 	var backedUp uint64

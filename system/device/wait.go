@@ -97,7 +97,7 @@ func (d *Device) register(w *waiter) error {
 func (d *Device) settle(w *waiter) {
 	reached, err := d.core.Reached(w.number, w.mark)
 	if w.all {
-		reached, err = d.core.Passed(w.number, w.mark)
+		reached, err = d.core.Flushed(w.number, w.mark)
 	}
 	switch {
 	case d.err != nil:
@@ -138,7 +138,8 @@ func (d *Device) inform(b *queue.Batch, results []queue.Result) {
 }
 
 // Flush waits until all that was enqueued before has reached a mark. Operations that were refused,
-// or gave way, are passed over: [Device.DeadLetters] and the counters tell of them.
+// or gave way, are passed over: [Device.DeadLetters] and the counters tell of them. Before a mark beyond
+// Local counts, an edge is asked once in the life of this store: it may have been restored since the last.
 func (d *Device) Flush(ctx context.Context, mark queue.Mark) error {
 	last := d.newest()
 	if last == 0 {

@@ -59,3 +59,11 @@ type Entry struct {
 	Size int64  // bytes
 	Dir  bool   // a directory
 }
+
+// WriteBack asks the system to begin writing n bytes from off to the device, and does not wait, so that a
+// later Sync has less to do. A hint: what cannot take it ignores it, and errors are Sync's to report.
+func WriteBack(f File, off, n int64) {
+	if w, ok := f.(interface{ writeBack(off, n int64) }); ok {
+		w.writeBack(off, n)
+	}
+}

@@ -165,6 +165,10 @@ func (o osFile) Sync() error {
 	return nil
 }
 
+func (o osFile) writeBack(off, n int64) {
+	_ = unix.SyncFileRange(int(o.f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // Size implements [File].
 func (o osFile) Size() (int64, error) {
 	info, err := o.f.Stat()

@@ -212,7 +212,7 @@ func (in *Ingest) Frame(frame []byte) Place {
 		in.control(r, &h)
 		return Placed
 	}
-	verdict := r.Place(&h, frame)
+	verdict := r.Place(&h, in.opener.Opened(frame, &h))
 	switch verdict {
 	case Accepted:
 		in.n.Items += uint64(h.Count)

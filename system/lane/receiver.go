@@ -158,7 +158,7 @@ func (r *Receiver) Released() uint64 { return r.freed }
 // Lost is the number of frames given up (Config.GiveUp).
 func (r *Receiver) Lost() uint64 { return r.lost }
 
-// Place takes a frame that wire.Opener accepted as h, copies it and advances the watermark.
+// Place takes a frame that wire.Opener accepted as h and opened, copies it and advances the watermark.
 func (r *Receiver) Place(h *wire.Header, frame []byte) Verdict {
 	n := h.Frame
 	if n|h.First|h.HighWater|h.Tail >= limit {
@@ -315,7 +315,7 @@ func (r *Receiver) skip(n uint64) {
 	r.resync = true
 }
 
-// Frame is the held frame of the given number, or nil. It stays valid until it is trimmed.
+// Frame is the held frame of the given number, opened (wire.Items), or nil. It stays valid until it is trimmed.
 func (r *Receiver) Frame(n uint64) []byte {
 	s := &r.slots[n&r.mask]
 	if s.frame != n+1 {

@@ -135,7 +135,7 @@ func (s *Sender) Append(it *wire.Item) (number uint64, err error) {
 	if it.Size() > s.payload() {
 		return s.appendLarge(it)
 	}
-	if s.open != nil && len(s.open)+it.Size() > s.cfg.FrameBytes {
+	if s.open != nil && len(s.open)+it.Size() > wire.HeaderSize+s.payload() {
 		s.Flush()
 	}
 	if s.open == nil && !s.begin() {
@@ -153,7 +153,9 @@ func (s *Sender) Append(it *wire.Item) (number uint64, err error) {
 }
 
 // payload is the most bytes of items in one frame.
-func (s *Sender) payload() int { return s.cfg.FrameBytes - wire.HeaderSize }
+func (s *Sender) payload() int {
+	return s.cfg.FrameBytes - wire.HeaderSize - s.digest.Mode().Overhead()
+}
 
 // appendLarge sends an item in fragments, one a frame, if there is room for all of them.
 func (s *Sender) appendLarge(it *wire.Item) (uint64, error) {
@@ -270,6 +272,7 @@ func (s *Sender) Flush() {
 		return
 	}
 	n := s.frames
+	s.open = s.open[:len(s.open)+s.digest.Mode().Overhead()]
 	h := wire.Header{Type: wire.TypeData, Flags: s.flags, Lane: s.cfg.Lane, Cluster: s.cfg.Cluster,
 		Proxy: s.cfg.Proxy, Incarnation: s.cfg.Incarnation, Count: s.openItems, Frame: n,
 		First: s.openFirst, HighWater: n, Tail: s.tail}

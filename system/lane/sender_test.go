@@ -44,7 +44,7 @@ type member struct {
 func (m *member) consume(t *testing.T) {
 	t.Helper()
 	for ; m.next < m.r.Mark().Frames; m.next++ {
-		items := m.r.Frame(m.next)[wire.HeaderSize:]
+		items := wire.Items(m.r.Frame(m.next))
 		for len(items) > 0 {
 			var it wire.Item
 			n, ok := wire.DecodeItem(items, &it)

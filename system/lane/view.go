@@ -1,6 +1,10 @@
 package lane
 
-import "metronome/system/wire"
+import (
+	"slices"
+
+	"metronome/system/wire"
+)
 
 // View is a held frame, decoded but for its items. Payload is borrowed until the frame is trimmed.
 type View struct {
@@ -26,7 +30,7 @@ func (r *Receiver) View(n uint64, v *View) (ok bool) {
 	h.Get(frame)
 	seat, _ := h.Responder()
 	*v = View{Number: n, First: h.First, Count: int(h.Count), Chain: s.chain, Tail: h.Tail,
-		Responder: seat, Repair: h.Flags&wire.FlagRepair != 0, Payload: frame[wire.HeaderSize:]}
+		Responder: seat, Repair: h.Flags&wire.FlagRepair != 0, Payload: wire.Items(frame)}
 	return true
 }
 
@@ -62,10 +66,20 @@ func (r *Receiver) Repair(gap Gap, dst [][]byte) (repairs [][]byte, gone Gap) {
 	for n := gap.From; n < end && len(dst) < cap(dst); n++ {
 		if f := r.Frame(n); f != nil {
 			wire.Restamp(f, r.next-1, r.tail, r.digest)
-			dst = append(dst, f)
+			dst = append(dst, r.sealed(f))
 		}
 	}
 	return dst, gone
+}
+
+// sealed is a held frame as it may leave this replica.
+func (r *Receiver) sealed(frame []byte) []byte {
+	if r.digest.Mode() != wire.ModeAEAD {
+		return frame
+	}
+	frame = slices.Clone(frame) // what is held is being read
+	r.digest.Reseal(frame)
+	return frame
 }
 
 // ReceiverCounters account for one lane's frames.

@@ -199,7 +199,7 @@ func TestPassiveLiveness(t *testing.T) {
 	if e := h.show(); e.Passive.State != phi.Fresh {
 		t.Fatalf("%+v", e.Passive)
 	}
-	turn(time.Second)
+	turn(5 * time.Second)
 	if e := h.show(); e.Passive.State != phi.Late {
 		t.Fatalf("%+v", e.Passive)
 	}

@@ -194,7 +194,7 @@ func (l *laneOut) reissue(p *Proxy) {
 		if h.First+uint64(h.Count) <= l.answered {
 			continue
 		}
-		payload := frame[wire.HeaderSize:]
+		payload := p.cfg.Digest.Unsealed(frame)
 		for n := h.First; n < h.First+uint64(h.Count) && budget > 0; n++ {
 			var it wire.Item
 			size, ok := wire.DecodeItem(payload, &it)

@@ -259,7 +259,7 @@ func (r *Replica) addSpan(w *Work, d *decided, room int) int {
 			src.answer = answer
 		}
 		src.first = append(src.first, h.First)
-		span.Payloads = append(span.Payloads, f[wire.HeaderSize:])
+		span.Payloads = append(span.Payloads, wire.Items(f))
 		src.partial = h.Count == 0
 		if src.partial && n == room-1 {
 			room++

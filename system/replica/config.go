@@ -114,7 +114,7 @@ func (c *Config) check() error {
 	case c.Lane.GiveUp != 0:
 		return fmt.Errorf("replica: a lane that gives up gaps loses acknowledged data")
 	}
-	if err := c.Lane.Holds(wire.MaxKey, c.MaxItem, wire.MaxFrame); err != nil {
+	if err := c.Lane.Holds(wire.MaxKey, c.MaxItem, wire.MaxFrame-c.Digest.Mode().Overhead()); err != nil {
 		return fmt.Errorf("replica: %w", err)
 	}
 	return nil

@@ -128,6 +128,7 @@ func (r *Replica) journalFrames(l *laneState) {
 			f := l.recv.Frame(l.journaled)
 			w.U16(uint16(len(f)))
 			w.B = append(w.B, f...)
+			r.cfg.Digest.Reseal(w.B[len(w.B)-len(f):])
 			l.journaled++
 		}
 		r.journal.end(&w)

@@ -13,6 +13,10 @@ import (
 
 // Saving is a snapshot on its way into a file.
 type Saving struct {
+	// Arriving says that it is written while it arrives, and that somebody waits for it. It is then on its
+	// way to the device at once, and waited for at the end only.
+	Arriving bool
+
 	dir    *Dir
 	file   disk.File
 	save   *replica.Save
@@ -53,13 +57,24 @@ func (w *Saving) Step(bytes int) (done bool, err error) {
 		w.offset += len(b)
 	}
 	if w.offset < w.save.Size {
-		if w.at-w.synced >= syncEvery {
-			w.synced = w.at
-			return false, w.file.Sync()
-		}
-		return false, nil
+		return false, w.settle()
 	}
 	return true, w.finish()
+}
+
+// settle sees to it that little is left to do for the sync at the end.
+func (w *Saving) settle() error {
+	n := w.at - w.synced
+	if n < syncEvery {
+		return nil
+	}
+	from := w.synced
+	w.synced = w.at
+	if w.Arriving {
+		disk.WriteBack(w.file, from, n)
+		return nil
+	}
+	return w.file.Sync()
 }
 
 func (w *Saving) write(b []byte) error {

@@ -29,6 +29,7 @@ type peer struct {
 	queue   queue
 	inline  []byte // what flush writes
 	parked  bool   // the writer waits for wake
+	wrote   bool   // something else than a ping, since the last one was due
 	echo    uint64
 	echoDue bool
 	sent    tally
@@ -86,6 +87,7 @@ func (p *peer) flush() {
 	p.queue.writing = 0
 	// An error shows at the reader, too, which ends the connection.
 	_, _ = p.current.tls.Write(p.inline)
+	p.wrote = true
 }
 
 // rouse wakes the writer; p.mu is held.
@@ -135,7 +137,7 @@ func (p *peer) dropOffer() {
 // serve runs a connection to its end.
 func (p *peer) serve(l *link) {
 	p.mu.Lock()
-	p.current, p.parked, p.echoDue = l, false, false
+	p.current, p.parked, p.wrote, p.echoDue = l, false, false, false
 	p.queue.reset()
 	p.mu.Unlock()
 	stop := p.t.closeWhenDone(l.raw)
@@ -198,15 +200,14 @@ const pingsSaved = 3
 
 // write sends what is queued, all that came meanwhile at once, and pings.
 func (p *peer) write(l *link, done <-chan struct{}) error {
-	every := p.t.cfg.Timeout / 4
-	ping := time.NewTicker(every)
+	ping := time.NewTimer(p.t.untilPings())
 	defer ping.Stop()
 	buf := make([]byte, 0, 4<<10)
-	saved, wrote := 0, false
+	saved := 0
 	due := func() bool {
-		if wrote && saved < pingsSaved {
+		ping.Reset(p.t.untilPings())
+		if p.takeWrote() && saved < pingsSaved {
 			saved++
-			wrote = false
 			return false
 		}
 		saved = 0
@@ -218,7 +219,6 @@ func (p *peer) write(l *link, done <-chan struct{}) error {
 			if _, err := l.tls.Write(buf); err != nil {
 				return err
 			}
-			wrote = !pinging
 		}
 		pinging = false
 		if idle {
@@ -239,6 +239,15 @@ func (p *peer) write(l *link, done <-chan struct{}) error {
 		default:
 		}
 	}
+}
+
+// takeWrote reports whether anything but a ping was written since it was last asked.
+func (p *peer) takeWrote() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	wrote := p.wrote
+	p.wrote = false
+	return wrote
 }
 
 // unpark is after the writer woke by something else than wake.
@@ -264,6 +273,7 @@ func (p *peer) gather(buf []byte, ping bool) (out []byte, idle bool) {
 	}
 	out = p.queue.take(buf)
 	p.parked = len(out) == 0
+	p.wrote = p.wrote || !ping && !p.parked
 	return out, p.parked
 }
 

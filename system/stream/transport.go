@@ -91,6 +91,13 @@ func newPeer(t *Transport, id wire.Peer, addr string) *peer {
 // dials reports whether this side dials the peer, or waits to be dialled.
 func (t *Transport) dials(id wire.Peer) bool { return t.cfg.Self > id }
 
+// untilPings is how long it is until pings are due: to all peers at the same time, four times in Config.Timeout,
+// so that an idle process wakes up once for all of them.
+func (t *Transport) untilPings() time.Duration {
+	every := t.cfg.Timeout / 4
+	return every - t.elapsed()%every
+}
+
 // elapsed is this transport's clock.
 func (t *Transport) elapsed() time.Duration { return time.Since(t.started) }
 

@@ -15,6 +15,7 @@ func benchFrame(b *testing.B, d *Digester, items, value int) []byte {
 			b.Fatal(err)
 		}
 	}
+	frame = append(frame, make([]byte, d.Mode().Overhead())...)
 	if err := Seal(frame, &Header{Type: TypeData, Count: uint16(items)}, d); err != nil {
 		b.Fatal(err)
 	}
@@ -23,8 +24,8 @@ func benchFrame(b *testing.B, d *Digester, items, value int) []byte {
 
 // BenchmarkOpen is the receiver's cost of one frame before its lane sees it.
 func BenchmarkOpen(b *testing.B) {
-	for _, m := range []Mode{ModeNone, ModeXXH3, ModeCRC32C, ModeMAC} {
-		for _, items := range []int{1, 16, MaxPayload / 24} {
+	for _, m := range []Mode{ModeNone, ModeXXH3, ModeCRC32C, ModeMAC, ModeAEAD} {
+		for _, items := range []int{1, 16, (MaxPayload - tailSize) / 24} {
 			b.Run(fmt.Sprintf("%s/items=%d", m, items), func(b *testing.B) {
 				d := testDigester(b, m)
 				frame := benchFrame(b, d, items, 8)
@@ -42,12 +43,19 @@ func BenchmarkOpen(b *testing.B) {
 }
 
 func BenchmarkSeal(b *testing.B) {
-	d := testDigester(b, ModeXXH3)
-	frame := benchFrame(b, d, 1, 8)
-	h := Header{Type: TypeData, Count: 1}
-	for b.Loop() {
-		if err := Seal(frame, &h, d); err != nil {
-			b.Fatal(err)
+	for _, m := range []Mode{ModeXXH3, ModeMAC, ModeAEAD} {
+		for _, items := range []int{1, (MaxPayload - tailSize) / 24} {
+			b.Run(fmt.Sprintf("%s/items=%d", m, items), func(b *testing.B) {
+				d := testDigester(b, m)
+				frame := benchFrame(b, d, items, 8)
+				h := Header{Type: TypeData, Count: uint16(items)}
+				b.SetBytes(int64(len(frame)))
+				for b.Loop() {
+					if err := Seal(frame, &h, d); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

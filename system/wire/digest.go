@@ -19,9 +19,10 @@ const (
 	ModeXXH3   Mode = 1 // XXH3-64 seeded by the cluster key: the default
 	ModeCRC32C Mode = 2 // CRC-32C (Castagnoli) seeded by the cluster key
 	ModeMAC    Mode = 3 // AES-128-CMAC cut to 64 bits
+	ModeAEAD   Mode = 4 // items under AES-256-GCM, headers under AES-128-CMAC cut to 64 bits
 )
 
-var modeNames = []string{"none", "xxh3", "crc32c", "mac"}
+var modeNames = []string{"none", "xxh3", "crc32c", "mac", "aead"}
 
 // String is the mode's name in flags and CSV columns.
 func (m Mode) String() string {
@@ -38,19 +39,20 @@ func ParseMode(s string) (Mode, error) {
 			return Mode(i), nil
 		}
 	}
-	return 0, fmt.Errorf("unknown digest mode %q: use xxh3, crc32c, mac or none", s)
+	return 0, fmt.Errorf("unknown digest mode %q: use xxh3, crc32c, mac, aead or none", s)
 }
 
-// Digester computes the integrity fields of frames under one cluster key. It is immutable, but mode
-// mac keeps scratch space in it: one Digester a goroutine.
+// Digester computes the integrity fields of frames under one cluster key. It is immutable, but modes
+// mac and aead keep scratch space in it: one Digester a goroutine.
 type Digester struct {
 	mode        Mode
 	headerSeed  uint64
 	headerKey   [8]uint64 // XXH3's secret with the header's seed worked in
 	payloadSeed uint64
 	chainSeed   uint64
-	header      *cmac // mode mac
+	header      *cmac // modes mac and aead
 	payload     *cmac
+	sealer      *sealer // mode aead
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -75,7 +77,10 @@ func NewDigester(mode Mode, clusterKey []byte) (*Digester, error) {
 	if d.header, err = newCMAC(okm[24:40]); err != nil {
 		return nil, err
 	}
-	d.payload, err = newCMAC(okm[40:56])
+	if d.payload, err = newCMAC(okm[40:56]); err != nil || mode != ModeAEAD {
+		return d, err
+	}
+	d.sealer, err = newSealer(clusterKey)
 	return d, err
 }
 
@@ -94,14 +99,15 @@ func (d *Digester) Header(frame []byte) uint64 {
 		return xxh3of64(b, &d.headerKey)
 	case ModeCRC32C:
 		return uint64(crc32.Update(uint32(d.headerSeed), castagnoli, b))
-	case ModeMAC:
+	case ModeMAC, ModeAEAD:
 		return d.header.sum64(b)
 	default:
 		return 0
 	}
 }
 
-// Payload is the hash of a frame's items.
+// Payload is the hash of a frame's payload. In mode aead that of a data frame is the hash of its tail, and
+// the tail's tag is that of the rest.
 func (d *Digester) Payload(items []byte) uint64 {
 	switch d.mode {
 	case ModeXXH3:
@@ -110,7 +116,7 @@ func (d *Digester) Payload(items []byte) uint64 {
 		return xxh3.Hash(items) ^ d.payloadSeed
 	case ModeCRC32C:
 		return uint64(crc32.Update(uint32(d.payloadSeed), castagnoli, items))
-	case ModeMAC:
+	case ModeMAC, ModeAEAD:
 		return d.payload.sum64(items)
 	default:
 		return 0

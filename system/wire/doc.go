@@ -10,7 +10,7 @@
 //	     0     2  magic         0x4D54, so the first bytes read "TM"
 //	     2     1  version       1; a frame of another version is dropped and counted
 //	     3     1  type          1 data, 2 heartbeat (no items; carries the marks below), 3 nack (gaps)
-//	     4     1  mode          digest mode: 0 none, 1 xxh3, 2 crc32c, 3 mac
+//	     4     1  mode          digest mode: 0 none, 1 xxh3, 2 crc32c, 3 mac, 4 aead
 //	     5     1  flags         bit 0: repair, sent again on request; bits 4-7: seat + 1 of who is to answer
 //	     6     2  lane          the lane's index within (proxy, incarnation)
 //	     8     4  cluster       tag of the cluster; a stranger's frame is dropped unread
@@ -63,6 +63,27 @@
 // needs no nonce, and a restamped repair would repeat one; over HMAC-SHA-256 because a header is
 // four AES blocks but two to four compressions; and because every server CPU has AES instructions.
 // Mode none is for measuring what the others cost.
+//
+// # Encrypted frames
+//
+// Mode aead is mode mac, and hides what clients wrote: the items of a data frame are encrypted, with 24 bytes
+// behind them.
+//
+//	offset  size  field  meaning
+//	    72     n  items  encrypted
+//	  72+n    16  tag    GCM's; its additional data are the header's bytes 0 to 39, flag 0 left out
+//	  88+n     8  salt   drawn by the sender once a process
+//
+// H(payload) is then the MAC of tag and salt alone: the tag is the MAC of the rest. The key is derived from the
+// cluster key, the cluster's tag, proxy, incarnation and salt; the nonce is lane (2 bytes), zero (2), frame
+// number (8). A frame number is sealed once a life, and a repair changes nothing that GCM sees, so no nonce
+// serves twice: a repair's items, tag and salt are byte for byte those that were sent. What a repair does
+// change, its flag and the marks, is under the header's MAC only.
+//
+// Headers, heartbeats and requests for repair are authenticated and not encrypted: who watches learns which
+// proxy sends how much and when. A replica holds frames opened ([Opener.Opened]) and seals them again for a
+// peer or its journal ([Digester.Reseal]). There is one cluster key, without a key's number in the frame: a
+// new key is a new founding or a restart of everybody.
 //
 // The package does not know sockets, lanes' state, or the meaning of items.
 package wire

@@ -9,21 +9,40 @@ import (
 // ErrTooLong is returned when a payload or a value exceeds what a frame or an item may hold.
 var ErrTooLong = errors.New("wire: too long")
 
-// Seal completes the frame in place: frame[HeaderSize:] already holds the items; Seal sets h.Mode,
-// h.Length, h.PayloadHash and h.Digest, and writes the header. It fails if the frame is shorter
-// than a header or longer than [MaxFrame].
+// Seal completes the frame in place: frame[HeaderSize:] already holds the items, and behind those of
+// a data frame [Mode.Overhead] bytes of room; Seal sets h.Mode, h.Length, h.PayloadHash and h.Digest, writes
+// the header, and encrypts the items in mode aead. It fails if the frame is shorter than a header and that
+// room, or longer than [MaxFrame].
 func Seal(frame []byte, h *Header, d *Digester) error {
-	if len(frame) < HeaderSize || len(frame) > MaxFrame {
-		return fmt.Errorf("seal a frame of %d bytes (%d to %d): %w",
-			len(frame), HeaderSize, MaxFrame, ErrTooLong)
+	least := HeaderSize
+	if h.Type == TypeData {
+		least += d.mode.Overhead()
+	}
+	if len(frame) < least || len(frame) > MaxFrame {
+		return fmt.Errorf("seal a frame of %d bytes (%d to %d): %w", len(frame), least, MaxFrame, ErrTooLong)
 	}
 	h.Mode = d.mode
 	h.Length = uint16(len(frame) - HeaderSize)
-	h.PayloadHash = d.Payload(frame[HeaderSize:])
+	if h.Type == TypeData && d.sealer != nil {
+		binary.LittleEndian.PutUint64(frame[len(frame)-saltSize:], d.sealer.salt)
+		h.Put(frame)
+		if err := d.sealer.seal(frame); err != nil {
+			return err
+		}
+	}
+	h.PayloadHash = d.payloadOf(frame, h.Type)
 	h.Put(frame)
 	h.Digest = d.Header(frame)
 	binary.LittleEndian.PutUint64(frame[DigestOffset:], h.Digest)
 	return nil
+}
+
+// payloadOf is the hash of a sealed frame's payload. In mode aead the tag at its end stands for the items.
+func (d *Digester) payloadOf(frame []byte, t Type) uint64 {
+	if t == TypeData && d.sealer != nil {
+		return d.Payload(frame[len(frame)-tailSize:])
+	}
+	return d.Payload(frame[HeaderSize:])
 }
 
 // Restamp marks a sealed frame as a repair that carries the lane's present marks. It hashes the
@@ -67,10 +86,20 @@ func (o *Opener) Open(frame []byte, h *Header) Cause {
 		return BadDigest
 	}
 	h.Get(frame)
-	return o.openPayload(frame[HeaderSize:], h)
+	return o.openPayload(frame, h)
 }
 
-func (o *Opener) openPayload(payload []byte, h *Header) Cause {
+// Opened is the frame for which Open has just returned [OK], as it is to be held: in mode aead a data frame
+// with its items decrypted, valid until the Digester is used again; else the frame itself. [Items] are in
+// it, and [Digester.Reseal] closes a copy of it again.
+func (o *Opener) Opened(frame []byte, h *Header) []byte {
+	if o.Digest.sealer == nil || h.Type != TypeData {
+		return frame
+	}
+	return o.Digest.sealer.plain[:len(frame)]
+}
+
+func (o *Opener) openPayload(frame []byte, h *Header) Cause {
 	switch h.Type {
 	case TypeData:
 	case TypeHeartbeat:
@@ -84,10 +113,21 @@ func (o *Opener) openPayload(payload []byte, h *Header) Cause {
 	default:
 		return BadType
 	}
-	if h.PayloadHash != o.Digest.Payload(payload) {
+	if h.Type == TypeData && int(h.Length) < o.Digest.mode.Overhead() {
+		return BadLength
+	}
+	if h.PayloadHash != o.Digest.payloadOf(frame, h.Type) {
 		return BadPayload
 	}
-	if h.Type == TypeData && !walk(payload, int(h.Count)) {
+	if h.Type != TypeData {
+		return OK
+	}
+	if s := o.Digest.sealer; s != nil {
+		if frame = s.open(frame); frame == nil {
+			return BadPayload
+		}
+	}
+	if !walk(Items(frame), int(h.Count)) {
 		return BadItem
 	}
 	return OK

@@ -91,8 +91,9 @@ func FuzzItemRoundTrip(f *testing.F) {
 func FuzzFlippedBit(f *testing.F) {
 	f.Add([]byte("value"), byte(1), uint16(3))
 	f.Fuzz(func(t *testing.T, value []byte, mode byte, bit uint16) {
-		d := testDigester(t, Mode(mode%3)+1)
+		d := testDigester(t, Mode(mode%4)+1)
 		frame, err := AppendItem(make([]byte, HeaderSize), &Item{Op: OpPut, Key: []byte("k"), Value: value})
+		frame = append(frame, make([]byte, d.Mode().Overhead())...)
 		if err != nil || len(frame) > MaxFrame {
 			return
 		}

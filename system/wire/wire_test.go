@@ -12,7 +12,7 @@ import (
 )
 
 func TestAnyFlippedBitIsRejected(t *testing.T) {
-	for _, m := range []Mode{ModeXXH3, ModeCRC32C, ModeMAC} {
+	for _, m := range []Mode{ModeXXH3, ModeCRC32C, ModeMAC, ModeAEAD} {
 		d := testDigester(t, m)
 		frame, _ := sampleFrame(t, d)
 		o := Opener{Cluster: sampleHeader().Cluster, Digest: d}
@@ -260,7 +260,7 @@ func TestCMACVectors(t *testing.T) {
 }
 
 func TestModeNames(t *testing.T) {
-	for _, m := range []Mode{ModeNone, ModeXXH3, ModeCRC32C, ModeMAC} {
+	for _, m := range []Mode{ModeNone, ModeXXH3, ModeCRC32C, ModeMAC, ModeAEAD} {
 		if got, err := ParseMode(m.String()); err != nil || got != m {
 			t.Errorf("%s: %v, %v", m, got, err)
 		}

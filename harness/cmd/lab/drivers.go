@@ -20,6 +20,7 @@ import (
 // drivers are the drivers that factorial experiments name, a line each.
 func drivers() map[string]factorial.Driver {
 	return map[string]factorial.Driver{
+		"edge-backup":    edge.Backup{},
 		"edge-load":      edge.Load{},
 		"ingest-cluster": bypass.Driver{},
 		"consensus":      consensus.Driver{},

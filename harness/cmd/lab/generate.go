@@ -41,7 +41,7 @@ func generateCommand() *cobra.Command {
 	f.IntVar(&g.shape.KeyBytes, "key-bytes", 8, "bytes of an item's key")
 	f.IntVar(&g.shape.ValueBytes, "value-bytes", 8, "bytes of an item's value")
 	f.IntVar(&g.shape.Lanes, "lanes", 1, "lanes, each from its own UDP port")
-	f.StringVar(&digest, "digest", "xxh3", "integrity of frames: xxh3, crc32c, mac, none")
+	f.StringVar(&digest, "digest", "xxh3", "integrity of frames: xxh3, crc32c, mac, aead, none")
 	f.StringVar(&g.device, "interface", testbed.GenDevice, "xdp, udp: kernel device to send on")
 	f.StringVar(&g.socket, "socket", "/tmp/metronome-ingest.sock", "memif: socket path to connect to")
 	f.IntVar(&g.ringLog2, "ring-log2", 12, "memif: log2 of the ring's slots")

@@ -42,12 +42,21 @@ func startEdge(ctx context.Context, env factorial.Env, dir string) (*server, err
 	if err != nil {
 		return nil, err
 	}
+	t, err := targetOf(e)
+	if err != nil {
+		return nil, errors.Join(err, e.Stop())
+	}
+	return &server{t, e.Pid(), e.Stop}, nil
+}
+
+// targetOf is an edge to be loaded.
+func targetOf(e *edgeproc.Edge) (*httpTarget, error) {
 	u, err1 := url.Parse(e.URL)
 	config, err2 := trusting(e.CA)
 	if err := errors.Join(err1, err2); err != nil {
-		return nil, errors.Join(err, e.Stop())
+		return nil, err
 	}
-	return &server{&httpTarget{u.Host, config, newEdgeDialect(u.Host, e.User, e.Password)}, e.Pid(), e.Stop}, nil
+	return &httpTarget{u.Host, config, newEdgeDialect(u.Host, e.User, e.Password)}, nil
 }
 
 // startEtcd is one member with its data on disk, which fsyncs every commit, and its JSON gateway over TLS.

@@ -71,6 +71,26 @@ func (c *client) call(ctx context.Context, method, path string, body, into any) 
 	return json.Unmarshal(b, into)
 }
 
+// Put puts one value and returns the revision of that change.
+func (e *Edge) Put(ctx context.Context, key string, value []byte) (revision uint64, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, e.URL+"/v1/kv/"+url.PathEscape(key),
+		bytes.NewReader(value))
+	if err != nil {
+		return 0, err
+	}
+	r.SetBasicAuth(e.User, e.Password)
+	answer, err := e.client.http.Do(r)
+	if err != nil {
+		return 0, fmt.Errorf("edge: %w", err)
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	if err != nil || answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return 0, errors.Join(err, fmt.Errorf("edge: put %s: %d", key, answer.StatusCode))
+	}
+	return strconv.ParseUint(strings.Trim(answer.Header.Get("ETag"), `"`), 10, 64)
+}
+
 // Op is a put of a value, or a delete of a key.
 type Op struct {
 	Delete bool

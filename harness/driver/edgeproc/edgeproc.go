@@ -1,29 +1,21 @@
 package edgeproc
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"metronome/harness/probe"
 	"metronome/system/access/pki"
-)
-
-// How long a process may take to start, and to end when it is asked to.
-const (
-	startLimit = 20 * time.Second
-	stopLimit  = 10 * time.Second
 )
 
 // Config says what to run and where.
@@ -45,11 +37,8 @@ type Edge struct {
 	User     string
 	Password string
 
-	cmd    *exec.Cmd
-	ended  chan struct{}
-	err    error // why it ended, once ended is closed
+	*process
 	client *client
-	log    string
 }
 
 // The files of a folder.
@@ -68,11 +57,7 @@ func Start(ctx context.Context, c Config) (*Edge, error) {
 	if err := furnish(c.Dir); err != nil {
 		return nil, fmt.Errorf("edge: %w", err)
 	}
-	e := &Edge{CA: filepath.Join(c.Dir, caFile), Secret: filepath.Join(c.Dir, secretFile), User: userName,
-		ended: make(chan struct{}), log: c.Log}
-	if e.log == "" {
-		e.log = filepath.Join(c.Dir, "edge.log")
-	}
+	e := &Edge{CA: filepath.Join(c.Dir, caFile), Secret: filepath.Join(c.Dir, secretFile), User: userName}
 	secret, err := os.ReadFile(e.Secret)
 	if err != nil {
 		return nil, err
@@ -93,71 +78,27 @@ func Start(ctx context.Context, c Config) (*Edge, error) {
 
 func (e *Edge) spawn(ctx context.Context, c *Config) error {
 	in := func(name string) string { return filepath.Join(c.Dir, name) }
-	args := append(c.Command[1:len(c.Command):len(c.Command)], "--name", edgeName, "--data", in(dataDir),
+	args := append(slices.Clone(c.Command), "--name", edgeName, "--data", in(dataDir),
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--tls-cert", in(leafFile), "--ca", in(caFile),
 		"--users", in(usersFile), "--min-free", "1")
-	e.cmd = exec.Command(c.Command[0], append(args, c.Flags...)...)
-	e.cmd.Env = append(os.Environ(), c.Env...)
-	log, err := os.OpenFile(e.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
+	var err error
+	if e.process, err = begin("edge", append(args, c.Flags...), c.Env,
+		cmp.Or(c.Log, in("edge.log"))); err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()
-	e.cmd.Stderr = log
-	out, err := e.cmd.StdoutPipe()
-	if err == nil {
-		err = e.cmd.Start()
-	}
-	if err != nil {
-		return fmt.Errorf("edge: %w. Next: make build", err)
-	}
-	lines := make(chan string, 16)
-	go e.read(out, lines)
-	return e.await(ctx, lines)
-}
-
-// read hands on what the process prints, and reaps it.
-func (e *Edge) read(out io.Reader, lines chan<- string) {
-	s := bufio.NewScanner(out)
-	for s.Scan() {
-		select {
-		case lines <- s.Text():
-		default: // nobody reads any more
+	err = e.await(ctx, func(line string) bool {
+		if url, ok := strings.CutPrefix(line, "edge "+edgeName+": "); ok {
+			e.URL = url
+		} else if url, ok := strings.CutPrefix(line, "operators: "); ok {
+			e.AdminURL = url
 		}
+		return e.AdminURL != ""
+	})
+	if err == nil && e.URL == "" {
+		e.kill()
+		err = errors.New("edge: it did not say where it serves")
 	}
-	e.err = e.cmd.Wait()
-	close(e.ended)
-}
-
-// await reads where it serves.
-func (e *Edge) await(ctx context.Context, lines <-chan string) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	for e.AdminURL == "" {
-		select {
-		case line := <-lines:
-			if url, ok := strings.CutPrefix(line, "edge "+edgeName+": "); ok {
-				e.URL = url
-			} else if url, ok := strings.CutPrefix(line, "operators: "); ok {
-				e.AdminURL = url
-			}
-		case <-e.ended:
-			return fmt.Errorf("edge: it ended (%w): %s", e.err, e.lastWords())
-		case <-ctx.Done():
-			e.Kill()
-			return fmt.Errorf("edge: it did not start: %w: %s", context.Cause(ctx), e.lastWords())
-		}
-	}
-	if e.URL == "" {
-		e.Kill()
-		return errors.New("edge: it did not say where it serves")
-	}
-	return nil
-}
-
-func (e *Edge) lastWords() string {
-	b, _ := os.ReadFile(e.log)
-	return strings.TrimSpace(string(b[max(0, len(b)-500):]))
+	return err
 }
 
 // pin confines every thread to a core; threads to come inherit that.
@@ -187,9 +128,6 @@ func (e *Edge) tasks() (ids []int) {
 	return ids
 }
 
-// Pid is the process's id.
-func (e *Edge) Pid() int { return e.cmd.Process.Pid }
-
 // CPU is the time that all its threads have run. Threads that ended are not in it; Go ends next to none.
 func (e *Edge) CPU() (sum time.Duration) {
 	for _, task := range e.tasks() {
@@ -206,26 +144,13 @@ func (e *Edge) CPU() (sum time.Duration) {
 
 // Stop asks it to end, and kills it if it does not.
 func (e *Edge) Stop() error {
-	_ = e.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-e.ended:
-	case <-time.After(stopLimit):
-		e.Kill()
-		return fmt.Errorf("edge: it did not end within %v: %s", stopLimit, e.lastWords())
-	}
-	if e.client != nil {
-		e.client.close()
-	}
-	if e.err != nil {
-		return fmt.Errorf("edge: it ended badly: %w: %s", e.err, e.lastWords())
-	}
-	return nil
+	defer e.client.close()
+	return e.stop()
 }
 
 // Kill is kill -9.
 func (e *Edge) Kill() {
-	_ = e.cmd.Process.Kill()
-	<-e.ended
+	e.kill()
 	if e.client != nil {
 		e.client.close()
 	}

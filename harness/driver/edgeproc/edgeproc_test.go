@@ -7,22 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"metronome/system/edge/edgecmd"
+	"metronome/harness/driver/edgeproc/edgeproctest"
 )
 
 // TestMain makes this program an edge when it is called as one.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "edge" {
-		cmd := edgecmd.Command()
-		cmd.SilenceUsage = true
-		cmd.SetArgs(os.Args[2:])
-		if cmd.Execute() != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(edgeproctest.Main(m.Run)) }
 
 func start(t *testing.T, dir string) *Edge {
 	t.Helper()

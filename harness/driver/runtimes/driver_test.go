@@ -20,11 +20,11 @@ import (
 	"sync"
 	"testing"
 
+	"metronome/harness/driver/edgeproc/edgeproctest"
 	"metronome/harness/driver/runtimes/wait4"
 	"metronome/harness/driver/runtimes/workload"
 	"metronome/harness/factorial"
 	"metronome/internal/require"
-	"metronome/system/edge/edgecmd"
 	"metronome/system/packet"
 )
 
@@ -41,20 +41,15 @@ var built struct {
 // liar makes this program a client that says what it is told to, and fails if that is long.
 const liar = "liar"
 
-// TestMain makes this program an edge when it is called as one.
+// TestMain makes this program an edge when it is called as one, and builds the clients.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "edge" {
-		cmd := edgecmd.Command()
-		cmd.SilenceUsage = true
-		cmd.SetArgs(os.Args[2:])
-		if cmd.Execute() != nil {
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
+	os.Exit(edgeproctest.Main(func() int { return testMain(m) }))
+}
+
+func testMain(m *testing.M) int {
 	if len(os.Args) > 2 && os.Args[1] == liar {
 		_, _ = fmt.Fprintln(os.Stdout, os.Args[2])
-		os.Exit(len(os.Args[2]) / 100)
+		return len(os.Args[2]) / 100
 	}
 	status := 1
 	dir, err := os.MkdirTemp("", "runtimes-")
@@ -68,7 +63,7 @@ func TestMain(m *testing.M) {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 	}
 	_ = os.RemoveAll(dir)
-	os.Exit(status)
+	return status
 }
 
 // atOnce is each, the clients at the same time: where nothing is measured.

@@ -71,10 +71,10 @@ func (c *Config) checkFrame() error {
 	switch h.Mode {
 	case wire.ModeNone, wire.ModeXXH3, wire.ModeCRC32C:
 		return nil
-	case wire.ModeMAC:
-		return &packet.ErrUnavailable{What: "digest mode mac in the XDP generator",
+	case wire.ModeMAC, wire.ModeAEAD:
+		return &packet.ErrUnavailable{What: "digest mode " + h.Mode.String() + " in the XDP generator",
 			Why:  "a BPF program cannot compute AES",
-			Next: "use xxh3, crc32c or none, or measure mode mac over memif"}
+			Next: "use xxh3, crc32c or none, or measure mode " + h.Mode.String() + " over memif"}
 	}
 	return errors.New("unknown digest " + h.Mode.String())
 }

@@ -239,9 +239,14 @@ func TestRunStopsEarly(t *testing.T) {
 	if rep.Emitted+rep.Missed != rep.Due || rep.Due != 3_600_000 {
 		t.Errorf("emitted %d + missed %d, due %d", rep.Emitted, rep.Missed, rep.Due)
 	}
-	rep, err = b.run(t.Context(), g, Trial{Duration: 10 * time.Millisecond})
-	if err != nil || rep.Emitted == 0 || rep.Due != rep.Emitted || rep.Missed != 0 {
-		t.Errorf("next trial at full rate: %+v, %v", rep, err)
+	for try := 1; ; try++ { // on a busy machine a trial may be over before its thread gets a core
+		rep, err = b.run(t.Context(), g, Trial{Duration: 50 * time.Millisecond})
+		if err != nil || rep.Due != rep.Emitted || rep.Missed != 0 || rep.Emitted == 0 && try == 20 {
+			t.Fatalf("next trial at full rate: %+v, %v", rep, err)
+		}
+		if rep.Emitted > 0 {
+			return
+		}
 	}
 }
 

@@ -19,9 +19,11 @@ func Command() *cobra.Command {
 	var untilEOF bool
 	cmd := &cobra.Command{
 		Use:   "vswitch",
-		Short: "Run a software switch with bad weather: memif ports, multicast, impairments",
+		Short: "Run a software switch with bad weather: memif ports or the kernel's, multicast, impairments",
 		Long: `Run a software switch on DPDK. Each --port listens on a memif socket, to which one node connects
 as client: a cluster file with "port: {kind: dpdk, mode: memif}" names the same paths as its nodes' "device".
+A port name=if:DEVICE is a device of the kernel's instead, the near end of a veth pair, so that what befalls kernel
+sockets is seeded too; nodes at the far ends run ethtool -K DEVICE tx off.
 
 Commands are JSON objects, one a line, on standard input and on the --control socket; a line answers each:
 
@@ -30,7 +32,8 @@ Commands are JSON objects, one a line, on standard input and on the --control so
   {"cmd":"impair","from":"*","to":"*","delay":"1ms","jitter":"200us","reorder":0.01,"reorder_by":"500us"}
   {"cmd":"impair","from":"replica-0","to":"replica-1","cut":true}  one direction only
   {"cmd":"impair","from":"*","to":"replica-2","duplicate":0.01,"corrupt":0.001,"rate":1000000000,"queue":9000}
-  {"cmd":"clear"}     all links as good as new
+  {"cmd":"dead","to":"replica-0","queues":[0]}                     these queues deliver nothing, its others do
+  {"cmd":"clear"}     all links and queues as good as new
   {"cmd":"stats"}     counters of the switch, its ports and links
   {"cmd":"quit"}
 
@@ -47,7 +50,7 @@ The switch prints {"event":"ready"} when its ports are open, and ends at SIGTERM
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&ports, "port", nil, "a port, name=socket or name=socket,queues=N; repeat it")
+	f.StringArrayVar(&ports, "port", nil, "a port, name=socket, name=socket,queues=N or name=if:DEVICE; repeat it")
 	f.StringVar(&control, "control", "", "unix socket for commands; none if empty")
 	f.BoolVar(&untilEOF, "until-eof", false, "end with standard input, and so with the program that holds it")
 	f.Uint64Var(&cfg.Seed, "seed", 1, "of all chance")
@@ -89,6 +92,11 @@ func ParsePorts(values []string) (ports []Port, err error) {
 		name, rest, ok := strings.Cut(v, "=")
 		path, options, more := strings.Cut(rest, ",")
 		p := Port{Name: name, Socket: path}
+		if device, kernel := strings.CutPrefix(path, "if:"); kernel {
+			p.Socket, p.Interface = "", device
+			more = more || device == "" // neither has queues
+			options = "a device of the kernel's, if:NAME, has no options"
+		}
 		if !ok || name == "" || path == "" {
 			return nil, fmt.Errorf("--port %s: use name=socket or name=socket,queues=N", v)
 		}

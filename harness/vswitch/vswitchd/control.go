@@ -17,11 +17,13 @@ import (
 
 // Request is one command.
 type Request struct {
-	// Cmd is impair, clear, stats or quit. Impair sets everything of the links From → To, by port
-	// name or "*"; what is left out is off. Clear makes all links clean.
-	Cmd  string `json:"cmd"`
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
+	// Cmd is impair, dead, clear, stats or quit. Impair sets everything of the links From → To, by port
+	// name or "*"; what is left out is off. Dead sets which receive queues of To deliver nothing; all
+	// others do. Clear makes all links clean and all queues live.
+	Cmd    string `json:"cmd"`
+	From   string `json:"from,omitempty"`
+	To     string `json:"to,omitempty"`
+	Queues []int  `json:"queues,omitempty"` // of dead
 	vswitch.Impairment
 }
 
@@ -108,8 +110,13 @@ func (s *Switch) execute(q Request) Reply {
 		if err := s.core.Impair(s.now(), q.From, q.To, q.Impairment); err != nil {
 			return Reply{Error: err.Error()}
 		}
+	case "dead":
+		if err := s.core.Dead(q.To, q.Queues...); err != nil {
+			return Reply{Error: err.Error()}
+		}
 	case "clear":
-		if err := s.core.Impair(s.now(), "*", "*", vswitch.Impairment{}); err != nil {
+		err := errors.Join(s.core.Impair(s.now(), "*", "*", vswitch.Impairment{}), s.core.Dead("*"))
+		if err != nil {
 			return Reply{Error: err.Error()}
 		}
 	case "stats":
@@ -117,7 +124,7 @@ func (s *Switch) execute(q Request) Reply {
 	case "quit":
 		s.quit()
 	default:
-		return Reply{Error: fmt.Sprintf("vswitch: command %q: use impair, clear, stats or quit", q.Cmd)}
+		return Reply{Error: fmt.Sprintf("vswitch: command %q: use impair, dead, clear, stats or quit", q.Cmd)}
 	}
 	return Reply{OK: true}
 }

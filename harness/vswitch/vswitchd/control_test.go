@@ -50,6 +50,8 @@ func TestCommands(t *testing.T) {
 {"cmd":"impair","from":"a","to":"c"}
 {"cmd":"impair","from":"a","to":"b","loss":2}
 {"cmd":"impair","from":"a","to":"b","los":0.5}
+{"cmd":"dead","to":"a","queues":[1]}
+{"cmd":"dead","to":"a","queues":[0]}
 {"cmd":"sing"}
 nonsense
 {"cmd":"clear"}
@@ -60,7 +62,8 @@ nonsense
 		t.Fatal(err)
 	}
 	want := []string{`"ok":true`, `no port is named`, `use a chance`, `unknown field`,
-		`use impair, clear, stats or quit`, `cannot be read`, `"ok":true`, `"balanced":true`, `"ok":true`}
+		`port a has no queue 1: use 0 to 0`, `"ok":true`,
+		`use impair, dead, clear, stats or quit`, `cannot be read`, `"ok":true`, `"balanced":true`, `"ok":true`}
 	got := strings.Split(strings.TrimSpace(out.String()), "\n")
 	if len(got) != len(want) {
 		t.Fatalf("%d answers: %q", len(got), got)
@@ -135,11 +138,12 @@ func TestControlSocket(t *testing.T) {
 }
 
 func TestParsePorts(t *testing.T) {
-	got, err := ParsePorts([]string{"a=/x.sock", "b=/y.sock,queues=4"})
-	if want := []Port{{"a", "/x.sock", 0}, {"b", "/y.sock", 4}}; err != nil || !slices.Equal(got, want) {
+	got, err := ParsePorts([]string{"a=/x.sock", "b=/y.sock,queues=4", "c=if:eth0"})
+	want := []Port{{Name: "a", Socket: "/x.sock"}, {Name: "b", Socket: "/y.sock", Queues: 4}, {Name: "c", Interface: "eth0"}}
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	for _, bad := range []string{"a", "=/x", "a=", "a=/x,queue=4", "a=/x,queues=many"} {
+	for _, bad := range []string{"a", "=/x", "a=", "a=/x,queue=4", "a=if:", "a=if:eth0,queues=2", "a=/x,queues=many"} {
 		if _, err := ParsePorts([]string{bad}); err == nil || !strings.Contains(err.Error(), "--port") {
 			t.Errorf("%q: %v", bad, err)
 		}

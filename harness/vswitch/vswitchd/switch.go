@@ -14,11 +14,25 @@ import (
 	"metronome/system/packet/dpdk"
 )
 
-// Port is one memif port.
+// Port is one port: a memif socket, or a kernel's network device.
 type Port struct {
 	Name   string
-	Socket string // path to listen on
-	Queues int    // queue pairs of the node; 0 means 1
+	Socket string // of memif: path to listen on
+	// Interface is a device of this process's network namespace, usually the near end of a veth pair whose far
+	// end is a node's, in place of Socket. Its packets are taken by AF_PACKET, beside what the kernel here does
+	// with them, so it has no address. The far end must hand over whole packets with checksums: ethtool -K tx off.
+	Interface string
+	Queues    int // queue pairs of the node; 0 means 1; of an Interface, 1
+}
+
+// device is the port's device for DPDK: its description and its name.
+func (p Port) device(index int) (vdev, name string) {
+	if p.Interface != "" {
+		d := dpdk.AFPacket{Index: index, Interface: p.Interface}
+		return d.Vdev(), d.Name()
+	}
+	d := dpdk.Memif{Index: index, Server: true, Socket: p.Socket}
+	return d.Vdev(), d.Name()
 }
 
 // Config describes a switch process.
@@ -84,8 +98,8 @@ func Open(cfg Config) (*Switch, error) {
 	eal := dpdk.EAL{MemoryMB: cfg.MemoryMB}
 	queues := 0
 	for i, p := range core.Ports() {
-		m := dpdk.Memif{Index: i, Server: true, Socket: cfg.Ports[i].Socket}
-		eal.Vdevs = append(eal.Vdevs, m.Vdev())
+		vdev, _ := cfg.Ports[i].device(i)
+		eal.Vdevs = append(eal.Vdevs, vdev)
 		queues += p.Queues
 	}
 	if eal.MemoryMB == 0 {
@@ -95,7 +109,8 @@ func Open(cfg Config) (*Switch, error) {
 		return nil, err
 	}
 	for i, p := range core.Ports() {
-		if err := s.openPort(dpdk.Config{Device: dpdk.Memif{Index: i}.Name(), Queues: p.Queues, Null: true,
+		_, name := cfg.Ports[i].device(i)
+		if err := s.openPort(dpdk.Config{Device: name, Queues: p.Queues, Null: true,
 			RxRing: memifRing, TxRing: memifRing, Mbufs: portMbufs}); err != nil {
 			return nil, errors.Join(err, s.close())
 		}

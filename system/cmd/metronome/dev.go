@@ -23,7 +23,7 @@ import (
 
 type devOptions struct {
 	dir, durability, resp string
-	consensus             string
+	consensus, integrity  string
 	replicas, proxies     int
 	lanes, reserve        int
 	iot                   iotOptions
@@ -60,6 +60,7 @@ its own. The devices' readings are of a house that is simulated; everything else
 	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "lanes of each proxy")
 	cmd.Flags().IntVar(&o.reserve, "reserve", 0, "how many of the proxies, the last ones, are not started: for metronome bench load")
 	cmd.Flags().StringVar(&o.durability, "durability", "fsync", "fsync: acknowledged is on the disks of a majority; memory: in their memory, gone when all end")
+	cmd.Flags().StringVar(&o.integrity, "integrity", "xxh3", "of frames: xxh3, crc32c, mac (authentic) or aead (encrypted, too)")
 	cmd.Flags().StringVar(&o.consensus, "consensus", orderers.Default, "algorithm that orders: "+strings.Join(orderers.Names(), " or "))
 	cmd.Flags().StringVar(&o.resp, "resp", "127.0.0.1:6379", "where the first proxy speaks the Redis protocol")
 	o.iot.flags(cmd)
@@ -143,7 +144,9 @@ func devCluster(o *devOptions) (*cluster.Config, error) {
 		return nil, err
 	}
 	c, err := cluster.Dev(o.dir, cluster.DevOptions{Replicas: o.replicas, Proxies: o.proxies, Lanes: o.lanes, Resp: o.resp,
-		Change: func(c *cluster.Config) { c.Durability, c.Consensus = o.durability, o.consensus }})
+		Change: func(c *cluster.Config) {
+			c.Durability, c.Consensus, c.Integrity = o.durability, o.consensus, o.integrity
+		}})
 	if !errors.Is(err, fs.ErrExist) {
 		return c, err
 	}
@@ -151,10 +154,10 @@ func devCluster(o *devOptions) (*cluster.Config, error) {
 		return nil, err
 	}
 	if len(c.Replicas) != o.replicas || len(c.Proxies) != o.proxies || c.Proxies[0].Resp != o.resp || c.Proxies[0].Lanes != o.lanes ||
-		c.Durability != o.durability || c.Consensus != o.consensus {
-		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s, durability %s, consensus %s. Next: ask "+
+		c.Durability != o.durability || c.Consensus != o.consensus || c.Integrity != o.integrity {
+		return nil, fmt.Errorf("%s holds another cluster: %d replicas, %d proxies, %d lanes, clients at %s, durability %s, consensus %s, integrity %s. Next: ask "+
 			"for the same, name another folder with --dir, or remove it", o.dir, len(c.Replicas), len(c.Proxies), c.Proxies[0].Lanes,
-			c.Proxies[0].Resp, c.Durability, c.Consensus)
+			c.Proxies[0].Resp, c.Durability, c.Consensus, c.Integrity)
 	}
 	return c, nil
 }

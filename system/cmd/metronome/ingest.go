@@ -61,7 +61,7 @@ func ingestCommand() *cobra.Command {
 	f.BoolVar(&cfg.Yield, "yield", false, "give the core away after an empty poll")
 	f.BoolVar(&cfg.Null, "null", false, "count frames only, skip the pipeline")
 	f.Uint64Var(&cfg.NullItems, "null-items", 1, "with --null: items counted a frame")
-	f.StringVar(&digest, "digest", "xxh3", "integrity of frames: xxh3, crc32c, mac, none")
+	f.StringVar(&digest, "digest", "xxh3", "integrity of frames: xxh3, crc32c, mac, aead, none")
 	f.StringVar(&key, "cluster-key", "metronome test key", "key of the digests; this process is for tests only")
 	f.Uint32Var(&cfg.Cluster, "cluster", 1, "cluster tag of accepted frames")
 	f.Uint32Var(&cfg.Proxy, "proxy", 1, "proxy whose lanes are open")

@@ -76,6 +76,7 @@ func (c *Core) accepted(now int64, r *Reply, asked bool, fresh Session, fx *Effe
 	if asked {
 		c.heard(r, fresh, fx)
 		c.asking = c.ask < len(c.sessions)
+		c.met = c.met || !c.asking
 		c.incarnation = r.Incarnation
 	} else if c.out != nil {
 		c.taken(r, fx)

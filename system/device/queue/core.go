@@ -56,6 +56,7 @@ type Core struct {
 	out     *Batch // sent or about to be sent
 	ask     int    // session to ask about next; len(sessions) = none
 	asking  bool   // the step before was Ask, or one of a row of them
+	met     bool   // an edge has said in this life what it has
 	gaps    int    // in a row
 	behind  bool   // newer would have said yes to what is not durable yet
 	rival   uint64 // the epoch that fenced us

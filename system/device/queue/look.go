@@ -105,3 +105,10 @@ func (c *Core) Waits(now int64) string {
 	}
 	return ""
 }
+
+// Flushed is Passed as this life has heard it from an edge: what an earlier one heard may no longer be so, if
+// the edge was restored meanwhile.
+func (c *Core) Flushed(number uint64, mark Mark) (bool, error) {
+	passed, err := c.Passed(number, mark)
+	return passed && (c.met || mark == Local), err
+}

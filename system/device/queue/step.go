@@ -50,7 +50,8 @@ func (c *Core) Next(now int64) Step {
 
 // wanted reports whether there is a reason to talk to the edge at all.
 func (c *Core) wanted(now int64) bool {
-	return c.asking || c.ready(now) || now >= c.probeAt || c.floor < c.next && c.probeAt == Never
+	return c.asking || c.ready(now) || now >= c.probeAt || c.floor < c.next && c.probeAt == Never ||
+		!c.met && len(c.awaited) > 0
 }
 
 // ready reports whether a request should leave now.

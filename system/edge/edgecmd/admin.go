@@ -18,6 +18,18 @@ var localTable = ops.Table{
 	{Name: "metronome_edge_log_low_revision", Help: "Revision at which the log of changes begins."},
 }
 
+// backupTable describes what goes to the master.
+var backupTable = ops.Table{
+	{Name: "metronome_edge_backup_checkpoints_total", Help: "Checkpoints that the master committed."},
+	{Name: "metronome_edge_backup_chunks_sent_total", Help: "Chunks of checkpoints that were sent."},
+	{Name: "metronome_edge_backup_chunks_reused_total", Help: "Chunks of checkpoints that the master had."},
+	{Name: "metronome_edge_backup_bytes_sent_total", Help: "Sealed bytes of chunks and log that were sent."},
+	{Name: "metronome_edge_backup_log_pieces_total", Help: "Pieces of the log that were sent."},
+	{Name: "metronome_edge_backup_failures_total", Help: "Failures, each tried again."},
+	{Name: "metronome_edge_backup_shipped_revision", Help: "Revision up to which the master has everything."},
+	{Name: "metronome_edge_backup_behind_revisions", Help: "Revisions that it has not."},
+}
+
 // certificateTable describes the certificate.
 var certificateTable = ops.Table{
 	{Name: "metronome_edge_certificate_days", Help: "Days until the certificate ends; negative afterwards."},
@@ -61,6 +73,11 @@ func (e *Edge) count() error {
 	if err == nil {
 		err = e.admin.Register(c)
 	}
+	if err == nil && e.Local != nil && e.member != nil && e.member.shipper != nil {
+		if c, err = ops.Counters(backupTable, e.emitBackup); err == nil {
+			err = e.admin.Register(c)
+		}
+	}
 	if err != nil || e.id == nil {
 		return err
 	}
@@ -84,4 +101,16 @@ func (e *Edge) emitLocal(emit ops.Emit) {
 	emit("metronome_edge_cursors", float64(s.Cursors))
 	emit("metronome_edge_queued_batches", float64(s.Queued))
 	emit("metronome_edge_log_low_revision", float64(s.LogLow))
+}
+
+func (e *Edge) emitBackup(emit ops.Emit) {
+	s, at := e.member.shipper.Stats(), e.member.shipper.State()
+	emit("metronome_edge_backup_checkpoints_total", float64(s.Checkpoints))
+	emit("metronome_edge_backup_chunks_sent_total", float64(s.ChunksSent))
+	emit("metronome_edge_backup_chunks_reused_total", float64(s.ChunksReused))
+	emit("metronome_edge_backup_bytes_sent_total", float64(s.BytesSent))
+	emit("metronome_edge_backup_log_pieces_total", float64(s.LogPieces))
+	emit("metronome_edge_backup_failures_total", float64(s.Failures))
+	emit("metronome_edge_backup_shipped_revision", float64(at.Shipped))
+	emit("metronome_edge_backup_behind_revisions", float64(at.Behind))
 }

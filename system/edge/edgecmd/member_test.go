@@ -123,7 +123,9 @@ func (e *Edge) allShipped() bool {
 // TestAMemberShipsItsBackups: what is written is in a backup soon, and the reply's mark says so.
 func TestAMemberShipsItsBackups(t *testing.T) {
 	dir, url, _ := newMaster(t)
-	e := start(t, memberOptions(t, joinAs(t, dir, url, "hallway")))
+	o := memberOptions(t, joinAs(t, dir, url, "hallway"))
+	o.Admin = "127.0.0.1:0"
+	e := start(t, o)
 	if e.Name() != "hallway" {
 		t.Errorf("it is called %q", e.Name())
 	}
@@ -134,6 +136,13 @@ func TestAMemberShipsItsBackups(t *testing.T) {
 	_, _, h := ask(t, "GET", e.URL+"/v1/kv/a", "", "", "")
 	if h.Get("X-Backed-Up-Revision") != h.Get("X-Revision") {
 		t.Errorf("%v", h)
+	}
+	_, metrics, _ := ask(t, "GET", e.AdminURL+"/metrics", "", "", "")
+	for _, line := range []string{"backup_checkpoints_total 1", "backup_behind_revisions 0",
+		"backup_shipped_revision 1", "backup_failures_total 0"} {
+		if !strings.Contains(metrics, "\nmetronome_edge_"+line+"\n") {
+			t.Errorf("no %s in the metrics", line)
+		}
 	}
 }
 

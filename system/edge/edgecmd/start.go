@@ -79,6 +79,7 @@ func (e *Edge) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	e.openShipper()
 	if err := e.serveAdmin(); err != nil {
 		return err
 	}
@@ -93,7 +94,6 @@ func (e *Edge) start(ctx context.Context) (err error) {
 	} else {
 		config = e.id.config
 	}
-	e.openShipper()
 	go func() { e.ended <- e.Server.Serve(l, config) }()
 	e.background(ctx)
 	return nil

@@ -14,6 +14,13 @@
 // interval that was promised, the deviation as no smaller than half a second, and silence of three
 // promised intervals is suspect whatever φ says.
 //
+// Other edges say nothing but what they promised, like clockwork. Their past hardly varies, so that a
+// single lost message would be twenty deviations of silence: a normal distribution knows nothing of
+// messages that are lost. So the deviation also counts as no smaller than a quarter of the mean gap.
+// A sign that is missing is then φ = 4.5 when the next one comes, which is late and not suspect; it
+// takes a silence of 2.4 gaps to reach φ = 8, two signs in a row. Akka's acceptable pause serves the
+// same end; it would also delay suspicion of peers whose gaps do vary, and who need no such help.
+//
 // The package is pure: time is a number of nanoseconds that only grows, and is handed in. It sends
 // nothing and asks nobody.
 package phi

@@ -31,6 +31,7 @@ type Config struct {
 	Window       int     // gaps that are remembered; default 200
 	Promise      int64   // the peer speaks at least this often; 0 = it promised nothing
 	MinDeviation int64   // the least standard deviation of gaps; default 500 ms
+	MinSpread    float64 // the least standard deviation as a share of the mean gap; default 0.25
 	Late         float64 // φ from which it is late; default 1
 	Suspect      float64 // φ from which it is suspect; default 8
 	Ceiling      int64   // promised intervals of silence from which it is suspect at least; default 3
@@ -43,6 +44,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MinDeviation <= 0 {
 		c.MinDeviation = second / 2
+	}
+	if c.MinSpread <= 0 {
+		c.MinSpread = 0.25
 	}
 	if c.Late <= 0 {
 		c.Late = 1
@@ -161,7 +165,8 @@ func (d *Detector) shape() (mean, deviation int64) {
 	for _, g := range d.gaps {
 		squares += (float64(g) - sum/n) * (float64(g) - sum/n)
 	}
-	return max(int64(sum/n), d.cfg.Promise), max(int64(math.Sqrt(squares/n)), d.cfg.MinDeviation)
+	mean = max(int64(sum/n), d.cfg.Promise)
+	return mean, max(int64(math.Sqrt(squares/n)), d.cfg.MinDeviation, int64(d.cfg.MinSpread*float64(mean)))
 }
 
 // most bounds φ, where the probability is too small for a number.

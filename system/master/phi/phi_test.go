@@ -27,8 +27,9 @@ func TestStates(t *testing.T) {
 		want    State
 		why     string
 	}{
-		{0, Fresh, WhyPromise}, {10 * second, Fresh, WhyPromise}, {10500 * ms, Fresh, WhyPhi},
-		{10700 * ms, Late, WhyPhi}, {12700 * ms, Late, WhyPhi}, {13 * second, Suspect, WhyPhi},
+		{0, Fresh, WhyPromise}, {10 * second, Fresh, WhyPromise}, {13 * second, Fresh, WhyPhi},
+		{13300 * ms, Late, WhyPhi}, {20 * second, Late, WhyPhi}, {23900 * ms, Late, WhyPhi},
+		{24100 * ms, Suspect, WhyPhi},
 		{30 * second, Suspect, WhyCeiling}, {899 * second, Suspect, WhyCeiling}, {900 * second, Gone, WhyGone},
 	} {
 		if v := d.Judge(at + c.silence); v.State != c.want || v.Why != c.why {
@@ -75,7 +76,7 @@ func TestAnIrregularPeerIsGivenMoreTime(t *testing.T) {
 		regular.Heard(a)
 		irregular.Heard(b)
 	}
-	x, y := regular.Judge(a+14*second), irregular.Judge(b+14*second)
+	x, y := regular.Judge(a+25*second), irregular.Judge(b+25*second)
 	if x.State != Suspect || y.State == Suspect || y.Phi >= x.Phi {
 		t.Errorf("regular %+v, irregular %+v", x, y)
 	}
