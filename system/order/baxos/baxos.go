@@ -100,8 +100,8 @@ func New(c order.Config) (*Baxos, error) {
 		return nil, err
 	}
 	b := &Baxos{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, beatTicks: c.HeartbeatTicks,
-		asked: -1, shunned: -1, volatile: c.Volatile, waitMax: at.WaitMax, random: slots.NewRandom(&c), members: at.Members,
-		self: at.Self, accepts: at.Accepts}
+		volatile: c.Volatile, waitMax: at.WaitMax, random: slots.NewRandom(&c), members: at.Members,
+		self: at.Self, accepts: at.Accepts, asked: -1, shunned: -1}
 	if err := b.begin(&at); err != nil {
 		return nil, err
 	}
