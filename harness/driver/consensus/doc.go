@@ -5,6 +5,8 @@
 // as long as they are told, processors that need a time for each message. Proxies send frames of lanes to
 // every replica, a gate says what a replica has of them, and whoever leads proposes a cut whenever fewer
 // rounds than allowed are under way and some lane has moved: what system/replica does, without the store.
+// Where everyone leads, each begins rounds for some of the lanes at once and for others' after some ticks.
+// "The leader" that a fault befalls is then the replica that speaks for all.
 // The same seed gives the same rows on any machine, however busy it is.
 //
 // While it measures, it checks: positions come one after another and are the same everywhere (I2), a

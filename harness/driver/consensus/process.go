@@ -39,7 +39,7 @@ type shelf struct {
 
 func newProcess(w *world, index int) *process {
 	return &process{w: w, index: index, id: idOf(index), up: true, shelves: make([]shelf, w.point.lanes),
-		position: 1, cut: make([]uint64, w.point.lanes), rounds: proposer{base: make([]uint64, w.point.lanes)}}
+		position: 1, cut: make([]uint64, w.point.lanes), rounds: newProposer(&w.point)}
 }
 
 // Holds implements [order.Gate].
@@ -64,6 +64,7 @@ func (p *process) handle(e *event) {
 		p.w.queue.push(event{at: p.w.now + p.w.tick, kind: evTick, to: p.index})
 	case evMessage:
 		p.busy = max(p.busy, p.w.now) + p.w.cpu
+		p.rounds.heard[e.from] = p.w.now
 		_ = p.o.Step(idOf(e.from), e.b) // why it was dropped does not matter here
 	case evFrame:
 		p.receive(e.lane, e.n)

@@ -8,8 +8,14 @@ import (
 
 // proposer is what a leader knows of its rounds.
 type proposer struct {
-	term uint64
-	base []uint64 // decided or proposed, by lane
+	term  uint64
+	base  []uint64 // decided or proposed, by lane
+	since []int64  // where everyone leads: for how long a lane waits for a round, 0 if it does not
+	heard []int64  // likewise: when another replica was heard last
+}
+
+func newProposer(p *point) proposer {
+	return proposer{base: make([]uint64, p.lanes), since: make([]int64, p.lanes), heard: make([]int64, p.n)}
 }
 
 // propose begins a round if this replica leads, fewer than allowed are under way and a lane has moved, and
@@ -27,7 +33,11 @@ func (p *process) propose() bool {
 		p.rounds.term = s.Term
 		copy(p.rounds.base, p.cut)
 	}
-	if s.Last-s.Position >= uint64(p.w.rounds) || !p.moved(p.rounds.base) {
+	underWay := s.Last - s.Position
+	if s.Leaderless {
+		underWay = uint64(s.Pending)
+	}
+	if underWay >= uint64(p.w.rounds) || !p.moved(p.rounds.base) || s.Leaderless && !p.begins() {
 		return false
 	}
 	var cut order.Cut
@@ -47,8 +57,39 @@ func (p *process) propose() bool {
 	for _, m := range cut {
 		p.rounds.base[m.Lane] = m.Frames
 	}
-	p.w.seen.begin(stamp, p.index, p.w.now, s.Last-s.Position+1)
+	p.w.seen.begin(stamp, p.index, p.w.now, underWay+1)
 	return true
+}
+
+// turnTicks is after how long a replica begins a round in place of the one before it, where everyone leads.
+const turnTicks = 2
+
+// begins reports whether it is for this replica to begin a round, where everyone leads: each does at once for
+// some of the lanes, and for those of others if nobody has for a while, as in system/replica. A tick looks
+// again.
+func (p *process) begins() (begins bool) {
+	alive, mine := 0, 0
+	for i, at := range p.rounds.heard {
+		if i == p.index {
+			mine = alive
+		}
+		if i == p.index || p.w.now-at < electionTicks*p.w.tick {
+			alive++
+		}
+	}
+	r := &p.rounds
+	for lane := range p.shelves {
+		if p.shelves[lane].held <= max(r.base[lane], p.cut[lane]) {
+			r.since[lane] = 0
+			continue
+		}
+		if r.since[lane] == 0 {
+			r.since[lane] = p.w.now
+		}
+		distance := (mine - lane%alive + alive) % alive
+		begins = begins || p.w.now >= r.since[lane]+int64(distance)*turnTicks*p.w.tick
+	}
+	return begins
 }
 
 // moved reports whether more is held of some lane than a vector of frames says.

@@ -154,11 +154,12 @@ func (w *world) nextFrame() {
 	})
 }
 
-// leader is the replica that leads, by the highest term, or nil.
+// leader is the replica that leads, by the highest term, or nil; where all do, the one that they name.
 func (w *world) leader() (found *process) {
 	term := uint64(0)
 	for _, p := range w.procs {
-		if s := p.o.Status(); p.up && s.Leading && (found == nil || s.Term > term) {
+		s := p.o.Status()
+		if p.up && s.Leading && (found == nil || s.Term > term) && (!s.Leaderless || s.Leader == p.id) {
 			found, term = p, s.Term
 		}
 	}

@@ -177,20 +177,33 @@ func (b *Baxos) hear(from int, m *message) {
 	} else if w := b.wait.Get(m.commit); w != nil && w.Ballot == m.with {
 		w.Ballot |= settled
 	}
-	switch {
-	case b.starves() && m.kind == kindBeat:
-		b.send(from, message{kind: kindAsk, slot: b.commit + 1})
-	case b.have() < m.commit && (b.asked < 0 || b.asked == from && m.kind == kindBeat):
+	next := b.have() + 1
+	if b.starves() {
+		next = b.commit + 1
+	}
+	if next <= m.commit && (b.asked < 0 && from != b.shunned || b.asked == from && m.kind == kindBeat) {
 		b.asked = from
-		b.send(from, message{kind: kindAsk, slot: b.have() + 1})
+		b.send(from, message{kind: kindAsk, slot: next})
 	}
 }
 
 // starves reports, for a beat in every election timeout, that the next slot is known to be decided and its
-// items do not come: they may be in a snapshot only. Then everybody is asked, for who has the log of that
+// items do not come: they may be in a snapshot only. Then it is asked for again: who has the log of that
 // slot need not have its items, and who has not sends state instead.
 func (b *Baxos) starves() bool {
 	return b.idle >= b.electionTicks && b.idle%b.electionTicks < b.beatTicks && b.learnt(b.commit+1)
+}
+
+// patience is for how many election timeouts one member is asked that does not help.
+const patience = 4
+
+// reconsider asks another member if nothing came of asking one for long. Not sooner: it may be sending its
+// state, and two that send theirs hold each other up.
+func (b *Baxos) reconsider() {
+	if b.idle > 0 && b.idle%(patience*b.electionTicks) < b.beatTicks ||
+		b.asked >= 0 && b.peers[b.asked].silent >= b.electionTicks {
+		b.shunned, b.asked = b.asked, -1
+	}
 }
 
 // have is the slot up to which everything that is decided came: learnt, or waiting at the gate.

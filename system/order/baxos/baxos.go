@@ -62,6 +62,7 @@ type Baxos struct {
 	peers   []peer // by index
 	beat    int    // ticks since the last one
 	asked   int    // whom this member asked what was decided, -1 nobody
+	shunned int    // whom it asked before in vain, -1 nobody
 	offered uint64 // position of the captured state
 
 	out     order.Outbox[answer]
@@ -98,9 +99,9 @@ func New(c order.Config) (*Baxos, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Baxos{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, beatTicks: c.HeartbeatTicks, asked: -1,
+	b := &Baxos{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, beatTicks: c.HeartbeatTicks,
 		volatile: c.Volatile, waitMax: at.WaitMax, random: slots.NewRandom(&c), members: at.Members,
-		self: at.Self, accepts: at.Accepts}
+		self: at.Self, accepts: at.Accepts, asked: -1, shunned: -1}
 	if err := b.begin(&at); err != nil {
 		return nil, err
 	}
@@ -141,7 +142,8 @@ func (b *Baxos) Tick() {
 
 // speak tells the others how far this member is: it is alive, and who lacks what is decided asks.
 func (b *Baxos) speak() {
-	b.beat, b.asked = 0, -1
+	b.beat = 0
+	b.reconsider()
 	b.others(func(i int) { b.send(i, message{kind: kindBeat, match: b.durable}) })
 	if !b.marking && b.durable < b.commit && len(b.holes) == 0 {
 		b.marking = true
@@ -251,7 +253,7 @@ func (b *Baxos) advance() {
 
 // settle takes what was decided out of what is wanted here: itself, and cuts that it covers.
 func (b *Baxos) settle(decision []byte) {
-	b.idle, b.orphan = 0, false
+	b.idle, b.orphan, b.asked, b.shunned = 0, false, -1, -1
 	if b.attempt.phase != resting && b.attempt.slot <= b.commit {
 		b.attempt = attempt{}
 	}

@@ -394,6 +394,28 @@ func TestWhatIsInASnapshotOnlyIsAskedFor(t *testing.T) {
 	}
 }
 
+// One member at a time is asked what was decided, and another when that does not help: two that send their
+// state hold each other up.
+func TestOneIsAskedAtATime(t *testing.T) {
+	o := alone(t, 3)
+	var asked []string
+	for range 2 * patience * 10 {
+		o.m.O.Tick()
+		for _, from := range []uint64{1, 2} {
+			rd := o.step(from, message{kind: kindBeat, commit: 9, with: 256, match: 9})
+			for _, out := range rd.Messages {
+				if to := fmt.Sprint(out.To); strings.HasPrefix(Describe(out.Data), "Ask") &&
+					(len(asked) == 0 || asked[len(asked)-1] != to) {
+					asked = append(asked, to)
+				}
+			}
+		}
+	}
+	if !slices.Equal(asked, []string{"1", "2", "1"}) {
+		t.Fatalf("asked, one after another: %v", asked)
+	}
+}
+
 // What waits at the gate is bounded, and comes all the same.
 func TestWaitingIsBounded(t *testing.T) {
 	c := heard(t, 3, func(c *order.Config) { c.MaxWaitingBytes = 300 })

@@ -70,7 +70,7 @@ func (b *Baxos) Restore(s order.SnapshotMeta) error {
 	if b.attempt.slot <= b.commit {
 		b.attempt = attempt{}
 	}
-	b.idle, b.orphan = 0, false
+	b.idle, b.orphan, b.asked, b.shunned = 0, false, -1, -1
 	b.repeat()
 	b.advance()
 	b.try()
