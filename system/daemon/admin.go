@@ -26,7 +26,7 @@ import (
 
 // AdminRequest is what an operator asks.
 type AdminRequest struct {
-	Cmd  string `json:"cmd"`            // init, status, snapshot, add, remove, finalize
+	Cmd  string `json:"cmd"`            // init, status, arrivals, snapshot, add, remove, finalize
 	Seat int    `json:"seat,omitempty"` // add, remove
 }
 
@@ -34,6 +34,8 @@ type AdminRequest struct {
 type AdminAnswer struct {
 	Error  string         `json:"error,omitempty"`
 	Status *ClusterStatus `json:"status,omitempty"`
+
+	Arrivals Arrivals `json:"arrivals,omitempty"`
 
 	Snapshot *SnapshotInfo `json:"snapshot,omitempty"` // so many bytes follow
 }
@@ -161,10 +163,12 @@ func (r *Replica) administer(ctx context.Context, q *AdminRequest, a *AdminAnswe
 	case "status":
 		a.Status = r.status()
 		return nil
+	case "arrivals":
+		return r.arrivals(ctx, &a.Arrivals)
 	case "add", "remove", "finalize":
 		return r.operate(ctx, q)
 	}
-	return fmt.Errorf("unknown command %q: use init, status, snapshot, add, remove or finalize", q.Cmd)
+	return fmt.Errorf("unknown command %q: use init, status, arrivals, snapshot, add, remove or finalize", q.Cmd)
 }
 
 // operate passes a change of membership or of the feature level on to the leader. The status shows

@@ -231,6 +231,9 @@ func (in *Ingest) place(h *wire.Header, frame []byte) Place {
 	switch verdict {
 	case Accepted:
 		in.n.Items += uint64(h.Count)
+		if h.Flags&wire.FlagRepair == 0 {
+			r.sampled.note(h.Frame, in.now)
+		}
 		if r.gapped {
 			r.arrived(in.now, h)
 		}

@@ -120,6 +120,8 @@ type Receiver struct {
 	gapped   bool    // on the Ingest's list of lanes that miss frames
 
 	duplicate, refused, repaired, beats uint64 // frames, for ReceiverCounters
+
+	sampled samples
 }
 
 // Name is whose lane it is, and the number it has in the replicated table of lanes.

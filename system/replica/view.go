@@ -86,6 +86,17 @@ func (r *Replica) View() View {
 	return v
 }
 
+// Arrivals are the sampled frames of every lane: see [lane.Receiver.Arrivals].
+func (r *Replica) Arrivals() map[lane.Name][]lane.Arrival {
+	m := map[lane.Name][]lane.Arrival{}
+	for _, l := range r.lanes {
+		if l.open {
+			m[l.recv.Name()] = l.recv.Arrivals()
+		}
+	}
+	return m
+}
+
 func (r *Replica) admitted() (seats uint16) {
 	for i := range r.state.lives {
 		if l := &r.state.lives[i]; l.admitted || r.state.feature < featureSeats && l.life > 0 {

@@ -103,7 +103,11 @@ func TestEveryFaultEnds(t *testing.T) {
 // lane, which is one member's to begin rounds for.
 func TestWithoutContentionACommitTakesTwoDelays(t *testing.T) {
 	for _, arm := range measured() {
-		if o := trial(t, arm, map[string]string{"lanes": "1"}).Values; o["commit_delays"] != 2 {
+		want := 2.0
+		if arm == "rabia" { // three exchanges, and one slot under way at a time
+			want = 6
+		}
+		if o := trial(t, arm, map[string]string{"lanes": "1"}).Values; o["commit_delays"] != want {
 			t.Errorf("%s: %v", arm, o)
 		}
 	}
