@@ -40,7 +40,7 @@ func (s storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
 func (s storeSystem) journal(c *ReplicaConfig) journal.Config {
 	return journal.Config{SegmentBytes: 64 << 10, BatchBytes: 1<<10 + int(c.Seed>>48%(32<<10)),
 		Salt:     rand.New(rand.NewPCG(c.Seed, 0)).Uint32,
-		Identity: replica.Owner(storeCluster+c.Generation, c.Seat, s.by.String())}
+		Identity: replica.Owner(storeCluster+c.Generation, c.Seat, s.by.String(), 0)}
 }
 
 // Lost is why the state was set aside.

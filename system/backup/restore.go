@@ -154,7 +154,7 @@ const firstRecord = 1
 
 func (t *Target) journal(seat int) (*journal.Journal, error) {
 	j, _, err := journal.Open(t.FS, path.Join(t.Dirs[seat], journalFolder), journal.Config{First: firstRecord,
-		Identity: replica.Owner(t.New.Cluster, seat, t.New.Consensus)})
+		Identity: replica.Owner(t.New.Cluster, seat, t.New.Consensus, t.New.AcceptQuorum)})
 	return j, err
 }
 

@@ -340,10 +340,12 @@ func TestLargestItemFrames(t *testing.T) {
 	for _, l := range []Limits{{Key: 1, Value: 1}, {Key: 16, Value: 1 << 20},
 		{Key: wire.MaxKey, Value: wire.MaxValue}} {
 		it := wire.Item{Op: wire.OpCAS, Key: make([]byte, l.Key), HasSession: true, Fragment: true}
-		room := wire.MaxPayload - it.Size()
-		need := (int(l.Value) + room - 1) / room
-		if got := l.LargestItemFrames(); got < need || got > need+need/4+2 {
-			t.Errorf("key %v, value %v: %d frames, wire needs %d", l.Key, l.Value, got, need)
+		for _, m := range []wire.Mode{wire.ModeXXH3, wire.ModeAEAD} {
+			room := wire.MaxPayload - m.Overhead() - it.Size()
+			need := (int(l.Value) + room - 1) / room
+			if got := l.LargestItemFrames(m); got < need || got > need+need/4+2 {
+				t.Errorf("%v, key %v, value %v: %d frames, wire needs %d", m, l.Key, l.Value, got, need)
+			}
 		}
 	}
 }
@@ -394,7 +396,7 @@ func FuzzParse(f *testing.F) {
 		if (c == nil) == (err == nil) {
 			t.Fatalf("%v, %v", c, err)
 		}
-		if err == nil && c.Limits.LaneWindowFrames < c.Limits.LargestItemFrames() {
+		if err == nil && c.Limits.LaneWindowFrames < c.Limits.LargestItemFrames(c.Mode()) {
 			t.Error("R6: the window is below the largest item")
 		}
 	})

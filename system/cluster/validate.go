@@ -254,9 +254,9 @@ const frameSlack = 8
 
 // LargestItemFrames is how many frames the largest item the limits allow is cut into, if every
 // frame carries the longest key and all extensions.
-func (l *Limits) LargestItemFrames() int {
-	const extensions = 72 // session, expect and fragment fields; what mode aead puts behind the items
-	room := wire.MaxPayload - wire.ItemHeader - extensions - int(l.Key)
+func (l *Limits) LargestItemFrames(m wire.Mode) int {
+	const extensions = 64 // session, expect and fragment fields
+	room := wire.MaxPayload - m.Overhead() - wire.ItemHeader - extensions - int(l.Key)
 	return (int(l.Value)+room-1)/room + 1
 }
 
@@ -266,7 +266,7 @@ func (k *check) window() {
 	if l.Key < 1 || l.Key > wire.MaxKey || l.Value < 1 || l.Value > wire.MaxValue {
 		return
 	}
-	frames := l.LargestItemFrames()
+	frames := l.LargestItemFrames(k.c.Mode())
 	if l.LaneWindowFrames < frames {
 		k.wrong("limits.lane_window_frames", "%d: a value of %v under a key of %v takes %d frames: "+
 			"use %d, or lower limits.value", l.LaneWindowFrames, l.Value, l.Key, frames, ceilPower(frames))

@@ -331,7 +331,7 @@ func TestJoined(t *testing.T) {
 // it says more.
 func TestUsableQueues(t *testing.T) {
 	for name, want := range map[string]int{"lo": 1, "no-such-interface": 1, "../../etc": 1} {
-		if got, err := usableQueues(name, 3); got != want || err != nil {
+		if got, err := usableQueues(name, 3, true); got != want || err != nil {
 			t.Errorf("%s: %d queues, %v, want %d", name, got, err, want)
 		}
 	}

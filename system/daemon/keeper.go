@@ -59,7 +59,7 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	began := time.Now()
 	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1,
 		SegmentBytes: segmentBytes(int64(c.Storage.Journal)), FreeFloor: uint64(c.Storage.Floor) / 4,
-		Identity: replica.Owner(rc.Cluster, rc.Seat, rc.Consensus)}, rc)
+		Identity: replica.Owner(rc.Cluster, rc.Seat, rc.Consensus, rc.AcceptQuorum)}, rc)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -81,7 +81,6 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest.SetSalt(nonce())
 	p := &Proxy{cfg: cfg, me: me, clock: newClock(), calls: make(chan func(), 1)}
 	p.desk = newDesk(me.Lanes, int(c.Limits.StreamQueueBytes))
 	p.core, err = proxy.New(proxy.Config{Cluster: id.Tag(), Number: me.Number, Nonce: nonce(), Seed: nonce(),

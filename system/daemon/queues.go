@@ -218,7 +218,7 @@ func openDevice(c *cluster.Config, at netip.AddrPort, cores int) (ports []packet
 	err error,
 ) {
 	name := c.Multicast.Interface
-	if cores, err = usableQueues(name, cores); err != nil {
+	if cores, err = usableQueues(name, cores, c.Port.Mode == "af_xdp"); err != nil {
 		return nil, nil, err
 	}
 	x := dpdk.AFXDP{Interface: name, Queues: cores}
@@ -246,14 +246,19 @@ func openDevice(c *cluster.Config, at netip.AddrPort, cores int) (ports []packet
 // deviceRing is the rings of the af_xdp driver, in frames.
 const deviceRing = 2048
 
-// usableQueues is how many queues of a kernel interface the cores get: as many as they are, or one.
-func usableQueues(name string, cores int) (int, error) {
+// usableQueues is how many queues of a kernel interface the cores get: as many as they are, or one. If all of
+// them have to be read, because the interface deals frames out to all, there may not be more.
+func usableQueues(name string, cores int, all bool) (int, error) {
 	found, err := filepath.Glob(filepath.Join("/sys/class/net", filepath.Base(name), "queues", "rx-*"))
 	switch {
 	case err != nil || len(found) <= 1:
 		return 1, nil // if there is no such interface, opening it says so
 	case len(found) < cores:
 		return 0, tooFew(name, cores, len(found))
+	case all && len(found) > cores:
+		return 0, fmt.Errorf("daemon: %s has %d receive queues for %d ingest cores: nobody would read the others, "+
+			"and their frames would come by repair only. Next: ethtool -L %[1]s combined %[3]d", name, len(found),
+			cores)
 	}
 	return cores, nil
 }

@@ -171,6 +171,8 @@ func (p *Proxy) onOpened(b []byte) bool {
 	}
 	p.incarnation, p.leader, p.seats, p.openWait = m.Incarnation, m.Leader, m.Seats, p.cfg.OpenRetry
 	p.counts.Incarnation = m.Incarnation
+	// A cluster founded anew counts incarnations from the beginning, and this process may live on.
+	p.cfg.Digest.SetSalt(p.nonce)
 	for i := range m.Lanes {
 		cfg := p.cfg.Sender
 		cfg.Cluster, cfg.Proxy, cfg.Incarnation, cfg.Lane = p.cfg.Cluster, p.cfg.Number, m.Incarnation, i

@@ -181,6 +181,9 @@ func (r *Replica) replayFrames(number uint64, b []byte) error {
 		if !in.OK() {
 			return fmt.Errorf("replica: record %d is cut short", number)
 		}
+		if err := r.ownMode(f); err != nil {
+			return err
+		}
 		if l == nil && id >= r.state.nextLane {
 			var err error
 			if l, err = r.openEarly(id, f); err != nil {
@@ -195,6 +198,21 @@ func (r *Replica) replayFrames(number uint64, b []byte) error {
 		l.journaled = max(l.journaled, l.recv.Mark().Frames)
 	}
 	return nil
+}
+
+// ownMode refuses frames of another digest mode: read as damaged, they would leave every cut that rests on
+// them unheld, and the cluster without a leader for ever.
+func (r *Replica) ownMode(frame []byte) error {
+	var h wire.Header
+	if len(frame) < wire.HeaderSize {
+		return nil
+	}
+	if h.Get(frame); h.Mode == r.cfg.Digest.Mode() {
+		return nil
+	}
+	return fmt.Errorf("%w: its journal holds frames with integrity %v, and the cluster file says %v. Next: "+
+		"start it with %[2]v, and to change that, back up and restore to a new cluster", ErrForeign, h.Mode,
+		r.cfg.Digest.Mode())
 }
 
 // openEarly takes frames of a lane whose opening is not known to be agreed yet. It was: frames are

@@ -166,6 +166,8 @@ type Refounding struct {
 	Cluster   uint32 // the new cluster's tag
 	Seats     []int  // its founding members
 	Consensus string // its algorithm (Config.Consensus); it need not be the old cluster's
+
+	AcceptQuorum int // as Config.AcceptQuorum
 }
 
 // Refounded is a snapshot that a new cluster begins with, in memory.
@@ -259,13 +261,19 @@ func void(st *store.Store) error {
 }
 
 // Owner is what the journal of a seat's replica is marked with, so that no other takes it for its
-// own, nor another algorithm what it cannot read. Of raft nothing is said: it was alone once.
-func Owner(cluster uint32, seat int, consensus string) string {
+// own, nor another algorithm what it cannot read. Quorums belong to it: who asks for more acceptances asks
+// for fewer promises, and these would miss what fewer acceptances decided before. Of raft nothing is said: it
+// was alone once; nor of a majority, as accepts = 0 means.
+func Owner(cluster uint32, seat int, consensus string, accepts int) string {
 	mark := fmt.Sprintf("cluster %08x, replica-%d", cluster, seat)
 	if consensus == "" || consensus == orderers.Default {
 		return mark
 	}
-	return mark + ", consensus " + consensus
+	mark += ", consensus " + consensus
+	if accepts > 0 {
+		mark += fmt.Sprintf(", accept_quorum %d", accepts)
+	}
+	return mark
 }
 
 // Begin is what a founding member's data directory has to begin with: its snapshot, and the only record

@@ -72,9 +72,20 @@ func TestAnAlgorithmThatThereIsNotIsRefused(t *testing.T) {
 	}
 }
 
-// The mark on a journal tells algorithms apart; raft's is what it was before there were others.
+// The mark on a journal tells algorithms and their quorums apart; raft's is what it was before there were
+// others.
 func TestOwnersAreToldApart(t *testing.T) {
-	if Owner(7, 1, "") != Owner(7, 1, "raft") || Owner(7, 1, "") == Owner(7, 1, "multipaxos") {
-		t.Error(Owner(7, 1, ""), Owner(7, 1, "raft"), Owner(7, 1, "multipaxos"))
+	if Owner(7, 1, "", 0) != Owner(7, 1, "raft", 0) {
+		t.Error(Owner(7, 1, "", 0), Owner(7, 1, "raft", 0))
+	}
+	seen := map[string]bool{Owner(7, 1, "raft", 0): true}
+	for _, name := range []string{"multipaxos", "baxos"} {
+		for _, accepts := range []int{0, 2, 3} {
+			if mark := Owner(7, 1, name, accepts); seen[mark] {
+				t.Errorf("%q twice", mark)
+			} else {
+				seen[mark] = true
+			}
+		}
 	}
 }

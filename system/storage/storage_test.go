@@ -287,14 +287,21 @@ func TestForeignStateIsNotTouched(t *testing.T) {
 	if err := r.dir.Close(); err != nil {
 		t.Fatal(err)
 	}
-	d, _ := wire.NewDigester(wire.ModeXXH3, []byte("a cluster's key"))
 	before := fs.Names()
-	_, _, _, err = storage.Start(fs, dir, journal.Config{}, replica.Config{Cluster: 8, Seat: 0, Seats: 1,
-		Nonce: 9, Digest: d, Durable: true})
-	if !errors.Is(err, replica.ErrForeign) {
-		t.Errorf("another cluster's state: %v", err)
+	refused := func(what string, cluster uint32, mode wire.Mode) {
+		d, _ := wire.NewDigester(mode, []byte("a cluster's key"))
+		_, _, _, err := storage.Start(fs, dir, journal.Config{}, replica.Config{Cluster: cluster, Seats: 1,
+			Nonce: 9, Digest: d, MaxItem: 1000, Lane: lane.Config{Window: 256, Arena: 1 << 16}, Durable: true})
+		if !errors.Is(err, replica.ErrForeign) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if after := fs.Names(); fmt.Sprint(after) != fmt.Sprint(before) {
+			t.Errorf("%s: files before: %v, after: %v", what, before, after)
+		}
 	}
-	if after := fs.Names(); fmt.Sprint(after) != fmt.Sprint(before) {
-		t.Errorf("files before: %v, after: %v", before, after)
+	refused("another cluster's state", 8, wire.ModeXXH3)
+	refused("frames of another integrity", 7, wire.ModeAEAD)
+	if r, err = start(t, fs, 2); err != nil || len(r.core.View().Lanes) == 0 {
+		t.Errorf("the cluster's own: %v", err)
 	}
 }

@@ -154,8 +154,8 @@ func (s *sealer) open(frame []byte) []byte {
 }
 
 // SetSalt sets what keeps a sender's keys apart from those of all its lives before, even in a cluster that
-// was founded anew under its old key and counts incarnations from the beginning: a random number, drawn once
-// a process. Only mode aead uses it, and only to seal.
+// was founded anew under its old key and counts incarnations from the beginning: a random number, another
+// one for every incarnation. Only mode aead uses it, and only to seal.
 func (d *Digester) SetSalt(salt uint64) {
 	if d.sealer != nil {
 		d.sealer.salt = salt

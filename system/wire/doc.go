@@ -72,7 +72,7 @@
 //	offset  size  field  meaning
 //	    72     n  items  encrypted
 //	  72+n    16  tag    GCM's; its additional data are the header's bytes 0 to 39, flag 0 left out
-//	  88+n     8  salt   drawn by the sender once a process
+//	  88+n     8  salt   drawn by the sender for each incarnation
 //
 // H(payload) is then the MAC of tag and salt alone: the tag is the MAC of the rest. The key is
 // derived from the cluster key, the cluster's tag, proxy, incarnation and salt; the nonce is lane
@@ -84,7 +84,7 @@
 // Headers, heartbeats and requests for repair are authenticated and not encrypted: who watches learns which
 // proxy sends how much and when. A replica holds frames opened ([Opener.Opened]) and seals them again for a
 // peer or its journal ([Digester.Reseal]). There is one cluster key, without a key's number in the frame: a
-// new key is a new founding or a restart of everybody.
+// new key is a new cluster, restored from a backup.
 //
 // The package does not know sockets, lanes' state, or the meaning of items.
 package wire

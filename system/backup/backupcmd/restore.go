@@ -113,7 +113,7 @@ func target(ctx context.Context, c *cluster.Config, names []string) (t backup.Ta
 		return t, err
 	}
 	t = backup.Target{FS: disk.OS(), Dirs: map[int]string{}}
-	t.New.Cluster, t.New.Consensus = cluster.Tag(c.Name, key), c.Consensus
+	t.New.Cluster, t.New.Consensus, t.New.AcceptQuorum = cluster.Tag(c.Name, key), c.Consensus, c.AcceptQuorum
 	for i := range c.Replicas {
 		r := &c.Replicas[i]
 		seat := r.Peer().Seat()

@@ -47,7 +47,7 @@ func Start(t testing.TB, fs disk.FS, tag uint32, seats int, nonce uint64) *Clust
 	c := &Cluster{Tag: tag, t: t, fs: fs, now: ms, results: map[uint64]wire.Result{}}
 	c.saving, c.asked = make([]*storage.Saving, seats), make([]*replica.Save, seats)
 	for seat := range seats {
-		d, r, report, err := storage.Start(fs, Dir(seat), journal.Config{Identity: replica.Owner(tag, seat, "")},
+		d, r, report, err := storage.Start(fs, Dir(seat), journal.Config{Identity: replica.Owner(tag, seat, "", 0)},
 			replica.Config{Cluster: tag, Seat: seat, Seats: seats, Nonce: nonce*100 + uint64(seat),
 				Digest: c.digester(), MaxItem: 4096,
 				Lane: lane.Config{Window: 1 << 10, Arena: 1 << 20}, Durable: true, JournalBytes: 8 << 10})
