@@ -102,8 +102,10 @@ func TestSimulate(t *testing.T) {
 	if _, err := Simulate(spec.SimTask{Mutation: "no-such", Seeds: 1}); err == nil {
 		t.Error("an unknown mutation was simulated")
 	}
-	caught, err := Simulate(spec.SimTask{Mutation: "apply-twice", Seeds: 20})
-	if mutate.Enabled != (err == nil) || mutate.Enabled != caught.Caught {
-		t.Errorf("a mutation: %+v, %v", caught, err)
+	for _, name := range []string{"apply-twice", "paxos-minority"} { // of every algorithm, of one
+		caught, err := Simulate(spec.SimTask{Mutation: name, Seeds: 40})
+		if mutate.Enabled != (err == nil) || mutate.Enabled != caught.Caught {
+			t.Errorf("mutation %s: %+v, %v", name, caught, err)
+		}
 	}
 }

@@ -58,12 +58,17 @@ func Simulate(task spec.SimTask) (r SimResult, err error) {
 	case m != mutate.None && !mutate.Enabled:
 		return r, fmt.Errorf("mutation %v: not in this build: use the tag mutation", m)
 	}
+	system, err := sim.StoreBy(m.Orderer()) // a rule of one algorithm is broken in that one
+	if err != nil {
+		return r, err
+	}
+	families := sim.FamiliesFor(m)
 	before := cpuTime()
 	r.Coverage = map[string]uint64{}
 	for ; r.Seeds < task.Seeds && !r.Caught; r.Seeds++ {
-		c := sim.Config{Seed: task.First + uint64(r.Seeds), Profile: task.Family, System: sim.Store(), Mutation: m}
+		c := sim.Config{Seed: task.First + uint64(r.Seeds), Profile: task.Family, System: system, Mutation: m}
 		if task.Family == "" {
-			c.Profile = sim.Profiles[r.Seeds%len(sim.Profiles)].Name
+			c.Profile = families[r.Seeds%len(families)]
 		}
 		if err := r.one(c); err != nil {
 			return r, err

@@ -4,7 +4,6 @@ package sim
 
 import (
 	"flag"
-	"strings"
 	"testing"
 
 	"metronome/internal/mutate"
@@ -20,7 +19,7 @@ func TestEveryMutationIsCaught(t *testing.T) {
 	for _, m := range mutate.All() {
 		t.Run(m.String(), func(t *testing.T) {
 			before := mutate.Asked()
-			profiles := profilesFor(m)
+			profiles := FamiliesFor(m)
 			for n := range *mutationSeeds {
 				if caught(t, storeBy(t, m.Orderer()), m, n, profiles[n%uint64(len(profiles))]) {
 					return
@@ -33,20 +32,6 @@ func TestEveryMutationIsCaught(t *testing.T) {
 			t.Errorf("%v survived %d seeds: %s", m, *mutationSeeds, m.Doc())
 		})
 	}
-}
-
-// profilesFor are the families under which a mutation can matter: those with disks for rules about
-// disks, those without for all others.
-func profilesFor(m mutate.Mutation) (names []string) {
-	if by := m.Orderer(); by != "" && by != "raft" { // rules about who follows whom
-		return []string{"leaders"}
-	}
-	for _, p := range Profiles {
-		if strings.HasPrefix(p.Name, "disk") == m.OfDisk() {
-			names = append(names, p.Name)
-		}
-	}
-	return names
 }
 
 func caught(t *testing.T, s System, m mutate.Mutation, seed uint64, profile string) bool {
