@@ -6,17 +6,27 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"metronome/system/replica"
 )
 
 // Arrivals tell when a replica received sampled frames, as they were first sent: by lane
-// ("proxy/incarnation/lane") and frame number, in ns since 1970 by its machine's clock.
+// ("proxy/incarnation/lane") and frame number, in ns of its machine's monotonic clock ([MachineClock]).
 type Arrivals map[string]map[uint64]int64
 
-// arrivals asks the core, and puts its clock's times on the wall's.
+// MachineClock is the monotonic clock that all processes of a machine share, in ns. Servers do not ask for
+// the time of day; who compares machines adds what their clocks differ by.
+func MachineClock() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // cannot fail: the clock is there and so is t
+	return t.Nano()
+}
+
+// arrivals asks the core, and puts its clock's times on the machine's.
 func (r *Replica) arrivals(ctx context.Context, to *Arrivals) error {
 	return r.do(ctx, func(core *replica.Replica) error {
-		offset := time.Now().UnixNano() - r.clock.now()
+		offset := MachineClock() - r.clock.now()
 		*to = Arrivals{}
 		for name, samples := range core.Arrivals() {
 			times := map[uint64]int64{}

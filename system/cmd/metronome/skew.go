@@ -15,7 +15,7 @@ import (
 	"metronome/system/daemon"
 )
 
-// sampled is what the replicas of one machine or several sampled, by their names.
+// sampled is what the replicas of one machine or several sampled, by their names, in ns since 1970.
 type sampled map[string]daemon.Arrivals
 
 func skewCommand() *cobra.Command {
@@ -66,6 +66,12 @@ func (s sampled) ask(ctx context.Context, config string) error {
 			continue
 		}
 		s[c.Replicas[i].Peer().String()] = a.Arrivals
+		offset := time.Now().UnixNano() - daemon.MachineClock()
+		for _, frames := range a.Arrivals {
+			for frame := range frames {
+				frames[frame] += offset
+			}
+		}
 	}
 	return errors.Join(errs...)
 }
