@@ -130,6 +130,9 @@ func (r *Replica) tickTransfer() {
 	r.release()
 	switch in := t.in; {
 	case in == nil || in.whole():
+	case in.meta.Position <= r.applied: // it came another way
+		r.sendPull(in.from, in.meta.Position, in.size, in.size)
+		r.giveUp()
 	case r.now-in.heard > patience*r.cfg.Tick:
 		r.giveUp() // whoever sent it is gone; the orderer asks again
 	case r.now-in.pulled > pullTicks*r.cfg.Tick:
@@ -234,7 +237,8 @@ func (r *Replica) sendOffer(seat int) {
 // maxSnapshot bounds what a peer can make this replica store.
 const maxSnapshot = 1 << 40
 
-// onOffer takes up an offer that is newer than what is applied here and than any under way.
+// onOffer takes up an offer that is newer than what is applied here, unless a transfer is under way and
+// goes on.
 func (r *Replica) onOffer(seat int, b []byte) bool {
 	in := wire.NewReader(b)
 	from := in.U64()
@@ -252,13 +256,21 @@ func (r *Replica) onOffer(seat int, b []byte) bool {
 		}
 		return true
 	}
-	if in := t.in; in != nil && in.meta.Position >= meta.Position && in.from == seat {
+	if in := t.in; in != nil && (in.from == seat && in.meta.Position >= meta.Position || r.goesOn(in, seat)) {
 		return true
 	}
 	r.giveUp()
 	t.in = &received{from: seat, meta: meta, size: size, headLen: uint64(head), heard: r.now}
 	r.pull()
 	return true
+}
+
+// goesOn reports whether a transfer is to come to its end although a seat offers another: all of it is here,
+// or more of it comes, from somebody else. Several members offer their state at the same time where no one
+// leads, and after a change of leaders, and repeat that: each would begin anew when another had sent much,
+// and none would end.
+func (r *Replica) goesOn(in *received, seat int) bool {
+	return in.whole() || in.from != seat && r.now-in.heard <= 2*pullTicks*r.cfg.Tick
 }
 
 // giveUp ends the transfer that is under way, if there is one.
