@@ -61,6 +61,11 @@ type offerState struct {
 	forward int64
 }
 
+// sending reports whether what was captured goes to somebody, who must get all of it of one position.
+func (t *transferState) sending() bool {
+	return slices.ContainsFunc(t.offers[:], func(o offerState) bool { return o.live })
+}
+
 // capture begins a snapshot at the position applied now, unless one is being made. An urgent one is captured
 // as fast as it goes, and not saved here: it is somebody else's.
 func (r *Replica) capture(urgent bool) {
@@ -69,10 +74,8 @@ func (r *Replica) capture(urgent bool) {
 		t.urgent = t.urgent || urgent
 		return
 	}
-	for i := range t.offers {
-		if t.offers[i].live {
-			return
-		}
+	if t.sending() {
+		return
 	}
 	if !t.wanted {
 		t.wanted, t.own, t.urgent = true, false, false
@@ -81,13 +84,15 @@ func (r *Replica) capture(urgent bool) {
 	r.tryCapture()
 }
 
-// tryCapture captures when the store has applied everything that was agreed up to the position.
+// tryCapture captures when the store has applied everything that was agreed up to the position. By then the
+// snapshot before may have been asked for.
 func (r *Replica) tryCapture() {
-	if !r.transfer.wanted || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil ||
-		r.export.out != nil || len(r.state.limits) == 0 { // agreed on first: without, a snapshot means nothing
+	t := &r.transfer
+	if !t.wanted || t.sending() || r.journal.saving != nil || r.export.out != nil || r.working ||
+		len(r.queue) > 0 || r.applied == 0 ||
+		len(r.state.limits) == 0 { // agreed on first: without, a snapshot means nothing
 		return
 	}
-	t := &r.transfer
 	placed, ok := r.orderer.Place(r.applied)
 	if !ok {
 		return
@@ -143,11 +148,7 @@ func (r *Replica) tickTransfer() {
 // release gives the memory of a captured state back when nobody has asked for it for a while.
 func (r *Replica) release() {
 	t := &r.transfer
-	busy := r.export.out != nil || r.journal.saving != nil
-	for i := range t.offers {
-		busy = busy || t.offers[i].live
-	}
-	if busy {
+	if r.export.out != nil || r.journal.saving != nil || t.sending() {
 		t.used = r.now
 	}
 	if t.ready && r.now-t.used > patience*r.cfg.Tick {

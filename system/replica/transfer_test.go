@@ -3,6 +3,7 @@ package replica
 import (
 	"testing"
 
+	"metronome/system/node"
 	"metronome/system/wire"
 )
 
@@ -50,4 +51,41 @@ func TestTwoSendersDoNotHoldEachOtherUp(t *testing.T) {
 	if r.tickTransfer(); r.transfer.in != nil {
 		t.Error("what was applied meanwhile is still waited for")
 	}
+}
+
+// A snapshot that is wanted waits, because items are being applied, and meanwhile somebody asks for the one
+// before: that is sent to its end, of one position, and only then another is captured.
+func TestWhatIsBeingSentIsNotCapturedAnew(t *testing.T) {
+	r := single(t, nil)
+	x := &r.transfer
+	until := func(what string, holds func() bool) {
+		for range 10_000 {
+			if holds() {
+				return
+			}
+			r.Tick(r.now + r.cfg.Tick)
+			r.Settle()
+			r.Output(&node.Output{})
+		}
+		t.Fatal(what)
+	}
+	until("limits are agreed on", func() bool { return len(r.state.limits) > 0 && r.applied > 0 })
+	r.capture(true)
+	until("a snapshot is captured", func() bool { return x.ready })
+	first := x.capturing
+	r.working = true
+	if r.capture(false); !x.wanted {
+		t.Fatal("no other is wanted")
+	}
+	meta := x.placed
+	meta.To = r.id
+	if r.offer(&meta); !x.sending() {
+		t.Fatal("the first is not offered")
+	}
+	r.working = false
+	if r.tickTransfer(); x.capturing != first || !x.ready {
+		t.Fatal("another snapshot takes the place of the one that is being sent")
+	}
+	x.offers[0].live = false
+	until("then another is captured", func() bool { return x.capturing != first && x.ready })
 }
