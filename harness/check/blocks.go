@@ -88,8 +88,10 @@ func judgeRatio(x blockwise, c StoreClaim, rungs []string, o Options) record.Cla
 			switch {
 			case !both:
 				delete(best, block)
-			case w.Point() != v.Point() && (w.Point() < v.Point()) == c.Lowest:
-				best[block] = w
+			case c.Lowest:
+				best[block] = stats.Value{Lo: min(v.Lo, w.Lo), Hi: min(v.Hi, w.Hi)}
+			default: // a rung of which only a lower bound was seen may be the best one
+				best[block] = stats.Value{Lo: max(v.Lo, w.Lo), Hi: max(v.Hi, w.Hi)}
 			}
 		}
 	}
@@ -143,20 +145,26 @@ func (c *StoreClaim) row(e stats.Estimate, values []stats.Value, absent string, 
 
 // decideAlways returns the verdict on a bound that must hold in every block.
 func (c *StoreClaim) decideAlways(values []stats.Value) (verdict, because string) {
-	broken, worst := 0, math.NaN()
+	broken, unseen, worst := 0, 0, math.NaN()
 	for _, v := range values {
-		p := v.Point()
-		if c.AtMost && p > c.Bound || !c.AtMost && p < c.Bound {
+		switch {
+		case c.AtMost && v.Hi <= c.Bound, !c.AtMost && v.Lo >= c.Bound: // it holds
+		case c.AtMost && v.Lo > c.Bound, !c.AtMost && v.Hi < c.Bound:
 			broken++
-			if math.IsNaN(worst) || (p > worst) == c.AtMost {
+			if p := v.Point(); math.IsNaN(worst) || (p > worst) == c.AtMost {
 				worst = p
 			}
+		default:
+			unseen++
 		}
 	}
 	switch {
 	case broken > 0:
 		return record.NotReproduced, fmt.Sprintf("the bound is broken in %d of %d blocks, at worst by %s", broken,
 			len(values), number(worst, c.Bound))
+	case unseen > 0:
+		return record.Inconclusive, fmt.Sprintf("in %d of %d blocks only a bound was seen, on the side that says "+
+			"nothing", unseen, len(values))
 	case len(values) < stats.MinValues:
 		return record.Inconclusive, fmt.Sprintf("a verdict needs %d blocks", stats.MinValues)
 	}

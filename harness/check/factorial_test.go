@@ -44,6 +44,8 @@ func TestFactorialVerdicts(t *testing.T) {
 		censored.Censor = "lower"
 		rows = append(rows, censored, factorialRow(b, 1, "a", "ms", 4), factorialRow(b, 1, "b", "ms", 2),
 			factorialRow(b, 1, "c", "ms", float64(b)))
+		rows = append(rows, factorialRow(b, 1, "d", "ops", 100), factorialRow(b, 1, "e", "ops", 50))
+		rows[len(rows)-1].Censor = "lower" // it may be better than d
 	}
 	x := NewFactorials(rows, factorialMetrics)
 	ref := Ref{Arm: "a", Cell: "n=1"}
@@ -57,6 +59,10 @@ func TestFactorialVerdicts(t *testing.T) {
 		{StoreClaim{Metric: "ms", Bound: 4, AtMost: true}, record.Reproduced, 4},
 		{StoreClaim{Metric: "ms", Bound: 5, AtMost: true, Rungs: []string{"b", "c"}, Lowest: true},
 			record.Reproduced, 2},
+		{StoreClaim{Metric: "ops", Bound: 120, AtMost: true, Always: true}, record.Inconclusive, 100},
+		{StoreClaim{Metric: "ops", Bound: 100, Always: true}, record.Reproduced, 100},
+		{StoreClaim{Metric: "ops", Bound: 99, AtMost: true, Always: true}, record.NotReproduced, 100},
+		{StoreClaim{Metric: "ops", Bound: 0.9, Rungs: []string{"d", "e"}}, record.Inconclusive, 1},
 		{StoreClaim{Metric: "ms", Bound: 1.9, AtMost: true, Rungs: []string{"b", "c"}}, record.Inconclusive,
 			(4./3 + 1) / 2},
 	} {

@@ -30,17 +30,18 @@ type keeper struct {
 
 	synced  atomic.Uint64 // the last record that is durable
 	saves   chan *saving
-	saved   atomic.Uint64 // position of the snapshot that was saved last
-	low     atomic.Bool   // less space is free than the floor
+	saved   atomic.Pointer[saving] // the snapshot that was saved last
+	low     atomic.Bool            // less space is free than the floor
 	failure atomic.Pointer[error]
 	ends    sync.WaitGroup
 	quit    chan struct{}
 
 	// The loop's own.
-	heard, told, trimmed uint64
-	saving               *saving
-	backlog              [][]byte // records for which the journal had no room, in order
-	sync                 bool     // and something waits for them
+	heard, trimmed uint64
+	told           *saving
+	saving         *saving
+	backlog        [][]byte // records for which the journal had no room, in order
+	sync           bool     // and something waits for them
 }
 
 // segmentBytes is what a journal is allocated and freed by: so little of what it may hold that spare
@@ -178,9 +179,8 @@ func (k *keeper) tell(now int64, core *replica.Replica) (n int, err error) {
 		core.Synced(now, synced)
 		n++
 	}
-	if saved := k.saved.Load(); saved != k.told {
-		k.told, k.saving = saved, nil
-		core.Saved(now, saved)
+	if position, ok := k.finished(); ok {
+		core.Saved(now, position)
 		n++
 	}
 	k.hand(core.Save())
@@ -219,7 +219,7 @@ func (k *keeper) save() {
 			return
 		}
 		if done {
-			k.saved.Store(s.save.Position)
+			k.saved.Store(s)
 			k.wake()
 		}
 	}

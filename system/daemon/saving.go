@@ -34,6 +34,21 @@ func (k *keeper) hand(want *replica.Save) {
 	k.saving.tell(int64(want.Ready()))
 }
 
+// finished is the position of a snapshot that got durable since it was last asked. One that was given up
+// meanwhile, while its last sync was under way, is nobody's: another is being saved in its place, and
+// goes on.
+func (k *keeper) finished() (position uint64, ok bool) {
+	s := k.saved.Load()
+	if s == k.told {
+		return 0, false
+	}
+	if k.told = s; s != k.saving {
+		return 0, false
+	}
+	k.saving = nil
+	return s.save.Position, true
+}
+
 // tell says how much there is by now.
 func (s *saving) tell(ready int64) {
 	if s.ready.Swap(ready) == ready {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/zeebo/xxh3"
@@ -42,6 +43,10 @@ func decodeBatch(body []byte) (*Batch, error) {
 		return nil, NewProblem("invalid-body", "The body is not UTF-8; write other bytes as key_base64 and "+
 			"value_base64.")
 	}
+	if halved(body) {
+		return nil, NewProblem("invalid-body", "The body escapes half of a surrogate pair, which is no "+
+			"character; write other bytes as key_base64 and value_base64.")
+	}
 	var in batchJSON
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
@@ -52,6 +57,39 @@ func decodeBatch(body []byte) (*Batch, error) {
 		return nil, NewProblem("invalid-body", "Something follows the batch.")
 	}
 	return in.batch(xxh3.Hash(body))
+}
+
+// halved reports whether JSON escapes half of a surrogate pair without the other half. The decoder would
+// make all of them the same character: keys that differ would be one.
+func halved(body []byte) bool {
+	for {
+		i := bytes.IndexByte(body, '\\')
+		if i < 0 {
+			return false
+		}
+		body = body[i:]
+		r := escaped(body)
+		if !utf16.IsSurrogate(r) {
+			body = body[min(2, len(body)):]
+			continue
+		}
+		if body = body[6:]; utf16.DecodeRune(r, escaped(body)) == utf8.RuneError {
+			return true
+		}
+		body = body[6:]
+	}
+}
+
+// escaped is what a \u at the beginning stands for, 0 if there is none: what is wrong the decoder says.
+func escaped(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
 }
 
 func wrong(format string, args ...any) *Problem {

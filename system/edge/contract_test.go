@@ -116,6 +116,8 @@ var exchanges = []struct {
 		jsonType, 200, ""},
 	{"/v1/batch", "POST", "/v1/batch", `{"ops":[{"op":"put","key":"c"}]}`, jsonType, 400, "invalid-batch"},
 	{"/v1/batch", "POST", "/v1/batch", `{"opps":[]}`, jsonType, 400, "invalid-body"},
+	{"/v1/batch", "POST", "/v1/batch", `{"ops":[{"op":"put","key":"c\ud800","value":""}]}`, jsonType, 400,
+		"invalid-body"},
 	{"/v1/batch", "POST", "/v1/batch", `{}`, "", 415, "unsupported-media-type"},
 	{"/v1/kv", "GET", "/v1/kv?encoding=utf8", "", "", 200, ""},
 	{"/v1/kv", "GET", "/v1/kv?limit=1&keys_only", "", "", 200, ""},

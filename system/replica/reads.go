@@ -18,7 +18,7 @@ const (
 type readState struct {
 	waiting []readRequest // for the next barrier
 	asked   []readRequest // for the barrier that is asked for
-	ctx     uint64
+	ctx     uint64        // of the latest; from Config.Nonce on, for a leader may answer an earlier process
 	askedAt int64
 	at      uint64 // the position to wait for; 0 = not known yet
 	items   []wire.Item

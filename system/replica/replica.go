@@ -118,6 +118,7 @@ func New(cfg Config) (*Replica, error) {
 	}
 	return &Replica{cfg: cfg, consensus: consensus, ingest: in, store: st, state: newState(), checkpointEvery: 1,
 		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1},
+		reads:    readState{ctx: cfg.Nonce},
 		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, chunkBytes))}}, nil
 }
 

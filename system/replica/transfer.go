@@ -61,6 +61,11 @@ type offerState struct {
 	forward int64
 }
 
+// sending reports whether what was captured goes to somebody, who must get all of it of one position.
+func (t *transferState) sending() bool {
+	return slices.ContainsFunc(t.offers[:], func(o offerState) bool { return o.live })
+}
+
 // capture begins a snapshot at the position applied now, unless one is being made. An urgent one is captured
 // as fast as it goes, and not saved here: it is somebody else's.
 func (r *Replica) capture(urgent bool) {
@@ -69,10 +74,8 @@ func (r *Replica) capture(urgent bool) {
 		t.urgent = t.urgent || urgent
 		return
 	}
-	for i := range t.offers {
-		if t.offers[i].live {
-			return
-		}
+	if t.sending() {
+		return
 	}
 	if !t.wanted {
 		t.wanted, t.own, t.urgent = true, false, false
@@ -81,13 +84,15 @@ func (r *Replica) capture(urgent bool) {
 	r.tryCapture()
 }
 
-// tryCapture captures when the store has applied everything that was agreed up to the position.
+// tryCapture captures when the store has applied everything that was agreed up to the position. By then the
+// snapshot before may have been asked for.
 func (r *Replica) tryCapture() {
-	if !r.transfer.wanted || r.working || len(r.queue) > 0 || r.applied == 0 || r.journal.saving != nil ||
-		r.export.out != nil || len(r.state.limits) == 0 { // agreed on first: without, a snapshot means nothing
+	t := &r.transfer
+	if !t.wanted || t.sending() || r.journal.saving != nil || r.export.out != nil || r.working ||
+		len(r.queue) > 0 || r.applied == 0 ||
+		len(r.state.limits) == 0 { // agreed on first: without, a snapshot means nothing
 		return
 	}
-	t := &r.transfer
 	placed, ok := r.orderer.Place(r.applied)
 	if !ok {
 		return
@@ -130,6 +135,9 @@ func (r *Replica) tickTransfer() {
 	r.release()
 	switch in := t.in; {
 	case in == nil || in.whole():
+	case in.meta.Position <= r.applied: // it came another way
+		r.sendPull(in.from, in.meta.Position, in.size, in.size)
+		r.giveUp()
 	case r.now-in.heard > patience*r.cfg.Tick:
 		r.giveUp() // whoever sent it is gone; the orderer asks again
 	case r.now-in.pulled > pullTicks*r.cfg.Tick:
@@ -140,11 +148,7 @@ func (r *Replica) tickTransfer() {
 // release gives the memory of a captured state back when nobody has asked for it for a while.
 func (r *Replica) release() {
 	t := &r.transfer
-	busy := r.export.out != nil || r.journal.saving != nil
-	for i := range t.offers {
-		busy = busy || t.offers[i].live
-	}
-	if busy {
+	if r.export.out != nil || r.journal.saving != nil || t.sending() {
 		t.used = r.now
 	}
 	if t.ready && r.now-t.used > patience*r.cfg.Tick {
@@ -234,7 +238,8 @@ func (r *Replica) sendOffer(seat int) {
 // maxSnapshot bounds what a peer can make this replica store.
 const maxSnapshot = 1 << 40
 
-// onOffer takes up an offer that is newer than what is applied here and than any under way.
+// onOffer takes up an offer that is newer than what is applied here, unless a transfer is under way and
+// goes on.
 func (r *Replica) onOffer(seat int, b []byte) bool {
 	in := wire.NewReader(b)
 	from := in.U64()
@@ -252,13 +257,21 @@ func (r *Replica) onOffer(seat int, b []byte) bool {
 		}
 		return true
 	}
-	if in := t.in; in != nil && in.meta.Position >= meta.Position && in.from == seat {
+	if in := t.in; in != nil && (in.from == seat && in.meta.Position >= meta.Position || r.goesOn(in, seat)) {
 		return true
 	}
 	r.giveUp()
 	t.in = &received{from: seat, meta: meta, size: size, headLen: uint64(head), heard: r.now}
 	r.pull()
 	return true
+}
+
+// goesOn reports whether a transfer is to come to its end although a seat offers another: all of it is here,
+// or more of it comes, from somebody else. Several members offer their state at the same time where no one
+// leads, and after a change of leaders, and repeat that: each would begin anew when another had sent much,
+// and none would end.
+func (r *Replica) goesOn(in *received, seat int) bool {
+	return in.whole() || in.from != seat && r.now-in.heard <= 2*pullTicks*r.cfg.Tick
 }
 
 // giveUp ends the transfer that is under way, if there is one.

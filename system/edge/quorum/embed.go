@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -68,7 +69,9 @@ func embed(c *cluster.Config, cfg *Config) (*embedded, error) {
 	e.backend.connect(p.Backend())
 	ctx, stop := context.WithCancel(context.Background())
 	e.stop = stop
-	server := resp.NewServer(e.backend, resp.Options{Logger: cfg.Log})
+	// Who else is on this machine has no rights to the core: they are to come by the edge.
+	cfg.User, cfg.Password, cfg.TLS = "", rand.Text(), nil
+	server := resp.NewServer(e.backend, resp.Options{Auth: resp.RequirePass(cfg.Password), Logger: cfg.Log})
 	if err := server.Listen("127.0.0.1:0"); err != nil {
 		stop()
 		ctx, cancel := context.WithCancel(context.Background())

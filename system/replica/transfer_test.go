@@ -1,0 +1,91 @@
+package replica
+
+import (
+	"testing"
+
+	"metronome/system/node"
+	"metronome/system/wire"
+)
+
+// Two members offer their state, and repeat that. The transfer that began first comes to its end however
+// long it takes; the other one is taken up when the first sends nothing any more, and neither is waited for
+// when the log has brought as much.
+func TestTwoSendersDoNotHoldEachOtherUp(t *testing.T) {
+	r := ordered(t, 0, "raft")
+	if err := r.Found([]int{0, 1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	const size = 1000
+	now := int64(1)
+	offer := func(seat int, position uint64) {
+		w := wire.NewWriter(nil, wire.KindOffer)
+		w.U64(LifeID(seat, 1))
+		w.U64(r.id)
+		w.U64(position)
+		w.U64(1)
+		w.U32(size)
+		w.U64(size)
+		w.Bytes(nil)
+		appendMembers(&w, &r.members)
+		r.Message(now, wire.ReplicaPeer(seat), w.B)
+	}
+	offer(1, 70)
+	for i := range uint64(size - 1) {
+		now += offerTicks * r.cfg.Tick
+		offer(2, 80+i) // it captures anew now and then
+		offer(1, 70)
+		w := wire.NewWriter(nil, wire.KindChunk)
+		w.U64(70)
+		w.U64(i)
+		w.U8(0)
+		r.Message(now, wire.ReplicaPeer(1), w.B)
+	}
+	if in := r.transfer.in; in == nil || in.from != 1 || in.have != size-1 {
+		t.Fatalf("after %d bytes of %d: %+v", size-1, size, in)
+	}
+	now += 2*pullTicks*r.cfg.Tick + 1
+	if offer(2, 2000); r.transfer.in.from != 2 {
+		t.Error("a sender that is gone is waited for")
+	}
+	r.applied = 2000
+	if r.tickTransfer(); r.transfer.in != nil {
+		t.Error("what was applied meanwhile is still waited for")
+	}
+}
+
+// A snapshot that is wanted waits, because items are being applied, and meanwhile somebody asks for the one
+// before: that is sent to its end, of one position, and only then another is captured.
+func TestWhatIsBeingSentIsNotCapturedAnew(t *testing.T) {
+	r := single(t, nil)
+	x := &r.transfer
+	until := func(what string, holds func() bool) {
+		for range 10_000 {
+			if holds() {
+				return
+			}
+			r.Tick(r.now + r.cfg.Tick)
+			r.Settle()
+			r.Output(&node.Output{})
+		}
+		t.Fatal(what)
+	}
+	until("limits are agreed on", func() bool { return len(r.state.limits) > 0 && r.applied > 0 })
+	r.capture(true)
+	until("a snapshot is captured", func() bool { return x.ready })
+	first := x.capturing
+	r.working = true
+	if r.capture(false); !x.wanted {
+		t.Fatal("no other is wanted")
+	}
+	meta := x.placed
+	meta.To = r.id
+	if r.offer(&meta); !x.sending() {
+		t.Fatal("the first is not offered")
+	}
+	r.working = false
+	if r.tickTransfer(); x.capturing != first || !x.ready {
+		t.Fatal("another snapshot takes the place of the one that is being sent")
+	}
+	x.offers[0].live = false
+	until("then another is captured", func() bool { return x.capturing != first && x.ready })
+}
