@@ -59,9 +59,9 @@ func footprint(key, value int) int {
 }
 
 type arena struct {
-	chunks  []*[chunkBytes]byte
-	fill    []int32 // bytes used so far, by chunk
-	live    []int32 // of these, bytes of records that are not dead
+	chunks  [][]byte // each of chunkBytes, or nil
+	fill    []int32  // bytes used so far, by chunk
+	live    []int32  // of these, bytes of records that are not dead
 	empty   []uint32
 	spare   int    // chunks in empty that still have their memory
 	current uint32 // where the next record goes
@@ -79,13 +79,12 @@ type arena struct {
 }
 
 func newArena() arena {
-	return arena{chunks: make([]*[chunkBytes]byte, 1), fill: []int32{chunkBytes}, live: []int32{chunkBytes}}
+	return arena{chunks: make([][]byte, 1), fill: []int32{chunkBytes}, live: []int32{chunkBytes}}
 }
 
 // at is the record and what follows it in its chunk.
 func (a *arena) at(r ref) []byte {
-	c := a.chunks[r>>chunkBits]
-	return c[r<<3&(chunkBytes-1):]
+	return a.chunks[r>>chunkBits][r<<3&(chunkBytes-1):]
 }
 
 func metaOf(rec []byte) meta       { return meta(binary.LittleEndian.Uint64(rec[8:])) }
@@ -120,7 +119,7 @@ func (a *arena) newChunk() uint32 {
 		a.live = append(a.live, 0)
 	}
 	if a.chunks[a.current] == nil {
-		a.chunks[a.current] = new([chunkBytes]byte)
+		a.chunks[a.current] = make([]byte, chunkBytes)
 	}
 	return a.current
 }
@@ -212,5 +211,5 @@ func (a *arena) write(rec []byte, capacity int, key, value []byte, revision, has
 
 // bytes is what the arena holds of memory.
 func (a *arena) bytes() int {
-	return (len(a.chunks)-1-len(a.empty)+a.spare)*chunkBytes + a.bigBytes + len(a.chunks)*16 + cap(a.bigs)*24
+	return (len(a.chunks)-1-len(a.empty)+a.spare)*chunkBytes + a.bigBytes + len(a.chunks)*32 + cap(a.bigs)*24
 }

@@ -5,6 +5,8 @@ import (
 	"math/bits"
 
 	"github.com/zeebo/xxh3"
+
+	"metronome/internal/prefetch"
 )
 
 // part is what one apply core owns: consecutive slots and all memory behind them. Parts share
@@ -27,7 +29,6 @@ type part struct {
 
 	snap *Snapshot // that has not captured all slots yet
 	undo []undo
-	sink uint64 // keeps the compiler from dropping touch's loads
 }
 
 // task is one operation for one part, without pointers.
@@ -51,53 +52,61 @@ const (
 	taskScan             // this part's share of a scan or count, by batch.gathers
 )
 
-const (
-	group = 32 // tasks whose memory is fetched together
-	line  = 64 // bytes of a cache line
-)
+// group is how many tasks' memory is asked for together.
+const group = 12
 
-// run executes the batch's tasks in order. The memory of a group is touched first, stage by stage,
-// so that the misses of its keys overlap rather than follow each other (as in MICA and in group
-// prefetching, Chen et al., ICDE 2004).
+// run executes the batch's tasks in order. Their memory is asked for in two steps, while the groups
+// before are executed: what leads to a record two groups ahead, the record one group ahead. So the
+// misses overlap with each other and with the work (group prefetching: Chen et al., ICDE 2004; MICA).
+// A group's requests follow one another without work in between, because each waits for its address
+// to be translated, and only neighbours do so at the same time: asked for one by one, between the
+// tasks, they cost more than they save.
 func (p *part) run(s *Store) {
-	for at := 0; at < len(p.tasks); at += group {
-		g := p.tasks[at:min(at+group, len(p.tasks))]
-		p.touch(g)
-		for i := range g {
-			t := &g[i]
-			switch t.kind {
-			case taskPut:
-				b := s.payloads[t.payload][t.offset:]
-				key, end := b[:t.key], uint32(t.key)+t.value
-				p.put(t.hash, key, b[t.key:end], s.base+uint64(t.rel), false)
-			case taskGet:
-				key := s.payloads[t.payload][t.offset:][:t.key]
-				p.get(t.hash, key, false, &s.answers[t.aux].Result)
-			case taskOp:
-				p.operate(s, t)
-			case taskScan:
-				p.collect(s, t)
-			}
+	tasks := p.tasks
+	p.fetchTables(tasks[:min(2*group, len(tasks))])
+	p.fetchRecords(tasks[:min(group, len(tasks))])
+	for len(tasks) > 0 {
+		n := min(group, len(tasks))
+		p.fetchTables(tasks[min(2*group, len(tasks)):min(3*group, len(tasks))])
+		p.fetchRecords(tasks[n:min(2*group, len(tasks))])
+		for i := range tasks[:n] {
+			p.do(s, &tasks[i])
 		}
+		tasks = tasks[n:]
 	}
 	p.clean()
 }
 
-func (p *part) touch(g []task) {
-	var sum uint64
+func (p *part) fetchTables(g []task) {
 	for i := range g {
-		sl := p.slot(g[i].hash)
-		if n := len(sl.table); n > 0 {
-			sum ^= sl.table[g[i].hash&tagMask&uint64(n-1)]
+		if table := p.slot(g[i].hash).table; len(table) > 0 {
+			prefetch.Word(&table[g[i].hash&tagMask&uint64(len(table)-1)])
 		}
 	}
+}
+
+func (p *part) fetchRecords(g []task) {
 	for i := range g {
 		if r := p.likely(g[i].hash); r != 0 {
-			rec := p.at(r)
-			sum ^= uint64(rec[0]) ^ uint64(rec[min(line, len(rec)-1)])
+			prefetch.Lines(&p.at(r)[0])
 		}
 	}
-	p.sink = sum
+}
+
+func (p *part) do(s *Store, t *task) {
+	switch t.kind {
+	case taskPut:
+		b := s.payloads[t.payload][t.offset:]
+		key, end := b[:t.key], uint32(t.key)+t.value
+		p.put(t.hash, key, b[t.key:end], s.base+uint64(t.rel), false)
+	case taskGet:
+		key := s.payloads[t.payload][t.offset:][:t.key]
+		p.get(t.hash, key, false, &s.answers[t.aux].Result)
+	case taskOp:
+		p.operate(s, t)
+	case taskScan:
+		p.collect(s, t)
+	}
 }
 
 // likely is the first record whose tag fits, or 0.
