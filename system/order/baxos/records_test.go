@@ -126,7 +126,7 @@ func TestACompactedLogIsRestartedFrom(t *testing.T) {
 		c.Propose(m, ordertest.At(7, n))
 		c.Settle()
 	}
-	before := m.O.(*Baxos).log.At(5).Promised
+	before := m.O.(*Baxos).Log.At(5).Promised
 	m.Durable = m.Place
 	m.O.Compact(m.Place.Position)
 	c.Ready(m)
@@ -135,7 +135,7 @@ func TestACompactedLogIsRestartedFrom(t *testing.T) {
 	}
 	c.Restart(m)
 	b := m.O.(*Baxos)
-	if s := b.log.At(5); b.log.Base != 4 || s == nil || s.Promised != before || b.Status().Holes != 0 {
+	if s := b.Log.At(5); b.Log.Base != 4 || s == nil || s.Promised != before || b.Status().Holes != 0 {
 		t.Fatalf("%+v of %+v", s, b.Status())
 	}
 }

@@ -49,8 +49,8 @@ func TestAPromiseIsKept(t *testing.T) {
 		step(1, message{kind: kindAccept, ballot: first, entries: []entry{in(3, first, d),
 			in(6, first, d)}})
 		p := m.O.(*Mencius)
-		if p.log.Accepted(3, first) || !p.log.Accepted(6, first) {
-			t.Fatalf("%s: slot 3 %+v, slot 6 %+v", what, p.log.At(3), p.log.At(6))
+		if p.Log.Accepted(3, first) || !p.Log.Accepted(6, first) {
+			t.Fatalf("%s: slot 3 %+v, slot 6 %+v", what, p.Log.At(3), p.Log.At(6))
 		}
 		m.Slow = false
 		c.Restart(m)
@@ -109,8 +109,8 @@ func TestOneAbsenceCostsOneTimeout(t *testing.T) {
 		c.Holds(7, n, 2)
 		c.Propose(c.Members[1], ordertest.At(7, n))
 		c.Settle()
-		if p := c.Members[1].O.(*Mencius); p.commit < p.used {
-			t.Fatalf("round %d waits: decided to %d, used to %d", n, p.commit, p.used)
+		if p := c.Members[1].O.(*Mencius); p.Commit < p.used {
+			t.Fatalf("round %d waits: decided to %d, used to %d", n, p.Commit, p.used)
 		}
 		c.Tick() // the next revocation in time
 	}
@@ -165,7 +165,7 @@ func TestFlexibleQuorums(t *testing.T) {
 	c.Lost = func(from, to uint64) bool { return from >= 4 }
 	c.Propose(c.Members[1], ordertest.At(7, 1))
 	c.Settle()
-	if p := c.Members[1].O.(*Mencius); p.commit >= p.own.pending[0].slot || p.promises() != 2 {
+	if p := c.Members[1].O.(*Mencius); p.Commit >= p.own.pending[0].slot || p.Promises() != 2 {
 		t.Fatalf("decided by three of five: %+v", p.Status())
 	}
 	c.Lost = nil

@@ -190,8 +190,8 @@ func TestFlexibleQuorums(t *testing.T) {
 		t.Fatalf("%d decisions by all", len(c.Agreed))
 	}
 	rest(c, 1, 2, 3)
-	if p := c.Members[4].O.(*Paxos); p.promises() != 2 {
-		t.Fatalf("%d promises elect", p.promises())
+	if p := c.Members[4].O.(*Paxos); p.Promises() != 2 {
+		t.Fatalf("%d promises elect", p.Promises())
 	}
 	elected(t, c, 4, 5)
 }

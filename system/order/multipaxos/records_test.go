@@ -83,7 +83,7 @@ func TestRecordsThatDoNotFitAreRefused(t *testing.T) {
 	}
 	config := order.Config{ID: 1, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2}
 	last := m.Records[len(m.Records)-1]
-	lost := (&Paxos{log: slots.Log{Base: 1}, commit: 9, promised: 256}).encode(nil)
+	lost := (&Paxos{Replica: slots.Replica{Commit: 9}, promised: 256}).encode(nil)
 	for name, records := range map[string][][]byte{
 		"the middle is missing": {m.Records[0], last},
 		"cut short":             {last[:len(last)-1]},

@@ -56,7 +56,7 @@ func TestNothingIsSaidBeforeItIsDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if of(m).commit != 2 {
+	if of(m).Commit != 2 {
 		t.Fatalf("%+v", m.O.Status())
 	}
 }
@@ -138,7 +138,7 @@ func TestWithoutAMajorityTheCoinDecides(t *testing.T) {
 	if len(p.mine.steps) != 2 || p.mine.steps[1].state != coin {
 		t.Fatalf("%+v, the coin %s", p.mine.steps, opinionNames[coin])
 	}
-	if p.commit != 1 {
+	if p.Commit != 1 {
 		t.Fatal("decided without a vote")
 	}
 }

@@ -73,11 +73,11 @@ func TestHolesAreJudgedInOrder(t *testing.T) {
 	if holes = l.Fill(holes, 3, gate{1: 5}); len(holes) > 0 || !l.At(5).Held {
 		t.Fatalf("all held: %v", holes)
 	}
-	if err := l.Complete(3); err != nil {
+	if err := l.complete(3); err != nil {
 		t.Error(err)
 	}
 	for _, commit := range []uint64{4, 6} {
-		if err := l.Complete(commit); !errors.Is(err, order.ErrMalformed) {
+		if err := l.complete(commit); !errors.Is(err, order.ErrMalformed) {
 			t.Errorf("decided to %d: %v", commit, err)
 		}
 	}
@@ -127,8 +127,8 @@ func TestEntriesRoundTrip(t *testing.T) {
 func TestBegin(t *testing.T) {
 	three := &order.Members{Voters: []uint64{4, 5, 6}}
 	good := order.Config{ID: 5, Gate: gate{}, ElectionTicks: 10, HeartbeatTicks: 2, Bootstrap: three}
-	s, err := Begin("x", &good)
-	if err != nil || s.Self != 1 || s.Accepts != 2 || s.At.Position != 1 || s.WaitMax != defaultWaitingBytes {
+	s, err := Begin("x", &good, 0)
+	if err != nil || s.Self != 1 || s.Accepts != 2 || s.Log.Base != 1 || s.WaitMax != defaultWaitingBytes {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	many := &order.Members{}
@@ -151,7 +151,7 @@ func TestBegin(t *testing.T) {
 	} {
 		c := good
 		test.change(&c)
-		if _, err := Begin("x", &c); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := Begin("x", &c, 0); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -162,8 +162,8 @@ func TestRedo(t *testing.T) {
 	at := order.SnapshotMeta{Position: 8, Term: 2, Members: order.Members{Voters: []uint64{1}}}
 	c := order.Config{ID: 1, Gate: gate{}, ElectionTicks: 10, HeartbeatTicks: 2,
 		Restart: &order.Restart{Snapshot: at, Records: [][]byte{{1}, {2}, {3}}}}
-	s, err := Begin("x", &c)
-	if err != nil || s.At.Position != 8 || s.At.Term != 2 {
+	s, err := Begin("x", &c, 0)
+	if err != nil || s.Log.Base != 8 || s.Log.Term != 2 || s.Commit != 8 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	seen := ""
@@ -181,7 +181,8 @@ func TestRedo(t *testing.T) {
 func TestRestorable(t *testing.T) {
 	voters := []uint64{1, 2, 3}
 	good := order.SnapshotMeta{To: 2, Position: 9, Term: 1, Members: order.Members{Voters: voters}}
-	if err := Restorable(&good, 2, voters, 9); err != nil {
+	r := Replica{ID: 2, Members: voters, Done: 9}
+	if err := r.Restorable(&good); err != nil {
 		t.Error(err)
 	}
 	for name, test := range map[string]struct {
@@ -196,7 +197,7 @@ func TestRestorable(t *testing.T) {
 	} {
 		s := good
 		test.change(&s)
-		if err := Restorable(&s, 2, voters, 9); !errors.Is(err, test.want) {
+		if err := r.Restorable(&s); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
