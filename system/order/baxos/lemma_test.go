@@ -104,6 +104,36 @@ func TestNothingGetsInButThroughTheGate(t *testing.T) {
 	}
 }
 
+// A proposer whose slot the others decide, while its own acceptance waits at the gate, learns it like anybody:
+// it hands it out when it is held, and remembers it after a restart (lemma 4).
+func TestWhatOthersDecideIsWrittenDown(t *testing.T) {
+	o := alone(t, 1)
+	b, d := o.m.O.(*Baxos), ordertest.Decision(ordertest.At(7, 1))
+	b.Hear(1)
+	o.c.Holds(7, 1, 1, 2, 3)
+	if err := b.Propose(d); err != nil {
+		t.Fatal(err)
+	}
+	o.c.Ready(o.m) // rounds are reserved, and one is promised here
+	at := b.attempt
+	o.m.Shelf.Frames[7] = 0
+	o.step(2, message{kind: kindPromise, slot: 2, ballot: at.ballot})
+	for _, from := range []uint64{2, 3} {
+		o.step(from, message{kind: kindAccepted, slot: 2, ballot: at.ballot})
+	}
+	if s := b.Status(); b.attempt.phase == accepting || !b.learnt(2) || s.Position != 1 || s.Waiting != 1 {
+		t.Fatalf("decided without its items: %+v", s)
+	}
+	o.c.Holds(7, 1, 1)
+	if len(o.m.State) != 1 {
+		t.Fatalf("held, and not handed out: %+v", b.Status())
+	}
+	o.c.Restart(o.m)
+	if s := o.m.O.(*Baxos).Log.At(2); s == nil || !slices.Equal(s.Decision, d) {
+		t.Fatalf("after a restart: %+v", s)
+	}
+}
+
 // An Accepted leaves after what it speaks of is durable (lemma 2).
 func TestAnAcceptanceIsDurableBeforeItIsSaid(t *testing.T) {
 	o := alone(t, 3)

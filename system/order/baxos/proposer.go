@@ -227,7 +227,14 @@ func (b *Baxos) win() {
 	a := b.attempt
 	b.attempt = attempt{}
 	b.retries, b.pause, b.armed = 0, 0, false
-	b.learn(entry{Slot: a.slot, Ballot: a.ballot, Decision: a.decision})
+	e := entry{Slot: a.slot, Ballot: a.ballot, Decision: a.decision}
+	switch s := b.Log.At(a.slot); {
+	case s != nil && s.Ballot >= a.ballot: // that value (lemmas 6, 7), held, and in a record with its acceptance
+		b.learn(e)
+	case b.admits(e, true): // the others made the quorum: it is learnt like from anybody
+		b.learn(e)
+		b.record(e.Slot)
+	}
 	b.own = ownership{a.slot + 1, a.ballot, a.granted}
 	if a.mine {
 		for _, ctx := range b.reads[:a.reads] {
