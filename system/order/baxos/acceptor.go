@@ -228,17 +228,8 @@ func (b *Baxos) onAsk(to int, m *message) {
 		b.SendState(to, &b.out.Ready)
 		return
 	}
-	a := message{kind: kindLearn}
-	size := 0
-	for n := m.slot; n <= b.Commit && len(a.entries) < maxAhead; n++ {
-		s := b.Log.At(n)
-		if size += len(s.Decision) + slots.EntryBytes; len(a.entries) > 0 && size > maxMessageBytes {
-			break
-		}
-		a.entries = append(a.entries, entry{Slot: n, Ballot: s.Ballot, Decision: s.Decision})
-	}
-	if len(a.entries) > 0 {
-		b.send(to, a)
+	if known := b.Log.Batch(m.slot, b.Commit, 0, maxAhead); len(known) > 0 {
+		b.send(to, message{kind: kindLearn, entries: known})
 	}
 }
 

@@ -11,11 +11,10 @@ import (
 
 // Bounds of one orderer (I6).
 const (
-	maxMessageBytes = 256 << 10 // of entries in one Learn; one larger entry still goes alone
-	maxAhead        = 256       // slots beyond what is decided that an acceptor takes
-	maxQueueBytes   = 4 << 20   // proposals that are not decided; beyond it Propose answers order.ErrBusy
-	maxQueue        = 64        // and their number
-	maxReads        = 1024      // that are not answered; further ones are dropped
+	maxAhead      = 256     // slots beyond what is decided that an acceptor takes, and entries of one Learn
+	maxQueueBytes = 4 << 20 // proposals that are not decided; beyond it Propose answers order.ErrBusy
+	maxQueue      = 64      // and their number
+	maxReads      = 1024    // that are not answered; further ones are dropped
 )
 
 // Baxos is an [order.Orderer]: Paxos without a leader, behind the gate.

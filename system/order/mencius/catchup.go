@@ -1,7 +1,5 @@
 package mencius
 
-import "metronome/system/order/slots"
-
 // heartbeat tells everybody that this member is there, how far it is, and what it knows to be used. It
 // waits for no disk (R16).
 func (p *Mencius) heartbeat() {
@@ -67,19 +65,7 @@ func (p *Mencius) onAsk(from int, m *message) {
 		p.SendState(from, &p.out.Ready)
 		return
 	}
-	var known []entry
-	size := 0
-	for n := m.commit + 1; n <= p.Log.Last() && len(known) < maxMessageSlots; n++ {
-		s := p.Log.At(n)
-		if s.Ballot != decided {
-			continue
-		}
-		if size += len(s.Decision) + slots.EntryBytes; len(known) > 0 && size > maxMessageBytes {
-			break
-		}
-		known = append(known, entry{Slot: n, Ballot: decided, Decision: s.Decision})
-	}
-	p.teach(from, known)
+	p.teach(from, p.Log.Batch(m.commit+1, p.Log.Last(), decided, maxMessageSlots))
 	p.repeat(from)
 }
 

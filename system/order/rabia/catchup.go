@@ -65,16 +65,7 @@ func (r *Rabia) onAsk(to int, from uint64) {
 }
 
 func (r *Rabia) teach(to int, from uint64) {
-	var known []entry
-	size := 0
-	for n := max(from, r.Log.Base+1); n <= r.Commit && len(known) < maxMessageSlots; n++ {
-		s := r.Log.At(n)
-		if size += len(s.Decision) + slots.EntryBytes; len(known) > 0 && size > maxMessageBytes {
-			break
-		}
-		known = append(known, entry{Slot: n, Ballot: term, Decision: s.Decision})
-	}
-	if len(known) > 0 {
+	if known := r.Log.Batch(from, r.Commit, term, maxMessageSlots); len(known) > 0 {
 		r.send(to, message{kind: kindLearn, entries: known})
 	}
 }

@@ -9,10 +9,9 @@ import (
 
 // Bounds of one orderer (I6).
 const (
-	maxMessageBytes = 256 << 10 // of entries in one Learn; one larger entry still goes alone
-	maxMessageSlots = 4096
-	maxPending      = 16  // own proposals that are not decided yet
-	maxPool         = 128 // values that anybody wants
+	maxMessageSlots = 4096 // entries in one Learn
+	maxPending      = 16   // own proposals that are not decided yet
+	maxPool         = 128  // values that anybody wants
 	maxPoolBytes    = 4 << 20
 	maxReads        = 1024 // waiting; further ones are dropped, and asked again
 )

@@ -110,6 +110,25 @@ func (l *Log) Fill(holes []uint64, applied uint64, gate order.Gate) []uint64 {
 	return nil
 }
 
+// maxBatchBytes bounds the entries of one message; one larger entry still goes alone.
+const maxBatchBytes = 256 << 10
+
+// Batch is what one message takes of a range: entries accepted in a ballot of at least least, most of them.
+func (l *Log) Batch(from, to, least uint64, most int) (all []Entry) {
+	size := 0
+	for n := max(from, l.Base+1); n <= min(to, l.Last()) && len(all) < most; n++ {
+		s := l.At(n)
+		if s.Ballot < least {
+			continue
+		}
+		if size += len(s.Decision) + EntryBytes; len(all) > 0 && size > maxBatchBytes {
+			break
+		}
+		all = append(all, Entry{n, s.Ballot, s.Decision})
+	}
+	return all
+}
+
 // Entries are the accepted ones of a range.
 func (l *Log) Entries(from, to uint64) (all []Entry) {
 	for n := max(from, l.Base+1); n <= min(to, l.Last()); n++ {
