@@ -18,6 +18,10 @@ type Algorithm struct {
 	Describe func(message []byte) string
 	// Leaderless: every member proposes, once it hears a majority. Nobody is elected and nobody hands over.
 	Leaderless bool
+	// Fixed: members are those that the cluster was founded with.
+	Fixed bool
+	// OneTerm: a position has the same term at every member; otherwise the term is a ballot, and its own.
+	OneTerm bool
 	// Networks is how many random networks there are by default; 0: 60.
 	Networks int
 	// Seed makes reproducible what order.Config.Seed does not reach; nil: it reaches everything (R18).
@@ -65,7 +69,7 @@ type Member struct {
 	Slow    bool             // what it writes is durable only after Sync
 	Records [][]byte         // durable
 	Writing []*order.Persist // not durable yet
-	State   []string         // position:decision, in order
+	State   []string         // position:decision, or position@term:decision, in order
 	Durable order.SnapshotMeta
 	Place   order.SnapshotMeta // where State stands
 	Reads   []order.Read
@@ -180,6 +184,9 @@ func (c *Cluster) apply(m *Member, k order.Committed) {
 	}
 	m.Place.Position, m.Place.Term = k.Position, k.Term
 	line := fmt.Sprintf("%d:%x", k.Position, k.Decision)
+	if c.by.OneTerm {
+		line = fmt.Sprintf("%d@%d:%x", k.Position, k.Term, k.Decision)
+	}
 	m.State = append(m.State, line)
 	if first, ok := c.Agreed[k.Position]; !ok {
 		c.Agreed[k.Position] = line
@@ -315,6 +322,15 @@ func (c *Cluster) Elect(id uint64) *Member {
 	}
 	c.T.Fatalf("%d is not elected: %+v", id, c.Members[id].O.Status())
 	return nil
+}
+
+// Met is a cluster whose first member leads, and whose members heard each other.
+func Met(t testing.TB, by Algorithm, n int, adjust func(*order.Config)) *Cluster {
+	c := New(t, by, n, 1, adjust)
+	c.Elect(1)
+	c.Tick()
+	c.Tick()
+	return c
 }
 
 // Leader is a member that leads, or nil.
