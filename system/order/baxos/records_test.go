@@ -45,8 +45,9 @@ func hostile() map[string]message {
 }
 
 func codec() ordertest.Codec[message] {
-	return ordertest.Codec[message]{Samples: samples(), Bad: hostile(), Encode: (*message).encode, Decode: decode,
-		Describe: Describe, Said: Said, Says: func(m message) order.Said { return said[m.kind] }}
+	return ordertest.Codec[message]{Samples: samples(), Bad: hostile(),
+		Encode: (*message).encode, Decode: decode, Describe: Describe, Said: Said,
+		Says: func(m message) order.Said { return said[m.kind] }}
 }
 
 func TestMessages(t *testing.T) { codec().Run(t) }

@@ -44,6 +44,9 @@ type Shelf struct {
 	Forged map[order.LaneID]bool // another history of the lane is held
 }
 
+// NewShelf holds nothing.
+func NewShelf() *Shelf { return &Shelf{map[order.LaneID]uint64{}, map[order.LaneID]bool{}} }
+
 // Holds implements [order.Gate].
 func (s *Shelf) Holds(c order.Cut) order.Verdict {
 	v := order.Held
@@ -58,7 +61,8 @@ func (s *Shelf) Holds(c order.Cut) order.Verdict {
 	return v
 }
 
-func (s *Shelf) hold(lane order.LaneID, n uint64) { s.Frames[lane] = max(s.Frames[lane], n) }
+// Hold makes a lane held up to a frame.
+func (s *Shelf) Hold(lane order.LaneID, n uint64) { s.Frames[lane] = max(s.Frames[lane], n) }
 
 // Member is a replica around one orderer, at its simplest: State is the list of decisions.
 type Member struct {
@@ -108,7 +112,7 @@ func New(t testing.TB, by Algorithm, n int, seed uint64, adjust func(*order.Conf
 		initial.Voters = append(initial.Voters, id+1)
 	}
 	for _, id := range initial.Voters {
-		m := &Member{ID: id, Up: true, Shelf: &Shelf{map[order.LaneID]uint64{}, map[order.LaneID]bool{}}}
+		m := &Member{ID: id, Up: true, Shelf: NewShelf()}
 		m.Place = order.SnapshotMeta{Position: 1, Term: 1, Members: initial}
 		m.Durable = m.Place
 		m.config = order.Config{ID: id, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2, Bootstrap: &initial,
@@ -232,7 +236,7 @@ func (c *Cluster) transfer(from *Member, s order.SnapshotMeta) {
 			to.State = slices.Clone(from.State[:s.Position-1])
 			to.Place, to.Durable = s, s
 			for lane, n := range from.Shelf.Frames { // the state covers every item under it
-				to.Shelf.hold(lane, n)
+				to.Shelf.Hold(lane, n)
 			}
 		}
 	}
@@ -347,7 +351,7 @@ func (c *Cluster) Leader() *Member {
 func (c *Cluster) Propose(m *Member, marks ...order.Mark) {
 	c.T.Helper()
 	for _, k := range marks {
-		m.Shelf.hold(k.Lane, k.Frames)
+		m.Shelf.Hold(k.Lane, k.Frames)
 	}
 	if err := m.O.Propose(Decision(marks...)); err != nil {
 		c.T.Fatal(err)
@@ -359,7 +363,7 @@ func (c *Cluster) Propose(m *Member, marks ...order.Mark) {
 func (c *Cluster) Holds(lane order.LaneID, n uint64, ids ...uint64) {
 	for _, id := range ids {
 		m := c.Members[id]
-		if m.Shelf.hold(lane, n); m.Up {
+		if m.Shelf.Hold(lane, n); m.Up {
 			m.O.Recheck()
 			c.Ready(m)
 		}

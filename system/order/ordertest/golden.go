@@ -19,7 +19,7 @@ func Scenes(t *testing.T, by Algorithm, scenes map[string]func(*Cluster)) {
 			c := New(t, by, 3, 1, nil)
 			c.Trace = &strings.Builder{}
 			scene(c)
-			compareGolden(t, filepath.Join("testdata", name+".txt"), c.Trace.String())
+			CompareGolden(t, filepath.Join("testdata", name+".txt"), c.Trace.String())
 		})
 	}
 }
@@ -51,7 +51,8 @@ func FetchState(c *Cluster) {
 	c.Glance(1, 3)
 }
 
-func compareGolden(t *testing.T, path, got string) {
+// CompareGolden compares with a file, or rewrites it with -update.
+func CompareGolden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
