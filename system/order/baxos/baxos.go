@@ -166,11 +166,7 @@ func (b *Baxos) send(to int, m message) {
 
 // hold sends a message once everything written so far is durable.
 func (b *Baxos) hold(to int, m message) {
-	if b.out.Idle() {
-		b.release(answer{to, m})
-		return
-	}
-	b.out.Hold(answer{to, m})
+	b.out.After(answer{to, m}, b.release)
 }
 
 func (b *Baxos) release(a answer) {

@@ -104,7 +104,7 @@ func TestNothingGetsInButThroughTheGate(t *testing.T) {
 	}
 }
 
-// A proposer whose slot the others decide, while its own acceptance waits at the gate, learns it as others do:
+// A proposer whose slot the others decide, while its own acceptance waits at the gate, learns it as they do:
 // it hands it out when it is held, and remembers it after a restart (lemma 4).
 func TestWhatOthersDecideIsWrittenDown(t *testing.T) {
 	o := alone(t, 1)

@@ -94,10 +94,8 @@ func (m *message) check() error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
 	}
-	for _, v := range [...]uint64{m.ballot, m.slot, m.commit, m.with, m.match} {
-		if v > slots.MaxNumber {
-			return bad("a number out of bounds")
-		}
+	if max(m.ballot, m.slot, m.commit, m.with, m.match) > slots.MaxNumber {
+		return bad("a number out of bounds")
 	}
 	about := m.kind <= kindRefusal
 	if about && (m.slot == 0 || slots.Round(m.ballot) == 0) {

@@ -193,12 +193,7 @@ func (p *Mencius) send(to int, m message) { p.out.Send(p.Members[to], m.encode()
 
 // hold sends a message once everything written so far is durable.
 func (p *Mencius) hold(to int, m message) {
-	a := answer{to, p.Commit, m}
-	if p.out.Idle() {
-		p.release(a)
-		return
-	}
-	p.out.Hold(a)
+	p.out.After(answer{to, p.Commit, m}, p.release)
 }
 
 func (p *Mencius) release(a answer) {

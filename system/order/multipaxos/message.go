@@ -132,10 +132,8 @@ func (m *message) check() error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
 	}
-	for _, v := range [...]uint64{m.ballot, m.commit, m.match, m.have, m.end} {
-		if v > slots.MaxNumber {
-			return bad("a number out of bounds")
-		}
+	if max(m.ballot, m.commit, m.match, m.have, m.end) > slots.MaxNumber {
+		return bad("a number out of bounds")
 	}
 	if m.kind == kindAccept && len(m.entries) == 0 {
 		return bad("no entries")

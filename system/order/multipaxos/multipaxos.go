@@ -51,7 +51,7 @@ type Paxos struct {
 
 // answer is a message that waits for stable storage. One to oneself is stepped.
 type answer struct {
-	to uint64
+	to int
 	m  message
 }
 
@@ -175,19 +175,15 @@ func (p *Paxos) send(to int, m message) { p.out.Send(p.Members[to], m.encode()) 
 
 // hold sends a message once everything written so far is durable.
 func (p *Paxos) hold(to int, m message) {
-	if p.out.Idle() {
-		p.release(answer{p.Members[to], m})
-		return
-	}
-	p.out.Hold(answer{p.Members[to], m})
+	p.out.After(answer{to, m}, p.release)
 }
 
 func (p *Paxos) release(a answer) {
-	if a.to == p.ID {
+	if a.to == p.Self {
 		p.dispatch(p.Self, &a.m)
 		return
 	}
-	p.out.Send(a.to, a.m.encode())
+	p.send(a.to, a.m)
 }
 
 // Ready implements [order.Orderer].

@@ -164,12 +164,7 @@ func (r *Rabia) others(m message) { r.Others(func(i int) { r.send(i, m) }) }
 
 // hold sends a message once everything written so far is durable.
 func (r *Rabia) hold(to int, m message) {
-	a := answer{to, r.judged, m}
-	if r.out.Idle() {
-		r.release(a)
-		return
-	}
-	r.out.Hold(a)
+	r.out.After(answer{to, r.judged, m}, r.release)
 }
 
 func (r *Rabia) release(a answer) {
