@@ -10,10 +10,10 @@ func (b *Baxos) Compact(position uint64) {
 	}
 }
 
-// Restore implements [order.Orderer]. What the state covers is decided. What is wanted here stays wanted:
-// nobody knows what of it lies under the state, and there is no new term in which it would be proposed again.
-// What was decided before does nothing a second time: marks do not move back (R6), and commands repeat
-// themselves harmlessly, as they have to wherever a proposer cannot tell what became of them.
+// Restore implements [order.Orderer]. What the state covers is decided. The queue stays: nobody knows here
+// what of it lies under the state, and in the same term nobody would propose again what is dropped. What does
+// lie under it costs a slot and has no effect a second time: marks do not move back (R6), and a command names
+// a nonce, an incarnation, a level or a log time, by which a replica knows it; of limits the first stay.
 func (b *Baxos) Restore(s order.SnapshotMeta) error {
 	if err := b.Restorable(&s); err != nil {
 		return err
