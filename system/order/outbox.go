@@ -59,6 +59,16 @@ func (o *Outbox[A]) Hold(answers ...A) {
 	o.ask = append(o.ask, answers...)
 }
 
+// After does something with an answer once everything recorded so far is durable: at once, or when the caller
+// gets it from Durable.
+func (o *Outbox[A]) After(answer A, release func(A)) {
+	if o.Idle() {
+		release(answer)
+		return
+	}
+	o.Hold(answer)
+}
+
 // Idle reports that everything recorded so far is durable.
 func (o *Outbox[A]) Idle() bool { return o.Ready.Persist == nil && len(o.pending) == 0 }
 

@@ -13,32 +13,32 @@ const settled = slots.MaxNumber
 
 // note takes a ballot's round up: it is promised here.
 func (b *Baxos) note(ballot uint64) {
-	b.round = max(b.round, ballot>>8)
+	b.round = max(b.round, slots.Round(ballot))
 	b.seen = max(b.seen, b.round)
 }
 
 // onPrepare promises a slot to a ballot: to accept nothing of lower ones there any more. The promise
 // tells what was accepted.
 func (b *Baxos) onPrepare(from int, m *message) {
-	if b.teach(from, m.slot) || m.slot > b.commit+maxAhead {
+	if b.teach(from, m.slot) || m.slot > b.Commit+maxAhead {
 		return
 	}
-	s := b.log.Grow(m.slot)
+	s := b.Log.Grow(m.slot)
 	if m.ballot < s.Promised {
 		b.refuse(from, m.slot, s.Promised)
 		return
 	}
 	s.Promised = m.ballot
 	b.note(m.ballot)
-	if w := b.wait.Get(m.slot); w != nil && w.Ballot < m.ballot {
-		b.wait.Drop(m.slot)
+	if w := b.Wait.Get(m.slot); w != nil && w.Ballot < m.ballot {
+		b.Wait.Drop(m.slot)
 	}
 	b.record(m.slot)
 	p := message{kind: kindPromise, slot: m.slot, ballot: m.ballot}
 	if s.Ballot != 0 {
 		p.entries = []entry{{Slot: m.slot, Ballot: s.Ballot, Decision: s.Decision}}
 	}
-	if mutate.On(mutate.VoteBeforePersist) && from != b.self {
+	if mutate.On(mutate.VoteBeforePersist) && from != b.Self {
 		b.send(from, p)
 		return
 	}
@@ -47,13 +47,13 @@ func (b *Baxos) onPrepare(from int, m *message) {
 
 // teach tells who tries for a slot that is decided what was.
 func (b *Baxos) teach(to int, n uint64) bool {
-	s := b.log.At(n)
-	if n > b.commit && (s == nil || !s.Decided) {
+	s := b.Log.At(n)
+	if n > b.Commit && (s == nil || !s.Decided) {
 		return false
 	}
 	if s == nil {
 		b.send(to, message{kind: kindDecided})
-	} else if to != b.self {
+	} else if to != b.Self {
 		b.send(to, message{kind: kindLearn, entries: []entry{{Slot: n, Ballot: s.Ballot, Decision: s.Decision}}})
 	}
 	return true
@@ -61,7 +61,7 @@ func (b *Baxos) teach(to int, n uint64) bool {
 
 func (b *Baxos) refuse(to int, n, promised uint64) {
 	m := message{kind: kindRefusal, slot: n, ballot: promised}
-	if to == b.self {
+	if to == b.Self {
 		b.dispatch(to, &m)
 		return
 	}
@@ -73,7 +73,7 @@ func (b *Baxos) onAccept(from int, m *message) {
 	if b.teach(from, m.slot) {
 		return
 	}
-	if m.slot > b.commit+maxAhead {
+	if m.slot > b.Commit+maxAhead {
 		b.dropped++
 		return
 	}
@@ -82,9 +82,9 @@ func (b *Baxos) onAccept(from int, m *message) {
 
 // offer accepts a value if it is held, and lets it wait if it is not.
 func (b *Baxos) offer(e entry) {
-	to, s := owner(e.Ballot), b.log.Grow(e.Slot)
+	to, s := slots.Owner(e.Ballot), b.Log.Grow(e.Slot)
 	if e.Ballot < s.Promised && !mutate.On(mutate.BaxosAcceptBelowPromise) {
-		b.wait.Drop(e.Slot)
+		b.Wait.Drop(e.Slot)
 		b.refuse(to, e.Slot, s.Promised)
 		return
 	}
@@ -101,17 +101,17 @@ func (b *Baxos) offer(e entry) {
 // admits asks the gate for a value. What is not held yet waits.
 func (b *Baxos) admits(e entry, decided bool) bool {
 	cut := e.Cut()
-	switch slots.Judge(b.gate, cut) {
+	switch b.Judge(cut) {
 	case order.Held:
 		return true
 	case order.Missing:
 		if decided {
 			e.Ballot |= settled
 		}
-		b.wait.Put(e, b.waitMax)
+		b.Wait.Put(e, b.WaitMax)
 	default:
-		b.wait.Drop(e.Slot)
-		b.out.Refuse(b.members[owner(e.Ballot)%len(b.members)], cut)
+		b.Wait.Drop(e.Slot)
+		b.out.Refuse(b.Members[slots.Owner(e.Ballot)%len(b.Members)], cut)
 	}
 	return false
 }
@@ -119,9 +119,9 @@ func (b *Baxos) admits(e entry, decided bool) bool {
 // accept writes an accepted value down. The lemma's first step: what is not learnt to be decided gets
 // into the log here alone, with the gate's word.
 func (b *Baxos) accept(e entry) {
-	b.wait.Drop(e.Slot)
-	next := b.log.Grow(e.Slot + 1)
-	s := b.log.Grow(e.Slot)
+	b.Wait.Drop(e.Slot)
+	next := b.Log.Grow(e.Slot + 1)
+	s := b.Log.Grow(e.Slot)
 	b.note(e.Ballot)
 	s.Promised = max(s.Promised, e.Ballot)
 	s.Ballot, s.Decision, s.Held = e.Ballot, e.Decision, true
@@ -135,10 +135,10 @@ func (b *Baxos) accept(e entry) {
 
 // acknowledge sends the evidence of holding, once it is durable.
 func (b *Baxos) acknowledge(n, ballot uint64) {
-	next := b.log.Grow(n + 1)
-	to, m := owner(ballot), message{kind: kindAccepted, slot: n, ballot: ballot,
+	next := b.Log.Grow(n + 1)
+	to, m := slots.Owner(ballot), message{kind: kindAccepted, slot: n, ballot: ballot,
 		granted: next.Promised == ballot && next.Ballot == 0}
-	if mutate.On(mutate.ProposeVolatile) && to == b.self {
+	if mutate.On(mutate.ProposeVolatile) && to == b.Self {
 		b.dispatch(to, &m)
 		return
 	}
@@ -147,13 +147,13 @@ func (b *Baxos) acknowledge(n, ballot uint64) {
 
 // Recheck implements [order.Orderer].
 func (b *Baxos) Recheck() {
-	b.holes = b.log.Fill(b.holes, b.applied, b.gate)
-	for _, e := range slices.Clone(b.wait.Wait) {
+	b.Fill()
+	for _, e := range slices.Clone(b.Wait.Wait) {
 		decided := e.Ballot >= settled
 		e.Ballot &^= settled
 		switch {
-		case e.Slot <= b.commit:
-			b.wait.Drop(e.Slot)
+		case e.Slot <= b.Commit:
+			b.Wait.Drop(e.Slot)
 		case !decided:
 			b.offer(e)
 		case b.admits(e, true):
@@ -168,18 +168,18 @@ func (b *Baxos) Recheck() {
 
 // hear takes note of how far a member says that all is decided, and asks for what it lacks.
 func (b *Baxos) hear(from int, m *message) {
-	b.peers[from].silent = 0
-	if m.commit <= b.commit {
+	b.Hear(from)
+	if m.commit <= b.Commit {
 		return
 	}
-	if s := b.log.At(m.commit); s != nil && s.Ballot != 0 && s.Ballot == m.with {
+	if s := b.Log.At(m.commit); s != nil && s.Ballot != 0 && s.Ballot == m.with {
 		s.Decided = true // one ballot has one value in a slot
-	} else if w := b.wait.Get(m.commit); w != nil && w.Ballot == m.with {
+	} else if w := b.Wait.Get(m.commit); w != nil && w.Ballot == m.with {
 		w.Ballot |= settled
 	}
 	next := b.have() + 1
 	if b.starves() {
-		next = b.commit + 1
+		next = b.Commit + 1
 	}
 	if next <= m.commit && (b.asked < 0 && from != b.shunned || b.asked == from && m.kind == kindBeat) {
 		b.asked = from
@@ -191,7 +191,7 @@ func (b *Baxos) hear(from int, m *message) {
 // items do not come: they may be in a snapshot only. Then it is asked for again: who has the log of that
 // slot need not have its items, and who has not sends state instead.
 func (b *Baxos) starves() bool {
-	return b.idle >= b.electionTicks && b.idle%b.electionTicks < b.beatTicks && b.learnt(b.commit+1)
+	return b.idle >= b.ElectionTicks && b.idle%b.ElectionTicks < b.HeartbeatTicks && b.learnt(b.Commit+1)
 }
 
 // patience is for how many election timeouts one member is asked that does not help.
@@ -200,16 +200,16 @@ const patience = 4
 // reconsider asks another member if nothing came of asking one for long. Not sooner: it may be sending its
 // state, and two that send theirs hold each other up.
 func (b *Baxos) reconsider() {
-	if b.idle > 0 && b.idle%(patience*b.electionTicks) < b.beatTicks ||
-		b.asked >= 0 && b.peers[b.asked].silent >= b.electionTicks {
+	if b.idle > 0 && b.idle%(patience*b.ElectionTicks) < b.HeartbeatTicks ||
+		b.asked >= 0 && b.Overdue(b.asked) {
 		b.shunned, b.asked = b.asked, -1
 	}
 }
 
 // have is the slot up to which everything that is decided came: learnt, or waiting at the gate.
 func (b *Baxos) have() uint64 {
-	for n := b.commit; ; n++ {
-		s := b.log.At(n + 1)
+	for n := b.Commit; ; n++ {
+		s := b.Log.At(n + 1)
 		if (s == nil || !s.Decided) && !b.learnt(n+1) {
 			return n
 		}
@@ -218,27 +218,18 @@ func (b *Baxos) have() uint64 {
 
 // learnt reports whether a slot is known to be decided, and waits for its items.
 func (b *Baxos) learnt(n uint64) bool {
-	w := b.wait.Get(n)
+	w := b.Wait.Get(n)
 	return w != nil && w.Ballot >= settled
 }
 
 // onAsk sends decided slots, or state that covers them.
 func (b *Baxos) onAsk(to int, m *message) {
-	if m.slot <= b.log.Base {
-		b.needSnapshot(to)
+	if m.slot <= b.Log.Base {
+		b.SendState(to, &b.out.Ready)
 		return
 	}
-	a := message{kind: kindLearn}
-	size := 0
-	for n := m.slot; n <= b.commit && len(a.entries) < maxAhead; n++ {
-		s := b.log.At(n)
-		if size += len(s.Decision) + slots.EntryBytes; len(a.entries) > 0 && size > maxMessageBytes {
-			break
-		}
-		a.entries = append(a.entries, entry{Slot: n, Ballot: s.Ballot, Decision: s.Decision})
-	}
-	if len(a.entries) > 0 {
-		b.send(to, a)
+	if known := b.Log.Batch(m.slot, b.Commit, 0, maxAhead); len(known) > 0 {
+		b.send(to, message{kind: kindLearn, entries: known})
 	}
 }
 
@@ -247,11 +238,11 @@ func (b *Baxos) onLearn(from int, m *message) {
 	had := b.have()
 	var learnt []uint64
 	for _, e := range m.entries {
-		s := b.log.At(e.Slot)
-		if e.Slot <= b.commit || s != nil && s.Decided {
+		s := b.Log.At(e.Slot)
+		if e.Slot <= b.Commit || s != nil && s.Decided {
 			continue
 		}
-		if e.Slot > b.commit+maxAhead {
+		if e.Slot > b.Commit+maxAhead {
 			b.dropped++
 			continue
 		}
@@ -273,9 +264,9 @@ func (b *Baxos) onLearn(from int, m *message) {
 
 // learn takes a value that is decided and held. Whatever was accepted in a higher ballot is the same.
 func (b *Baxos) learn(e entry) {
-	s := b.log.Grow(e.Slot)
+	s := b.Log.Grow(e.Slot)
 	s.Promised, s.Ballot = max(s.Promised, e.Ballot), max(s.Ballot, e.Ballot)
 	s.Decision, s.Held, s.Decided = e.Decision, true, true
 	b.note(e.Ballot)
-	b.wait.Drop(e.Slot)
+	b.Wait.Drop(e.Slot)
 }

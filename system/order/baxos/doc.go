@@ -24,8 +24,9 @@
 //  3. A slot is decided when Config.AcceptQuorum members sent Accepted for it in one ballot (onAccepted,
 //     win): a majority at least, for New takes no less. So a majority sent the evidence. ∎
 //     [TestAQuorumDecides]
-//  4. What is learnt to be decided (hear, onLearn) counts nowhere as an acceptance. It waits at the gate all
-//     the same: nothing is handed out that is not held here. [TestNothingGetsInButThroughTheGate]
+//  4. What is learnt to be decided (hear, onLearn, win) counts nowhere as an acceptance. It waits at the gate
+//     all the same: nothing is handed out that is not held here, and in a record.
+//     [TestNothingGetsInButThroughTheGate, TestWhatOthersDecideIsWrittenDown]
 //
 // And Paxos: *no slot is decided twice* (I2).
 //

@@ -83,7 +83,7 @@ func TestNothingGetsInButThroughTheGate(t *testing.T) {
 	ballot, d := uint64(1<<8), ordertest.Decision(ordertest.At(7, 1))
 	b := o.m.O.(*Baxos)
 	rd := o.step(1, message{kind: kindAccept, slot: 2, ballot: ballot, entries: []entry{in(2, ballot, d)}})
-	if s := b.log.At(2); s.Ballot != 0 || rd.Persist != nil || b.wait.Get(2) == nil {
+	if s := b.Log.At(2); s.Ballot != 0 || rd.Persist != nil || b.Wait.Get(2) == nil {
 		t.Fatalf("accepted without its items: %+v, %+v", s, rd)
 	}
 	o.step(1, message{kind: kindBeat, commit: 2, with: ballot})
@@ -104,6 +104,36 @@ func TestNothingGetsInButThroughTheGate(t *testing.T) {
 	}
 }
 
+// A proposer whose slot the others decide, while its own acceptance waits at the gate, learns it as they do:
+// it hands it out when it is held, and remembers it after a restart (lemma 4).
+func TestWhatOthersDecideIsWrittenDown(t *testing.T) {
+	o := alone(t, 1)
+	b, d := o.m.O.(*Baxos), ordertest.Decision(ordertest.At(7, 1))
+	b.Hear(1)
+	o.c.Holds(7, 1, 1, 2, 3)
+	if err := b.Propose(d); err != nil {
+		t.Fatal(err)
+	}
+	o.c.Ready(o.m) // rounds are reserved, and one is promised here
+	at := b.attempt
+	o.m.Shelf.Frames[7] = 0
+	o.step(2, message{kind: kindPromise, slot: 2, ballot: at.ballot})
+	for _, from := range []uint64{2, 3} {
+		o.step(from, message{kind: kindAccepted, slot: 2, ballot: at.ballot})
+	}
+	if s := b.Status(); b.attempt.phase == accepting || !b.learnt(2) || s.Position != 1 || s.Waiting != 1 {
+		t.Fatalf("decided without its items: %+v", s)
+	}
+	o.c.Holds(7, 1, 1)
+	if len(o.m.State) != 1 {
+		t.Fatalf("held, and not handed out: %+v", b.Status())
+	}
+	o.c.Restart(o.m)
+	if s := o.m.O.(*Baxos).Log.At(2); s == nil || !slices.Equal(s.Decision, d) {
+		t.Fatalf("after a restart: %+v", s)
+	}
+}
+
 // An Accepted leaves after what it speaks of is durable (lemma 2).
 func TestAnAcceptanceIsDurableBeforeItIsSaid(t *testing.T) {
 	o := alone(t, 3)
@@ -118,7 +148,7 @@ func TestAnAcceptanceIsDurableBeforeItIsSaid(t *testing.T) {
 	}
 	o.c.Restart(o.m)
 	b := o.m.O.(*Baxos)
-	if s, next := b.log.At(2), b.log.At(3); s.Ballot != ballot || next.Promised != ballot {
+	if s, next := b.Log.At(2), b.Log.At(3); s.Ballot != ballot || next.Promised != ballot {
 		t.Fatalf("after a restart: %+v, %+v", s, next)
 	}
 }
@@ -132,7 +162,7 @@ func TestAQuorumDecides(t *testing.T) {
 	c.Propose(c.Members[1], ordertest.At(7, 1))
 	c.Settle()
 	b := c.Members[1].O.(*Baxos)
-	if b.attempt.phase != accepting || b.promises() != 2 || len(c.Agreed) > 0 {
+	if b.attempt.phase != accepting || b.Promises() != 2 || len(c.Agreed) > 0 {
 		t.Fatalf("decided by three of five: %+v", b.Status())
 	}
 	c.Lost = nil
@@ -176,7 +206,7 @@ func TestAPromiseIsKept(t *testing.T) {
 				t.Fatalf("%s, %s: %+v", what, kindNames[m.kind], rd)
 			}
 		}
-		if s := o.m.O.(*Baxos).log.At(2); s.Ballot != 0 || s.Promised != high {
+		if s := o.m.O.(*Baxos).Log.At(2); s.Ballot != 0 || s.Promised != high {
 			t.Fatalf("%s: %+v", what, s)
 		}
 		o.c.Restart(o.m)
@@ -198,7 +228,7 @@ func TestTheNextSlotIsPromisedOnlyIfItIsEmpty(t *testing.T) {
 	if len(said) != 1 || !strings.HasPrefix(said[0], "Accepted 2 in 2.0;") {
 		t.Fatalf("%v", said)
 	}
-	if s := o.m.O.(*Baxos).log.At(3); s.Promised != early || s.Ballot != early {
+	if s := o.m.O.(*Baxos).Log.At(3); s.Promised != early || s.Ballot != early {
 		t.Fatalf("%+v", s)
 	}
 }
@@ -242,7 +272,7 @@ func TestTheHighestBallotWins(t *testing.T) {
 	b := o.m.O.(*Baxos)
 	b.round, b.reserved, b.pledged = 4, 100, 100
 	for from := range uint64(3) {
-		b.peers[from].silent = 0
+		b.Hear(int(from))
 	}
 	if err := b.Propose(ordertest.Decision()); err != nil {
 		t.Fatal(err)
@@ -311,8 +341,8 @@ func TestSlotsAreDecidedInOrder(t *testing.T) {
 		for range 3 {
 			for _, id := range c.IDs() {
 				b := c.Members[id].O.(*Baxos)
-				if a := b.attempt; a.phase != resting && a.slot != b.commit+1 {
-					t.Fatalf("%d goes for slot %d and knows of %d to be decided", id, a.slot, b.commit)
+				if a := b.attempt; a.phase != resting && a.slot != b.Commit+1 {
+					t.Fatalf("%d goes for slot %d and knows of %d to be decided", id, a.slot, b.Commit)
 				}
 			}
 			c.Tick()

@@ -50,11 +50,7 @@ type message struct {
 const headerBytes = 42
 
 func (m *message) encode() []byte {
-	size := headerBytes
-	for i := range m.entries {
-		size += slots.EntryBytes + len(m.entries[i].Decision)
-	}
-	w := wire.Writer{B: make([]byte, 0, size)}
+	w := wire.Writer{B: make([]byte, 0, headerBytes+slots.Size(m.entries))}
 	w.U8(uint8(m.kind))
 	for _, v := range [...]uint64{m.ballot, m.slot, m.commit, m.with} {
 		w.U64(v)
@@ -98,13 +94,11 @@ func (m *message) check() error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
 	}
-	for _, v := range [...]uint64{m.ballot, m.slot, m.commit, m.with, m.match} {
-		if v > slots.MaxNumber {
-			return bad("a number out of bounds")
-		}
+	if max(m.ballot, m.slot, m.commit, m.with, m.match) > slots.MaxNumber {
+		return bad("a number out of bounds")
 	}
 	about := m.kind <= kindRefusal
-	if about && (m.slot == 0 || m.ballot>>8 == 0) {
+	if about && (m.slot == 0 || slots.Round(m.ballot) == 0) {
 		return bad("no slot, or no ballot")
 	}
 	if m.kind == kindAccept && (len(m.entries) != 1 || m.entries[0].Ballot != m.ballot) ||
@@ -113,16 +107,15 @@ func (m *message) check() error {
 	}
 	for i := range m.entries {
 		e := &m.entries[i]
-		switch {
-		case about && (e.Slot != m.slot || e.Ballot > m.ballot):
+		if slots.Round(e.Ballot) == 0 || about && (e.Slot != m.slot || e.Ballot > m.ballot) {
 			return bad("its entry is of another slot or ballot")
-		case e.Slot == 0 || e.Slot > slots.MaxNumber || e.Ballot>>8 == 0 || e.Ballot >= slots.MaxNumber ||
-			i > 0 && e.Slot != m.entries[i-1].Slot+1:
-			return bad("its entries are out of order")
 		}
-		if _, err := order.CutOf(e.Decision); err != nil {
-			return bad(err.Error())
-		}
+	}
+	if err := slots.CheckEntries(m.entries, 0, slots.MaxNumber-1); err != nil {
+		return bad(err.Error())
+	}
+	if !slots.Dense(m.entries) {
+		return bad("slots are left out")
 	}
 	return nil
 }
@@ -135,7 +128,7 @@ func Describe(b []byte) string {
 	}
 	s := kindNames[m.kind]
 	if m.kind <= kindRefusal {
-		s += fmt.Sprintf(" %d in %s", m.slot, name(m.ballot))
+		s += fmt.Sprintf(" %d in %s", m.slot, slots.Name(m.ballot))
 	}
 	switch m.kind {
 	case kindAccepted:
@@ -148,15 +141,11 @@ func Describe(b []byte) string {
 		s += fmt.Sprintf(" durable %d", m.match)
 	case kindPromise, kindAccept, kindLearn:
 		for i := range m.entries {
-			e := &m.entries[i]
-			s += fmt.Sprintf(" [%d of %s, %d bytes]", e.Slot, name(e.Ballot), len(e.Decision))
+			s += m.entries[i].Describe()
 		}
 	}
 	return s + fmt.Sprintf("; decided %d", m.commit)
 }
-
-// name is how people see a ballot: round and whose.
-func name(ballot uint64) string { return fmt.Sprintf("%d.%d", ballot>>8, ballot&0xff) }
 
 // Said is what a message tells others of its sender's stable storage ([order.Said]). Ballots are of
 // single slots: the term that it speaks of is the round, which Status.Term is never below.

@@ -45,17 +45,17 @@ func (b *Baxos) wants() bool { return len(b.queue)+len(b.reads) > 0 || b.orphan 
 // try goes for the next slot: at once if it is promised to this member or to nobody, after a back-off if
 // somebody else was faster. With a hole in what it accepted, a replica does not propose (R4).
 func (b *Baxos) try() {
-	if b.attempt.phase != resting || !b.wants() || len(b.holes) > 0 {
+	if b.attempt.phase != resting || !b.wants() || len(b.Holes) > 0 {
 		return
 	}
-	n := b.commit + 1
-	s, w := b.log.At(n), b.wait.Get(n)
+	n := b.Commit + 1
+	s, w := b.Log.At(n), b.Wait.Get(n)
 	switch {
 	case b.learnt(n): // its items are on their way
 	case b.owns(n):
 		b.claim()
 	case b.pause > 0:
-	case !b.armed && (w != nil || s != nil && s.Promised != 0 && owner(s.Promised) != b.self):
+	case !b.armed && (w != nil || s != nil && s.Promised != 0 && slots.Owner(s.Promised) != b.Self):
 		b.armed, b.pause = true, b.draw()
 	default:
 		b.prepare(n)
@@ -63,8 +63,8 @@ func (b *Baxos) try() {
 }
 
 func (b *Baxos) owns(n uint64) bool {
-	s := b.log.At(n)
-	return b.own.slot == n && s != nil && s.Promised == b.own.ballot && slots.Quorum(b.own.votes, b.promises())
+	s := b.Log.At(n)
+	return b.own.slot == n && s != nil && s.Promised == b.own.ballot && slots.Quorum(b.own.votes, b.Promises())
 }
 
 // prepare begins phase 1 in a round that no other life of this process has used: rounds are reserved, and
@@ -75,14 +75,14 @@ func (b *Baxos) prepare(n uint64) {
 		if b.pledged == b.reserved {
 			b.pledged = round + roundsAtOnce
 			b.record()
-			b.hold(b.self, message{kind: kindReserved, slot: b.pledged})
+			b.hold(b.Self, message{kind: kindReserved, slot: b.pledged})
 		}
 		return
 	}
 	b.armed, b.own = false, ownership{}
-	b.attempt = attempt{phase: preparing, slot: n, ballot: round<<8 | uint64(b.self)}
+	b.attempt = attempt{phase: preparing, slot: n, ballot: slots.Ballot(round, b.Self)}
 	b.again()
-	b.onPrepare(b.self, &message{kind: kindPrepare, slot: n, ballot: b.attempt.ballot})
+	b.onPrepare(b.Self, &message{kind: kindPrepare, slot: n, ballot: b.attempt.ballot})
 }
 
 // again sends to whoever has not answered.
@@ -92,7 +92,7 @@ func (b *Baxos) again() {
 	if a.phase == accepting {
 		m.kind, m.entries = kindAccept, []entry{{Slot: a.slot, Ballot: a.ballot, Decision: a.decision}}
 	}
-	b.others(func(i int) {
+	b.Others(func(i int) {
 		if a.votes>>i&1 == 0 {
 			b.send(i, m)
 		}
@@ -106,11 +106,11 @@ func (b *Baxos) insist() {
 	if a.phase == resting {
 		return
 	}
-	if a.age++; a.age%b.beatTicks != 0 {
+	if a.age++; a.age%b.HeartbeatTicks != 0 {
 		return
 	}
 	switch {
-	case a.refused || a.phase == recovering && a.age >= b.electionTicks:
+	case a.refused || a.phase == recovering && a.age >= b.ElectionTicks:
 		b.backOff()
 	case a.phase != recovering:
 		b.again()
@@ -140,7 +140,7 @@ func (b *Baxos) onPromise(from int, m *message) {
 			a.found = e
 		}
 	}
-	if !slots.Quorum(a.votes, b.promises()) {
+	if !slots.Quorum(a.votes, b.Promises()) {
 		return
 	}
 	if a.found.Ballot == 0 {
@@ -161,7 +161,7 @@ func (b *Baxos) recover() {
 	if a.phase != recovering {
 		return
 	}
-	if slots.Judge(b.gate, a.found.Cut()) == order.Held || mutate.On(mutate.BaxosRecoverUnheld) {
+	if b.Judge(a.found.Cut()) == order.Held || mutate.On(mutate.BaxosRecoverUnheld) {
 		a.decision = a.found.Decision
 		b.propose()
 	}
@@ -184,7 +184,7 @@ func (b *Baxos) claim() {
 // propose begins phase 2.
 func (b *Baxos) propose() {
 	a := &b.attempt
-	if s := b.log.At(a.slot); s != nil && s.Promised > a.ballot {
+	if s := b.Log.At(a.slot); s != nil && s.Promised > a.ballot {
 		b.backOff()
 		return
 	}
@@ -212,7 +212,7 @@ func (b *Baxos) onAccepted(from int, m *message) {
 	if m.granted {
 		a.granted |= 1 << from
 	}
-	needed := b.accepts
+	needed := b.Accepts
 	if mutate.On(mutate.BaxosMinority) {
 		needed--
 	}
@@ -227,7 +227,14 @@ func (b *Baxos) win() {
 	a := b.attempt
 	b.attempt = attempt{}
 	b.retries, b.pause, b.armed = 0, 0, false
-	b.learn(entry{Slot: a.slot, Ballot: a.ballot, Decision: a.decision})
+	e := entry{Slot: a.slot, Ballot: a.ballot, Decision: a.decision}
+	switch s := b.Log.At(a.slot); {
+	case s != nil && s.Ballot >= a.ballot: // that value (lemmas 6, 7), held, and in a record with its acceptance
+		b.learn(e)
+	case b.admits(e, true): // the others made the quorum: it is learnt like from anybody
+		b.learn(e)
+		b.record(e.Slot)
+	}
 	b.own = ownership{a.slot + 1, a.ballot, a.granted}
 	if a.mine {
 		for _, ctx := range b.reads[:a.reads] {
@@ -237,14 +244,14 @@ func (b *Baxos) win() {
 	}
 	b.advance()
 	if b.try(); b.attempt.phase != accepting {
-		b.others(func(i int) { b.send(i, message{kind: kindDecided}) })
+		b.Others(func(i int) { b.send(i, message{kind: kindDecided}) })
 	}
 }
 
 // onRefusal learns that a ballot is too low. What was proposed may be decided all the same, by those that
 // accept it: an attempt is given up when its answers are overdue.
 func (b *Baxos) onRefusal(m *message) {
-	b.seen = max(b.seen, m.ballot>>8)
+	b.seen = max(b.seen, slots.Round(m.ballot))
 	if a := &b.attempt; a.slot == m.slot && m.ballot > a.ballot {
 		if a.refused = true; a.phase == preparing {
 			b.backOff()

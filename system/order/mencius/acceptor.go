@@ -13,14 +13,14 @@ import (
 func (p *Mencius) onAccept(from int, m *message) {
 	p.see(m.ballot)
 	if last := m.entries; m.ballot == first && len(last) > 0 {
-		p.used = max(p.used, min(last[len(last)-1].Slot, p.commit+maxAhead))
+		p.used = max(p.used, min(last[len(last)-1].Slot, p.Commit+maxAhead))
 	}
 	var offered, skipped, known []entry
 	refused := message{kind: kindRefusal}
 	for _, e := range m.entries {
-		s := p.log.At(e.Slot)
+		s := p.Log.At(e.Slot)
 		switch {
-		case e.Slot > p.commit+maxAhead || e.Slot <= p.log.Base:
+		case e.Slot > p.Commit+maxAhead || e.Slot <= p.Log.Base:
 		case s != nil && s.Ballot == decided:
 			if m.ballot != first || len(e.Decision) > 0 && len(s.Decision) == 0 { // it does not know
 				known = append(known, entry{Slot: e.Slot, Ballot: decided, Decision: s.Decision})
@@ -36,7 +36,7 @@ func (p *Mencius) onAccept(from int, m *message) {
 	p.learn(skipped)
 	p.skip(p.used)
 	p.acknowledge(from, m.ballot, p.accept(offered))
-	if from == p.self {
+	if from == p.Self {
 		return
 	}
 	p.teach(from, known)
@@ -50,9 +50,9 @@ func (p *Mencius) onAccept(from int, m *message) {
 
 // lastRefused is the last slot, of the owner of n, that is taken from it in one go with n.
 func (p *Mencius) lastRefused(n uint64) (last uint64) {
-	for s := p.log.At(n); s != nil && s.Promised > first; s = p.log.At(n) {
+	for s := p.Log.At(n); s != nil && s.Promised > first; s = p.Log.At(n) {
 		last = n
-		n += uint64(len(p.members))
+		n += uint64(len(p.Members))
 	}
 	return last
 }
@@ -62,26 +62,26 @@ func (p *Mencius) lastRefused(n uint64) (last uint64) {
 func (p *Mencius) accept(offered []entry) (accepted []uint64) {
 	var taken []entry
 	for _, e := range offered {
-		s := p.log.At(e.Slot)
+		s := p.Log.At(e.Slot)
 		switch {
-		case s != nil && s.Ballot == decided || e.Slot <= p.commit:
-			p.wait.Drop(e.Slot)
+		case s != nil && s.Ballot == decided || e.Slot <= p.Commit:
+			p.Wait.Drop(e.Slot)
 			continue
 		case s != nil && s.Ballot == e.Ballot:
 			accepted = append(accepted, e.Slot)
 			continue
 		case s != nil && s.Promised > e.Ballot && !mutate.On(mutate.MenciusAcceptBelowPromise):
-			p.wait.Drop(e.Slot)
+			p.Wait.Drop(e.Slot)
 			continue
 		}
-		switch cut := e.Cut(); slots.Judge(p.gate, cut) {
+		switch cut := e.Cut(); p.Judge(cut) {
 		case order.Held:
 			taken, accepted = append(taken, e), append(accepted, e.Slot)
 		case order.Missing:
-			p.wait.Put(e, p.waitMax)
+			p.Wait.Put(e, p.WaitMax)
 		default:
-			p.wait.Drop(e.Slot)
-			p.out.Refuse(p.members[p.owner(e.Slot)], cut)
+			p.Wait.Drop(e.Slot)
+			p.out.Refuse(p.Members[p.owner(e.Slot)], cut)
 		}
 	}
 	p.take(taken)
@@ -92,8 +92,8 @@ func (p *Mencius) accept(offered []entry) (accepted []uint64) {
 // with the gate's word.
 func (p *Mencius) take(entries []entry) {
 	for _, e := range entries {
-		p.wait.Drop(e.Slot)
-		p.log.Put(e.Slot, slots.Slot{Promised: e.Ballot, Ballot: e.Ballot, Decision: e.Decision, Held: true})
+		p.Wait.Drop(e.Slot)
+		p.Log.Put(e.Slot, slots.Slot{Promised: e.Ballot, Ballot: e.Ballot, Decision: e.Decision, Held: true})
 		if e.Ballot == decided {
 			p.own.settled(p, e.Slot, len(e.Decision) > 0)
 		}
@@ -112,9 +112,9 @@ func (p *Mencius) acknowledge(to int, ballot uint64, accepted []uint64) {
 
 // decide learns that slots are decided with the value that was accepted here.
 func (p *Mencius) decide(n uint64) {
-	s := p.log.At(n)
+	s := p.Log.At(n)
 	s.Promised, s.Ballot = decided, decided
-	p.wait.Drop(n)
+	p.Wait.Drop(n)
 	p.own.settled(p, n, len(s.Decision) > 0)
 }
 
@@ -122,9 +122,9 @@ func (p *Mencius) decide(n uint64) {
 func (p *Mencius) learn(entries []entry) {
 	var others []entry
 	for _, e := range entries {
-		s := p.log.At(e.Slot)
+		s := p.Log.At(e.Slot)
 		switch {
-		case s != nil && s.Ballot == decided || e.Slot > p.commit+maxAhead || e.Slot <= p.log.Base:
+		case s != nil && s.Ballot == decided || e.Slot > p.Commit+maxAhead || e.Slot <= p.Log.Base:
 		case s != nil && s.Ballot != 0 && bytes.Equal(s.Decision, e.Decision):
 			p.decide(e.Slot)
 		default:
@@ -139,11 +139,11 @@ func (p *Mencius) learn(entries []entry) {
 // the same value.
 func (p *Mencius) onDecided(m *message) {
 	for _, n := range m.slots {
-		if s := p.log.At(n); s != nil && s.Ballot >= m.ballot {
+		if s := p.Log.At(n); s != nil && s.Ballot >= m.ballot {
 			if s.Ballot < decided {
 				p.decide(n)
 			}
-		} else if e := p.wait.Get(n); e != nil && e.Ballot >= m.ballot {
+		} else if e := p.Wait.Get(n); e != nil && e.Ballot >= m.ballot {
 			e.Ballot = decided
 		}
 	}
@@ -151,8 +151,8 @@ func (p *Mencius) onDecided(m *message) {
 
 // Recheck implements [order.Orderer].
 func (p *Mencius) Recheck() {
-	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
-	waited := append([]entry(nil), p.wait.Wait...)
+	p.Fill()
+	waited := append([]entry(nil), p.Wait.Wait...)
 	for _, e := range waited {
 		accepted := p.accept([]entry{e})
 		if e.Ballot == decided {
@@ -169,5 +169,5 @@ func (p *Mencius) proposer(e *entry) int {
 	if e.Ballot == first {
 		return p.owner(e.Slot)
 	}
-	return int(e.Ballot & 0xff)
+	return slots.Owner(e.Ballot)
 }

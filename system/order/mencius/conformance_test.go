@@ -8,6 +8,7 @@ import (
 )
 
 var mencius = ordertest.Algorithm{Name: "mencius", Describe: Describe, Leaderless: true,
+	Fixed: true, OneTerm: true,
 	Start: func(c order.Config) (order.Orderer, error) { return New(c) }}
 
 func TestConformance(t *testing.T) { ordertest.Run(t, mencius) }

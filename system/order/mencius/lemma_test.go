@@ -2,23 +2,12 @@ package mencius
 
 import (
 	"errors"
-	"reflect"
 	"strings"
 	"testing"
 
 	"metronome/system/order"
 	"metronome/system/order/ordertest"
 )
-
-// heard is a cluster whose members hear each other.
-func heard(t *testing.T, n int, adjust func(*order.Config)) *ordertest.Cluster {
-	t.Helper()
-	c := ordertest.New(t, mencius, n, 1, adjust)
-	c.Elect(1)
-	c.Tick()
-	c.Tick()
-	return c
-}
 
 // A promise is durable before it is said, and kept after a restart, slot by slot: the owner is refused in
 // what was promised, and in nothing else (lemma 5).
@@ -49,8 +38,8 @@ func TestAPromiseIsKept(t *testing.T) {
 		step(1, message{kind: kindAccept, ballot: first, entries: []entry{in(3, first, d),
 			in(6, first, d)}})
 		p := m.O.(*Mencius)
-		if p.log.Accepted(3, first) || !p.log.Accepted(6, first) {
-			t.Fatalf("%s: slot 3 %+v, slot 6 %+v", what, p.log.At(3), p.log.At(6))
+		if p.Log.Accepted(3, first) || !p.Log.Accepted(6, first) {
+			t.Fatalf("%s: slot 3 %+v, slot 6 %+v", what, p.Log.At(3), p.Log.At(6))
 		}
 		m.Slow = false
 		c.Restart(m)
@@ -60,7 +49,7 @@ func TestAPromiseIsKept(t *testing.T) {
 // After a restart an owner uses no slot that it may have used before: what it sent may not be in its
 // records (lemma 7).
 func TestNoSlotIsUsedTwice(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, mencius, 3, nil)
 	m := c.Members[1]
 	m.Slow = true
 	c.Holds(7, 1, 1, 2, 3)
@@ -100,7 +89,7 @@ func TestReservationComesFirst(t *testing.T) {
 
 // A suspect's slots are revoked well ahead: its absence costs one timeout, not one a round.
 func TestOneAbsenceCostsOneTimeout(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, mencius, 3, nil)
 	c.Members[3].Up = false
 	for range 24 {
 		c.Tick()
@@ -109,8 +98,8 @@ func TestOneAbsenceCostsOneTimeout(t *testing.T) {
 		c.Holds(7, n, 2)
 		c.Propose(c.Members[1], ordertest.At(7, n))
 		c.Settle()
-		if p := c.Members[1].O.(*Mencius); p.commit < p.used {
-			t.Fatalf("round %d waits: decided to %d, used to %d", n, p.commit, p.used)
+		if p := c.Members[1].O.(*Mencius); p.Commit < p.used {
+			t.Fatalf("round %d waits: decided to %d, used to %d", n, p.Commit, p.used)
 		}
 		c.Tick() // the next revocation in time
 	}
@@ -119,7 +108,7 @@ func TestOneAbsenceCostsOneTimeout(t *testing.T) {
 // A value that the revoking member does not hold is not proposed by it (R8); if whoever accepted it is
 // gone, and a majority that did not remains, the slot comes to be nothing.
 func TestAnUnheldValueIsGivenUp(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, mencius, 3, nil)
 	c.Lost = func(from, to uint64) bool { return from == 3 }
 	c.Propose(c.Members[3], ordertest.At(7, 1)) // 1 and 2 do not hold it
 	c.Settle()
@@ -135,7 +124,7 @@ func TestAnUnheldValueIsGivenUp(t *testing.T) {
 
 // A proposal that was revoked begins a new term: its commands are to be proposed again.
 func TestALostProposalEndsTheTerm(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, mencius, 3, nil)
 	three := c.Members[3]
 	c.Lost = func(from, to uint64) bool { return from == 3 || to == 3 }
 	c.Propose(three)
@@ -160,46 +149,18 @@ func TestALostProposalEndsTheTerm(t *testing.T) {
 }
 
 func TestFlexibleQuorums(t *testing.T) {
-	c := heard(t, 5, func(c *order.Config) { c.AcceptQuorum = 4 })
+	c := ordertest.Met(t, mencius, 5, func(c *order.Config) { c.AcceptQuorum = 4 })
 	c.Holds(7, 1, c.IDs()...)
 	c.Lost = func(from, to uint64) bool { return from >= 4 }
 	c.Propose(c.Members[1], ordertest.At(7, 1))
 	c.Settle()
-	if p := c.Members[1].O.(*Mencius); p.commit >= p.own.pending[0].slot || p.promises() != 2 {
+	if p := c.Members[1].O.(*Mencius); p.Commit >= p.own.pending[0].slot || p.Promises() != 2 {
 		t.Fatalf("decided by three of five: %+v", p.Status())
 	}
 	c.Lost = nil
 	c.Outwait()
 	if s := c.Members[1].O.Status(); s.Pending != 0 {
 		t.Fatalf("%+v", s)
-	}
-}
-
-func TestWhatCannotBeIsRefused(t *testing.T) {
-	three := &order.Members{Voters: []uint64{1, 2, 3}}
-	good := order.Config{ID: 1, Gate: &ordertest.Shelf{}, ElectionTicks: 10, HeartbeatTicks: 2, Bootstrap: three}
-	for name, test := range map[string]struct {
-		change func(*order.Config)
-		want   string
-	}{
-		"less than a majority": {func(c *order.Config) { c.AcceptQuorum = 1 }, "use 2 to 3"},
-		"a joiner":             {func(c *order.Config) { c.Bootstrap = nil }, "members are fixed"},
-		"a stranger":           {func(c *order.Config) { c.ID = 9 }, "members are fixed"},
-		"no gate":              {func(c *order.Config) { c.Gate = nil }, "no gate"},
-	} {
-		c := good
-		test.change(&c)
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	p, err := New(good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = p.ProposeConf(order.ConfChange{Type: order.AddLearner, ID: 4})
-	if !errors.Is(err, order.ErrMembership) || !errors.Is(err, order.ErrStatic) {
-		t.Errorf("a change of members: %v", err)
 	}
 }
 
@@ -222,21 +183,12 @@ func samples() []message {
 	}
 }
 
-func TestMessagesRoundTrip(t *testing.T) {
-	said := map[kind]order.Said{kindAccepted: {Term: resting, Position: 7}, kindHeartbeat: {Alive: true}}
-	for _, m := range samples() {
-		b := m.encode()
-		if got, err := decode(b); err != nil || !reflect.DeepEqual(got, m) {
-			t.Errorf("%s: %+v, %v", kindNames[m.kind], got, err)
-		}
-		if _, err := decode(append(b, 1)); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s with a byte too many: %v", kindNames[m.kind], err)
-		}
-		if got := Said(b); got != said[m.kind] {
-			t.Errorf("%s says %+v", kindNames[m.kind], got)
-		}
-	}
-	for name, m := range map[string]message{
+// said is what of samples a restart must not forget.
+var said = map[kind]order.Said{kindAccepted: {Term: resting, Position: 7}, kindHeartbeat: {Alive: true}}
+
+// hostile is what nobody sends.
+func hostile() map[string]message {
+	return map[string]message{
 		"an unknown kind":        {kind: kindEnd},
 		"what is to oneself":     {kind: kindDurable},
 		"a slot twice":           {kind: kindPromise, ballot: 9, entries: []entry{in(2, 1, nil), in(2, 1, nil)}},
@@ -244,12 +196,18 @@ func TestMessagesRoundTrip(t *testing.T) {
 		"no decision":            {kind: kindAccept, ballot: 1, entries: []entry{in(2, 1, []byte{77})}},
 		"slots that descend":     {kind: kindAccepted, ballot: 9, slots: []uint64{5, 4}},
 		"a ballot out of bounds": {kind: kindPrepare, ballot: 1 << 63},
-	} {
-		if _, err := decode(m.encode()); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
+
+func codec() ordertest.Codec[message] {
+	return ordertest.Codec[message]{Samples: samples(), Bad: hostile(),
+		Encode: (*message).encode, Decode: decode, Describe: Describe, Said: Said,
+		Says: func(m message) order.Said { return said[m.kind] }}
+}
+
+func TestMessages(t *testing.T) { codec().Run(t) }
+
+func FuzzDecode(f *testing.F) { codec().Fuzz(f) }
 
 // Nobody proposes in another's slots or ballots.
 func TestForeignBallotsAreRefused(t *testing.T) {
@@ -266,47 +224,5 @@ func TestForeignBallotsAreRefused(t *testing.T) {
 		if err := c.Members[1].O.Step(2, m.encode()); !errors.Is(err, order.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	for _, m := range samples() {
-		f.Add(m.encode())
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decode(b)
-		if err != nil {
-			return
-		}
-		_, _ = Describe(b), Said(b)
-		if again, err := decode(m.encode()); err != nil || !reflect.DeepEqual(again, m) {
-			t.Fatalf("%x: %+v and %+v, %v", b, m, again, err)
-		}
-	})
-}
-
-func TestRecordsThatDoNotFitAreRefused(t *testing.T) {
-	c := heard(t, 3, nil)
-	c.Holds(7, 4, 1, 2, 3)
-	for n := uint64(1); n <= 4; n++ {
-		c.Propose(c.Members[1], ordertest.At(7, n))
-		c.Settle()
-	}
-	m := c.Members[1]
-	config := order.Config{ID: 1, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2}
-	last := m.Records[len(m.Records)-1]
-	for name, records := range map[string][][]byte{
-		"of another algorithm":    {{0xA1}},
-		"that end early":          {last[:len(last)-1]},
-		"that lack what they say": {last},
-	} {
-		config.Restart = &order.Restart{Snapshot: m.Durable, Records: records}
-		if _, err := New(config); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("records %s: %v", name, err)
-		}
-	}
-	config.Restart = &order.Restart{Snapshot: m.Place, Records: [][]byte{last}}
-	if p, err := New(config); err != nil || p.Status().Applied != m.Place.Position {
-		t.Errorf("what the snapshot covers need not be there: %v", err)
 	}
 }

@@ -42,16 +42,14 @@ type message struct {
 	entries []entry // Accept, Learn, Promise
 }
 
-// Bounds of numbers: no cluster gets that far, and sums cannot wrap around. A ballot is a round and whose
-// it is; two of them have a meaning of their own.
+// Two ballots have a meaning of their own.
 const (
-	maxNumber = 1 << 62
-	first     = 1         // of a slot's owner, who needs no promise
-	decided   = maxNumber // of a value that is known to be decided: higher than any
+	first   = 1               // of a slot's owner, who needs no promise
+	decided = slots.MaxNumber // of a value that is known to be decided: higher than any
 )
 
 func (m *message) encode() []byte {
-	w := wire.Writer{B: make([]byte, 0, 32+m.size())}
+	w := wire.Writer{B: make([]byte, 0, 32+slots.Size(m.entries)+8*len(m.slots))}
 	w.U8(uint8(m.kind))
 	w.U64(m.ballot)
 	w.U64(m.commit)
@@ -63,13 +61,6 @@ func (m *message) encode() []byte {
 	}
 	slots.AppendEntries(&w, m.entries, true)
 	return w.B
-}
-
-func (m *message) size() (n int) {
-	for i := range m.entries {
-		n += slots.EntryBytes + len(m.entries[i].Decision)
-	}
-	return n + 8*len(m.slots)
 }
 
 // decode reads a message; what it returns shares no memory with b.
@@ -90,28 +81,23 @@ func (m *message) check() error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
 	}
-	if m.ballot > maxNumber || m.commit > maxNumber || m.end > maxNumber {
+	if max(m.ballot, m.commit, m.end) > slots.MaxNumber {
 		return bad("a number out of bounds")
 	}
 	last := uint64(0)
 	for _, n := range m.slots {
-		if n <= last || n > maxNumber {
+		if n <= last || n > slots.MaxNumber {
 			return bad("its slots are out of order")
 		}
 		last = n
 	}
-	last = 0
 	for i := range m.entries {
-		e := &m.entries[i]
-		if e.Slot <= last || e.Slot > maxNumber || e.Ballot == 0 || e.Ballot > maxNumber {
-			return bad("its entries are out of order")
-		}
-		if last = e.Slot; m.kind == kindAccept && e.Ballot != m.ballot {
+		if m.kind == kindAccept && m.entries[i].Ballot != m.ballot {
 			return bad("an entry of another ballot")
 		}
-		if _, err := order.CutOf(e.Decision); err != nil {
-			return bad(err.Error())
-		}
+	}
+	if err := slots.CheckEntries(m.entries, 0, decided); err != nil {
+		return bad(err.Error())
 	}
 	return nil
 }
@@ -169,7 +155,7 @@ func name(ballot uint64) string {
 	case decided:
 		return "decided"
 	}
-	return fmt.Sprintf("%d.%d", ballot>>8, ballot&0xff)
+	return slots.Name(ballot)
 }
 
 // Said is what a message tells others of its sender's stable storage ([order.Said]): which slots it

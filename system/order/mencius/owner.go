@@ -40,19 +40,19 @@ func (o *owner) rounds() (n int) {
 
 // after is the first slot of this member's behind n.
 func (p *Mencius) after(n uint64) uint64 {
-	size := uint64(len(p.members))
-	return n + 1 + (uint64(p.self)+size-(n+1)%size)%size
+	size := uint64(len(p.Members))
+	return n + 1 + (uint64(p.Self)+size-(n+1)%size)%size
 }
 
 // free moves on to the first own slot that is not used, revoked or decided.
 func (p *Mencius) free() uint64 {
 	o := &p.own
-	o.next = max(o.next, p.after(p.commit))
+	o.next = max(o.next, p.after(p.Commit))
 	for {
-		if s := p.log.At(o.next); s == nil || s.Promised <= first && s.Ballot == 0 {
+		if s := p.Log.At(o.next); s == nil || s.Promised <= first && s.Ballot == 0 {
 			return o.next
 		}
-		o.next += uint64(len(p.members))
+		o.next += uint64(len(p.Members))
 	}
 }
 
@@ -60,11 +60,11 @@ func (p *Mencius) free() uint64 {
 // then leave before it is durable itself, and a restart does not use its slot again.
 func (p *Mencius) reserve() {
 	o := &p.own
-	most := advance * uint64(len(p.members))
+	most := advance * uint64(len(p.Members))
 	if p.free()+most/2 > o.durable && !o.asked {
 		o.asked = true
 		p.record(nil)
-		p.hold(p.self, message{kind: kindDurable, end: o.reserved})
+		p.hold(p.Self, message{kind: kindDurable, end: o.reserved})
 	}
 }
 
@@ -78,7 +78,7 @@ func (p *Mencius) Propose(decision []byte) error {
 	if err != nil {
 		return err
 	}
-	if p.gate.Holds(d.Cut) != order.Held {
+	if p.Gate.Holds(d.Cut) != order.Held {
 		return order.ErrNotHeld
 	}
 	if !p.use(decision, false) {
@@ -92,7 +92,7 @@ func (p *Mencius) Propose(decision []byte) error {
 func (p *Mencius) use(decision []byte, empty bool) bool {
 	o := &p.own
 	n := p.free()
-	if n > o.durable || n > p.commit+maxAhead || len(o.pending) >= maxPending || o.bytes > maxPendingBytes {
+	if n > o.durable || n > p.Commit+maxAhead || len(o.pending) >= maxPending || o.bytes > maxPendingBytes {
 		return false
 	}
 	o.pending = append(o.pending, proposal{n, len(decision), empty, o.reads})
@@ -100,8 +100,8 @@ func (p *Mencius) use(decision []byte, empty bool) bool {
 	p.used = max(p.used, n)
 	value := []entry{{Slot: n, Ballot: first, Decision: decision}}
 	p.take(value)
-	p.others(func(i int) { p.send(i, message{kind: kindAccept, ballot: first, entries: value}) })
-	p.acknowledge(p.self, first, []uint64{n})
+	p.Others(func(i int) { p.send(i, message{kind: kindAccept, ballot: first, entries: value}) })
+	p.acknowledge(p.Self, first, []uint64{n})
 	p.reserve()
 	return true
 }
@@ -113,7 +113,7 @@ func (p *Mencius) skip(below uint64) {
 	var all []entry
 	for n := p.free(); n < below; n = p.free() {
 		e := entry{Slot: n, Ballot: first}
-		p.log.Put(n, slots.Slot{Promised: first, Ballot: first, Held: true})
+		p.Log.Put(n, slots.Slot{Promised: first, Ballot: first, Held: true})
 		if all = append(all, e); len(all) == maxMessageSlots {
 			p.skipped(all)
 			all = nil
@@ -129,23 +129,23 @@ func (p *Mencius) skipped(all []entry) {
 	p.record(all)
 	m := message{kind: kindAccept, ballot: first, entries: all}
 	if all[len(all)-1].Slot <= p.own.durable {
-		p.others(func(i int) { p.send(i, m) })
+		p.Others(func(i int) { p.send(i, m) })
 		p.learn(all)
 		return
 	}
-	p.others(func(i int) { p.hold(i, m) })
-	p.hold(p.self, m)
+	p.Others(func(i int) { p.hold(i, m) })
+	p.hold(p.Self, m)
 }
 
 // onAccepted counts acceptances: a slot is decided when a quorum accepted it in one ballot.
 func (p *Mencius) onAccepted(from int, m *message) {
-	needed := p.accepts
+	needed := p.Accepts
 	if mutate.On(mutate.MenciusMinority) {
 		needed--
 	}
 	var done []uint64
 	for _, n := range m.slots {
-		s := p.log.At(n)
+		s := p.Log.At(n)
 		if s == nil || s.Ballot != m.ballot {
 			continue
 		}
@@ -155,7 +155,7 @@ func (p *Mencius) onAccepted(from int, m *message) {
 		}
 	}
 	if len(done) > 0 {
-		p.others(func(i int) { p.send(i, message{kind: kindDecided, ballot: m.ballot, slots: done}) })
+		p.Others(func(i int) { p.send(i, message{kind: kindDecided, ballot: m.ballot, slots: done}) })
 	}
 }
 

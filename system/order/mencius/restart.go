@@ -20,22 +20,22 @@ func (p *Mencius) recordPromises(promised []entry) { p.out.Record(p.encode(promi
 // recordAll encodes everything that counts after a compaction.
 func (p *Mencius) recordAll() []byte {
 	var promised []entry
-	for n := p.log.Base + 1; n <= p.log.Last(); n++ {
-		if s := p.log.At(n); s.Promised > s.Ballot {
+	for n := p.Log.Base + 1; n <= p.Log.Last(); n++ {
+		if s := p.Log.At(n); s.Promised > s.Ballot {
 			promised = append(promised, entry{Slot: n, Ballot: s.Promised})
 		}
 	}
-	return p.encode(promised, p.log.Entries(p.log.Base+1, p.log.Last()))
+	return p.encode(promised, p.Log.Entries(p.Log.Base+1, p.Log.Last()))
 }
 
 func (p *Mencius) encode(promised, entries []entry) []byte {
-	p.own.reserved = max(p.own.reserved, p.free()+advance*uint64(len(p.members)))
-	if p.volatile {
+	p.own.reserved = max(p.own.reserved, p.free()+advance*uint64(len(p.Members)))
+	if p.Volatile {
 		return nil
 	}
 	w := wire.Writer{}
 	w.U8(recordFormat)
-	w.U64(p.commit)
+	w.U64(p.Commit)
 	w.U64(p.own.reserved)
 	w.U32(uint32(len(promised)))
 	for _, e := range promised {
@@ -44,23 +44,6 @@ func (p *Mencius) encode(promised, entries []entry) []byte {
 	}
 	slots.AppendEntries(&w, entries, true)
 	return w.B
-}
-
-// begin takes up where it left off: a founding, or what survived.
-func (p *Mencius) begin(at *slots.Start) error {
-	p.log.Base, p.log.Term, p.commit = at.At.Position, termOfAll, at.At.Position
-	if err := at.Redo(p.redo); err != nil {
-		return err
-	}
-	p.holes = p.log.Holes()
-	if err := p.log.Complete(p.commit); err != nil {
-		return err
-	}
-	for n := p.log.Base + 1; n <= p.commit; n++ {
-		s := p.log.At(n)
-		s.Promised, s.Ballot = decided, decided
-	}
-	return nil
 }
 
 // redo repeats one write. What the durable state covers is passed over.
@@ -72,51 +55,39 @@ func (p *Mencius) redo(b []byte) error {
 		promised = append(promised, entry{Slot: r.U64(), Ballot: r.U64()})
 	}
 	entries := slots.ReadEntries(&r, true, 0, 0)
-	if !r.Done() || format != recordFormat || commit > maxNumber || reserved > maxNumber {
+	if !r.Done() || format != recordFormat || max(commit, reserved) > slots.MaxNumber {
 		return fmt.Errorf("%w: no record of mencius", order.ErrMalformed)
 	}
-	for _, list := range [2]message{{kind: kindLearn, entries: promised}, {kind: kindLearn, entries: entries}} {
-		if err := list.check(); err != nil {
+	for _, list := range [2][]entry{promised, entries} {
+		if err := slots.CheckEntries(list, 0, decided); err != nil {
 			return err
 		}
+		for i := range list {
+			p.see(list[i].Ballot)
+		}
 	}
-	p.commit, p.own.reserved = max(p.commit, commit), max(p.own.reserved, reserved)
+	p.Commit, p.own.reserved = max(p.Commit, commit), max(p.own.reserved, reserved)
 	for _, e := range promised {
-		p.see(e.Ballot)
-		if s, err := p.place(e.Slot); err != nil {
+		if s, err := p.Again(e.Slot, 2*maxAhead); err != nil {
 			return err
 		} else if s != nil {
 			s.Promised = max(s.Promised, e.Ballot)
 		}
 	}
-	for _, e := range entries {
-		p.see(e.Ballot)
-		if s, err := p.place(e.Slot); err != nil {
-			return err
-		} else if s != nil && e.Ballot >= s.Ballot {
-			s.Promised, s.Ballot, s.Decision = max(s.Promised, e.Ballot), e.Ballot, e.Decision
-		}
-	}
-	return nil
-}
-
-// place is a slot that is written again; nil if the durable state covers it.
-func (p *Mencius) place(n uint64) (*slots.Slot, error) {
-	if n > max(p.log.Last(), p.commit)+2*maxAhead {
-		return nil, fmt.Errorf("%w: slot %d follows %d", order.ErrMalformed, n, p.log.Last())
-	}
-	if n > p.log.Last() {
-		p.log.Grow(n)
-	}
-	return p.log.At(n), nil
+	return p.AcceptedAgain(entries, 2*maxAhead)
 }
 
 // resume finds out what a restart has to look after: what is not judged yet, and own slots that may have
 // been used by what was not durable. The latter are as if revoked, and will be.
 func (p *Mencius) resume() {
-	p.used = p.commit
-	for n := p.log.Base + 1; n <= p.log.Last(); n++ {
-		if s := p.log.At(n); s.Ballot != 0 && (s.Ballot != decided || len(s.Decision) > 0) {
+	p.Holes = p.Log.Holes()
+	for n := p.Log.Base + 1; n <= p.Commit; n++ {
+		s := p.Log.At(n)
+		s.Promised, s.Ballot = decided, decided
+	}
+	p.used = p.Commit
+	for n := p.Log.Base + 1; n <= p.Log.Last(); n++ {
+		if s := p.Log.At(n); s.Ballot != 0 && (s.Ballot != decided || len(s.Decision) > 0) {
 			p.used = n
 		}
 	}
@@ -126,7 +97,7 @@ func (p *Mencius) resume() {
 		return
 	}
 	for n := p.free(); n <= reserved; n = p.free() {
-		p.log.Put(n, slots.Slot{Promised: first + 1})
+		p.Log.Put(n, slots.Slot{Promised: first + 1})
 		p.own.abandoned = n
 	}
 }

@@ -25,7 +25,7 @@ func (p *Mencius) targets(from, to uint64, owners uint32, visit func(n uint64, s
 		if owners&bit(p.owner(n)) == 0 {
 			continue
 		}
-		if s := p.log.At(n); s == nil || s.Ballot != decided {
+		if s := p.Log.At(n); s == nil || s.Ballot != decided {
 			visit(n, s)
 		}
 	}
@@ -36,9 +36,9 @@ func (p *Mencius) targets(from, to uint64, owners uint32, visit func(n uint64, s
 func (p *Mencius) tickRevocation() {
 	r := &p.revoke
 	if r.ballot != 0 {
-		if r.ticks++; r.ticks > 2*p.electionTicks {
+		if r.ticks++; r.ticks > 2*p.ElectionTicks {
 			p.revoke = revocation{}
-		} else if r.ticks%(2*p.heartbeatTicks) == 0 {
+		} else if r.ticks%(2*p.HeartbeatTicks) == 0 {
 			p.insist()
 		}
 		return
@@ -46,14 +46,14 @@ func (p *Mencius) tickRevocation() {
 	if !p.leads() {
 		return
 	}
-	n := p.commit + 1
-	to := min(p.used+advance*uint64(len(p.members)), p.commit+maxAhead)
-	if p.own.abandoned > p.commit {
-		p.begins(bit(p.self), p.own.abandoned)
+	n := p.Commit + 1
+	to := min(p.used+advance*uint64(len(p.Members)), p.Commit+maxAhead)
+	if p.own.abandoned > p.Commit {
+		p.begins(bit(p.Self), p.own.abandoned)
 		p.own.abandoned = 0
 	} else if silent := p.silent(); silent != 0 && p.foremost() {
 		p.begins(silent, to)
-	} else if e := p.wait.Get(n); p.stall >= p.timeout && (e == nil || e.Ballot != decided) && p.informed() < 0 {
+	} else if e := p.Wait.Get(n); p.stall >= p.timeout && (e == nil || e.Ballot != decided) && p.informed() < 0 {
 		p.progressed()
 		p.begins(bit(p.owner(n))|p.silent(), to)
 	}
@@ -61,10 +61,10 @@ func (p *Mencius) tickRevocation() {
 
 // silent are the owners that were not heard and whose slots are soon needed.
 func (p *Mencius) silent() (owners uint32) {
-	soon := p.used + advance/2*uint64(len(p.members))
-	p.others(func(i int) {
-		if p.peers[i].silent >= p.electionTicks {
-			p.targets(p.commit, soon, bit(i), func(uint64, *slots.Slot) { owners |= bit(i) })
+	soon := p.used + advance/2*uint64(len(p.Members))
+	p.Others(func(i int) {
+		if p.Overdue(i) {
+			p.targets(p.Commit, soon, bit(i), func(uint64, *slots.Slot) { owners |= bit(i) })
 		}
 	})
 	return owners
@@ -73,8 +73,8 @@ func (p *Mencius) silent() (owners uint32) {
 // foremost reports whether this is the first of the members that are alive and not far behind: one begins,
 // so that revocations do not outdo each other.
 func (p *Mencius) foremost() bool {
-	for i := range p.self {
-		if p.alive(i) && p.peers[i].ahead+advance >= p.commit {
+	for i := range p.Self {
+		if p.Alive(i) && p.peers[i].ahead+advance >= p.Commit {
 			return false
 		}
 	}
@@ -83,12 +83,12 @@ func (p *Mencius) foremost() bool {
 
 // begins asks for promises. Nobody hears of the ballot before it is durable here.
 func (p *Mencius) begins(owners uint32, to uint64) {
-	p.ballot = (p.ballot>>8+1)<<8 | uint64(p.self)
-	p.revoke = revocation{ballot: p.ballot, from: p.commit, to: to, owners: owners, found: map[uint64]entry{}}
-	p.targets(p.commit, to, owners, func(n uint64, _ *slots.Slot) { p.revoke.open = append(p.revoke.open, n) })
+	p.ballot = slots.Ballot(slots.Round(p.ballot)+1, p.Self)
+	p.revoke = revocation{ballot: p.ballot, from: p.Commit, to: to, owners: owners, found: map[uint64]entry{}}
+	p.targets(p.Commit, to, owners, func(n uint64, _ *slots.Slot) { p.revoke.open = append(p.revoke.open, n) })
 	m := p.prepare()
-	p.onPrepare(p.self, &m)
-	p.others(func(i int) { p.hold(i, m) })
+	p.onPrepare(p.Self, &m)
+	p.Others(func(i int) { p.hold(i, m) })
 }
 
 func (p *Mencius) prepare() message {
@@ -100,11 +100,11 @@ func (p *Mencius) prepare() message {
 // what was accepted. A proposer that lacks what only a snapshot has is not answered.
 func (p *Mencius) onPrepare(from int, m *message) {
 	p.see(m.ballot)
-	if m.commit < p.log.Base || m.end > m.commit+maxAhead || m.end > p.commit+maxAhead {
+	if m.commit < p.Log.Base || m.end > m.commit+maxAhead || m.end > p.Commit+maxAhead {
 		return
 	}
 	a := message{kind: kindPromise, ballot: m.ballot}
-	for _, e := range p.log.Entries(m.commit+1, m.end) {
+	for _, e := range p.Log.Entries(m.commit+1, m.end) {
 		if m.owners&bit(p.owner(e.Slot)) != 0 {
 			a.entries = append(a.entries, e)
 		}
@@ -122,14 +122,14 @@ func (p *Mencius) onPrepare(from int, m *message) {
 		return
 	}
 	for _, e := range promised {
-		if s := p.log.At(e.Slot); s != nil {
+		if s := p.Log.At(e.Slot); s != nil {
 			s.Promised = m.ballot
 		} else {
-			p.log.Put(e.Slot, slots.Slot{Promised: m.ballot})
+			p.Log.Put(e.Slot, slots.Slot{Promised: m.ballot})
 		}
 	}
 	p.recordPromises(promised)
-	if from != p.self {
+	if from != p.Self {
 		p.revoke.yield(m)
 		p.progressed()
 	}
@@ -152,14 +152,14 @@ func (p *Mencius) onPromise(from int, m *message) {
 	}
 	r.votes |= bit(from)
 	for _, e := range m.entries {
-		if mutate.On(mutate.MenciusForgetAccepted) && from != p.self {
+		if mutate.On(mutate.MenciusForgetAccepted) && from != p.Self {
 			break
 		}
 		if have, ok := r.found[e.Slot]; !ok || e.Ballot > have.Ballot {
 			r.found[e.Slot] = e
 		}
 	}
-	if r.quorum = slots.Quorum(r.votes, p.promises()); r.quorum {
+	if r.quorum = slots.Quorum(r.votes, p.Promises()); r.quorum {
 		p.proposeFound()
 	}
 }
@@ -177,7 +177,7 @@ func (p *Mencius) proposeFound() {
 	size := 0
 	for _, n := range r.open {
 		e, ok := r.found[n]
-		s := p.log.At(n)
+		s := p.Log.At(n)
 		if s == nil || s.Ballot == decided || s.Promised != r.ballot || s.Ballot == r.ballot {
 			continue // decided meanwhile, taken by a higher ballot, or proposed
 		}
@@ -186,7 +186,7 @@ func (p *Mencius) proposeFound() {
 			continue
 		}
 		e.Slot, e.Ballot = n, r.ballot
-		held := slots.Judge(p.gate, e.Cut()) == order.Held || mutate.On(mutate.MenciusRevokeUnheld)
+		held := p.Judge(e.Cut()) == order.Held || mutate.On(mutate.MenciusRevokeUnheld)
 		if size += len(e.Decision); !held || size > maxMessageBytes && len(propose) > 0 {
 			left = append(left, n)
 			continue
@@ -204,8 +204,8 @@ func (p *Mencius) proposeFound() {
 	for i := range propose {
 		accepted[i] = propose[i].Slot
 	}
-	p.others(func(i int) { p.send(i, message{kind: kindAccept, ballot: ballot, entries: propose}) })
-	p.acknowledge(p.self, ballot, accepted)
+	p.Others(func(i int) { p.send(i, message{kind: kindAccept, ballot: ballot, entries: propose}) })
+	p.acknowledge(p.Self, ballot, accepted)
 }
 
 // insist repeats what may have got lost, and ends a revocation that is through.
@@ -213,7 +213,7 @@ func (p *Mencius) insist() {
 	r := &p.revoke
 	if !r.quorum {
 		m := p.prepare()
-		p.others(func(i int) {
+		p.Others(func(i int) {
 			if r.votes&bit(i) == 0 {
 				p.hold(i, m)
 			}
@@ -228,7 +228,7 @@ func (p *Mencius) insist() {
 		}
 	})
 	if len(m.entries) > 0 {
-		p.others(func(i int) { p.send(i, m) })
+		p.Others(func(i int) { p.send(i, m) })
 	} else if len(r.open) == 0 {
 		p.revoke = revocation{}
 	}
@@ -242,7 +242,7 @@ func (p *Mencius) onRefusal(m *message) {
 		p.revoke = revocation{}
 		p.progressed()
 	}
-	if m.end > 0 && m.end <= p.commit+maxAhead {
+	if m.end > 0 && m.end <= p.Commit+maxAhead {
 		p.skip(m.end + 1)
 	}
 }

@@ -5,26 +5,25 @@ import (
 
 	"metronome/internal/mutate"
 	"metronome/system/order"
-	"metronome/system/order/slots"
 )
 
 // onProbe answers whether this member would promise a ballot: not while it hears of a leader, and
 // not to one who knows of less that is decided.
 func (p *Paxos) onProbe(from int, m *message) {
-	quiet := p.role != leading && (p.leader == 0 || p.elapsed >= p.electionTicks)
+	quiet := p.role != leading && (p.leader == 0 || p.elapsed >= p.ElectionTicks)
 	if m.ballot <= p.promised {
 		p.refuse(from)
 		return
 	}
-	p.send(from, message{kind: kindProbed, ballot: m.ballot, commit: p.commit,
-		granted: quiet && m.commit >= p.commit})
+	p.send(from, message{kind: kindProbed, ballot: m.ballot, commit: p.Commit,
+		granted: quiet && m.commit >= p.Commit})
 }
 
 // onPrepare promises a ballot: to accept nothing of lower ones any more. The promise tells what was
 // accepted beyond what the proposer knows to be decided. A proposer that knows of less than this
 // acceptor is refused: what it lacks may be in a snapshot only.
 func (p *Paxos) onPrepare(from int, m *message) {
-	if m.ballot < p.promised || m.commit < p.commit || m.ballot == p.promised && p.role != follower {
+	if m.ballot < p.promised || m.commit < p.Commit || m.ballot == p.promised && p.role != follower {
 		p.refuse(from)
 		return
 	}
@@ -34,9 +33,9 @@ func (p *Paxos) onPrepare(from int, m *message) {
 }
 
 func (p *Paxos) promise(to int, m *message) {
-	a := message{kind: kindPromise, ballot: m.ballot, commit: p.commit,
-		entries: p.log.Entries(m.commit+1, p.log.Last())}
-	if mutate.On(mutate.VoteBeforePersist) && to != p.self {
+	a := message{kind: kindPromise, ballot: m.ballot, commit: p.Commit,
+		entries: p.Log.Entries(m.commit+1, p.Log.Last())}
+	if mutate.On(mutate.VoteBeforePersist) && to != p.Self {
 		p.send(to, a)
 		return
 	}
@@ -45,14 +44,14 @@ func (p *Paxos) promise(to int, m *message) {
 
 // refuse tells whoever uses a ballot that is too low which one was promised.
 func (p *Paxos) refuse(to int) {
-	p.send(to, message{kind: kindRefusal, ballot: p.promised, commit: p.commit})
+	p.send(to, message{kind: kindRefusal, ballot: p.promised, commit: p.Commit})
 }
 
 // follow takes up a ballot, and its leader if it is known that there is one.
 func (p *Paxos) follow(ballot, leader uint64) {
 	if ballot > p.promised {
 		p.promised, p.told = ballot, 0
-		p.wait.Clear() // what a deposed leader sent
+		p.Wait.Clear() // what a deposed leader sent
 		p.role, p.leader = follower, 0
 		p.lead.stop()
 	}
@@ -76,7 +75,7 @@ func (p *Paxos) onAccept(from int, m *message) {
 		return
 	}
 	if m.ballot >= p.promised {
-		p.follow(m.ballot, p.members[from])
+		p.follow(m.ballot, p.Members[from])
 		p.told = max(p.told, m.commit)
 	}
 	p.accept(m.entries)
@@ -87,21 +86,21 @@ func (p *Paxos) onAccept(from int, m *message) {
 func (p *Paxos) accept(entries []entry) {
 	var taken []entry
 	for _, e := range entries {
-		if e.Slot <= p.commit || p.log.Accepted(e.Slot, e.Ballot) {
+		if e.Slot <= p.Commit || p.Log.Accepted(e.Slot, e.Ballot) {
 			continue
 		}
-		if e.Slot > p.commit+maxAhead {
+		if e.Slot > p.Commit+maxAhead {
 			p.dropped++
 			continue
 		}
 		cut, _ := order.CutOf(e.Decision) // checked when it was decoded
-		switch slots.Judge(p.gate, cut) {
+		switch p.Judge(cut) {
 		case order.Held:
 			taken = append(taken, e)
 		case order.Missing:
-			p.wait.Put(e, p.waitMax)
+			p.Wait.Put(e, p.WaitMax)
 		default:
-			p.wait.Drop(e.Slot)
+			p.Wait.Drop(e.Slot)
 			p.out.Refuse(p.leader, cut)
 		}
 	}
@@ -112,8 +111,8 @@ func (p *Paxos) accept(entries []entry) {
 // here, with the gate's word.
 func (p *Paxos) take(entries []entry) {
 	for _, e := range entries {
-		p.wait.Drop(e.Slot)
-		p.log.Put(e.Slot, slot{Ballot: e.Ballot, Decision: e.Decision, Held: true})
+		p.Wait.Drop(e.Slot)
+		p.Log.Put(e.Slot, slot{Ballot: e.Ballot, Decision: e.Decision, Held: true})
 	}
 	if len(entries) > 0 {
 		p.record(entries)
@@ -122,16 +121,16 @@ func (p *Paxos) take(entries []entry) {
 
 // acknowledge sends the evidence of holding, once it is durable: what was accepted in a ballot.
 func (p *Paxos) acknowledge(to int, ballot uint64) {
-	m := message{kind: kindAccepted, ballot: ballot, commit: p.commit, match: p.match(ballot)}
-	for n := m.match + 1; n <= p.log.Last() && len(m.slots) < slotsAt; n++ {
-		if p.log.Accepted(n, ballot) {
+	m := message{kind: kindAccepted, ballot: ballot, commit: p.Commit, match: p.match(ballot)}
+	for n := m.match + 1; n <= p.Log.Last() && len(m.slots) < slotsAt; n++ {
+		if p.Log.Accepted(n, ballot) {
 			m.slots = append(m.slots, n)
 		}
 	}
 	if p.recorded < p.promised {
 		p.record(nil) // a heartbeat raised it
 	}
-	if mutate.On(mutate.ProposeVolatile) && to == p.self {
+	if mutate.On(mutate.ProposeVolatile) && to == p.Self {
 		p.dispatch(to, &m)
 		return
 	}
@@ -140,8 +139,8 @@ func (p *Paxos) acknowledge(to int, ballot uint64) {
 
 // match is the slot up to which everything is decided, or accepted in a ballot.
 func (p *Paxos) match(ballot uint64) uint64 {
-	n := p.commit
-	for p.log.Accepted(n+1, ballot) {
+	n := p.Commit
+	for p.Log.Accepted(n+1, ballot) {
 		n++
 	}
 	return n
@@ -151,7 +150,7 @@ func (p *Paxos) match(ballot uint64) uint64 {
 func (p *Paxos) have() uint64 {
 	n := p.match(p.promised)
 	for {
-		if p.wait.Get(n+1) == nil && !p.log.Accepted(n+1, p.promised) {
+		if p.Wait.Get(n+1) == nil && !p.Log.Accepted(n+1, p.promised) {
 			return n
 		}
 		n++
@@ -165,22 +164,22 @@ func (p *Paxos) onHeartbeat(from int, m *message) {
 		p.refuse(from)
 		return
 	}
-	p.follow(m.ballot, p.members[from])
+	p.follow(m.ballot, p.Members[from])
 	p.told = max(p.told, m.commit)
 	p.advance()
-	p.send(from, message{kind: kindAlive, ballot: m.ballot, commit: p.commit, have: p.have(), end: m.end,
+	p.send(from, message{kind: kindAlive, ballot: m.ballot, commit: p.Commit, have: p.have(), end: m.end,
 		read: m.read})
-	if match := p.match(m.ballot); match != m.match || p.log.Last() > match {
+	if match := p.match(m.ballot); match != m.match || p.Log.Last() > match {
 		p.acknowledge(from, m.ballot)
 	}
 }
 
 // Recheck implements [order.Orderer].
 func (p *Paxos) Recheck() {
-	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
-	if before := len(p.wait.Wait); before > 0 {
-		p.accept(slices.Clone(p.wait.Wait))
-		if to := slices.Index(p.members, p.leader); len(p.wait.Wait) < before && to >= 0 {
+	p.Fill()
+	if before := len(p.Wait.Wait); before > 0 {
+		p.accept(slices.Clone(p.Wait.Wait))
+		if to := slices.Index(p.Members, p.leader); len(p.Wait.Wait) < before && to >= 0 {
 			p.acknowledge(to, p.promised)
 		}
 	}
@@ -191,7 +190,7 @@ func (p *Paxos) Recheck() {
 // onDecided learns what is decided.
 func (p *Paxos) onDecided(from int, m *message) {
 	if m.ballot >= p.promised {
-		p.follow(m.ballot, p.members[from])
+		p.follow(m.ballot, p.Members[from])
 		p.told = max(p.told, m.commit)
 	}
 }

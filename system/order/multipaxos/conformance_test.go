@@ -7,7 +7,7 @@ import (
 	"metronome/system/order/ordertest"
 )
 
-var paxos = ordertest.Algorithm{Name: "multipaxos", Describe: Describe,
+var paxos = ordertest.Algorithm{Name: "multipaxos", Describe: Describe, Fixed: true,
 	Start: func(c order.Config) (order.Orderer, error) { return New(c) }}
 
 func TestConformance(t *testing.T) { ordertest.Run(t, paxos) }

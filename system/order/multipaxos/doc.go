@@ -34,7 +34,7 @@
 //     none twice (prepare).
 //  6. A leader proposes, for each slot beyond what it knows to be decided, the value of the highest
 //     ballot among the promises, or nothing if there is none (onPromise, recover). The quorums of the
-//     two phases meet: accepts + promises = members + 1 (promises).
+//     two phases meet: accepts + promises = members + 1 (Promises).
 //  7. A promise tells what was accepted beyond what the *proposer* knows to be decided. An acceptor that
 //     knows more refuses, and wins an election sooner or later itself: so that nothing is asked for that
 //     only a snapshot still has.

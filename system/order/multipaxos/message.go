@@ -56,49 +56,59 @@ type message struct {
 // slotsAt bounds the slots that one Accepted names.
 const slotsAt = maxAhead
 
+// numbers are what a kind carries beside ballot and commit, in this order.
+func (m *message) numbers() (all [3]*uint64) {
+	switch m.kind {
+	case kindAccepted:
+		all[0] = &m.match
+	case kindHeartbeat:
+		all = [...]*uint64{&m.match, &m.end, &m.read}
+	case kindAlive:
+		all = [...]*uint64{&m.have, &m.end, &m.read}
+	case kindRead, kindReadAt:
+		all[0] = &m.read
+	}
+	return all
+}
+
 func (m *message) encode() []byte {
-	w := wire.Writer{B: make([]byte, 0, 17+m.size())}
+	w := wire.Writer{B: make([]byte, 0, 41+slots.Size(m.entries)+8*len(m.slots))}
 	w.U8(uint8(m.kind))
 	w.U64(m.ballot)
 	w.U64(m.commit)
+	for _, v := range m.numbers() {
+		if v != nil {
+			w.U64(*v)
+		}
+	}
 	switch m.kind {
 	case kindProbed:
-		w.U8(b2u(m.granted))
+		w.U8(0)
+		if m.granted {
+			w.B[len(w.B)-1] = 1
+		}
 	case kindPromise:
 		slots.AppendEntries(&w, m.entries, true)
 	case kindAccept:
 		w.U64(m.entries[0].Slot)
 		slots.AppendEntries(&w, m.entries, false)
 	case kindAccepted:
-		w.U64(m.match)
 		for _, s := range m.slots {
 			w.U64(s)
 		}
-	case kindHeartbeat:
-		w.U64(m.match)
-		w.U64(m.end)
-		w.U64(m.read)
-	case kindAlive:
-		w.U64(m.have)
-		w.U64(m.end)
-		w.U64(m.read)
-	case kindRead, kindReadAt:
-		w.U64(m.read)
 	}
 	return w.B
-}
-
-func (m *message) size() (n int) {
-	for i := range m.entries {
-		n += slots.EntryBytes + len(m.entries[i].Decision)
-	}
-	return n + 8*len(m.slots) + 24
 }
 
 // decode reads a message; what it returns shares no memory with b.
 func decode(b []byte) (m message, err error) {
 	r := wire.NewReader(b)
 	m.kind, m.ballot, m.commit = kind(r.U8()), r.U64(), r.U64()
+	for _, v := range m.numbers() {
+		if v != nil {
+			*v = r.U64()
+		}
+	}
 	switch m.kind {
 	case kindProbed:
 		m.granted = r.U8() == 1
@@ -108,16 +118,9 @@ func decode(b []byte) (m message, err error) {
 		first := r.U64()
 		m.entries = slots.ReadEntries(&r, false, first, m.ballot)
 	case kindAccepted:
-		m.match = r.U64()
 		for r.Left() > 0 && r.OK() && len(m.slots) < slotsAt {
 			m.slots = append(m.slots, r.U64())
 		}
-	case kindHeartbeat:
-		m.match, m.end, m.read = r.U64(), r.U64(), r.U64()
-	case kindAlive:
-		m.have, m.end, m.read = r.U64(), r.U64(), r.U64()
-	case kindRead, kindReadAt:
-		m.read = r.U64()
 	}
 	if !r.Done() || m.kind == 0 || m.kind >= kindEnd {
 		return m, fmt.Errorf("%w message of %d bytes", order.ErrMalformed, len(b))
@@ -125,46 +128,29 @@ func decode(b []byte) (m message, err error) {
 	return m, m.check()
 }
 
-// maxNumber bounds ballots and slots: no cluster gets that far, and sums cannot wrap around.
-const maxNumber = 1 << 62
-
 func (m *message) check() error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w message %s: %s", order.ErrMalformed, kindNames[m.kind], why)
 	}
-	for _, v := range [...]uint64{m.ballot, m.commit, m.match, m.have, m.end} {
-		if v > maxNumber {
-			return bad("a number out of bounds")
-		}
+	if max(m.ballot, m.commit, m.match, m.have, m.end) > slots.MaxNumber {
+		return bad("a number out of bounds")
 	}
 	if m.kind == kindAccept && len(m.entries) == 0 {
 		return bad("no entries")
 	}
-	last := m.commit
-	for i := range m.entries {
-		e := &m.entries[i]
-		ordered := m.kind == kindAccept || e.Slot > last
-		if e.Slot == 0 || e.Slot > maxNumber || !ordered || e.Ballot == 0 || e.Ballot > m.ballot {
-			return bad("its entries are out of order")
-		}
-		last = e.Slot
-		if _, err := order.CutOf(e.Decision); err != nil {
-			return bad(err.Error())
-		}
+	known := m.commit // what is decided is no news, but may be caught up with
+	if m.kind == kindAccept {
+		known = 0
+	}
+	if err := slots.CheckEntries(m.entries, known, m.ballot); err != nil {
+		return bad(err.Error())
 	}
 	for i, s := range m.slots {
-		if s > maxNumber || s <= m.match || i > 0 && s <= m.slots[i-1] {
+		if s > slots.MaxNumber || s <= m.match || i > 0 && s <= m.slots[i-1] {
 			return bad("its slots are out of order")
 		}
 	}
 	return nil
-}
-
-func b2u(b bool) uint8 {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // Describe says in a few words what a message is, for people.
@@ -173,14 +159,13 @@ func Describe(b []byte) string {
 	if err != nil {
 		return err.Error()
 	}
-	s := fmt.Sprintf("%s ballot %s commit %d", kindNames[m.kind], name(m.ballot), m.commit)
+	s := fmt.Sprintf("%s ballot %s commit %d", kindNames[m.kind], slots.Name(m.ballot), m.commit)
 	switch m.kind {
 	case kindProbed:
 		s += fmt.Sprintf(" granted %v", m.granted)
 	case kindPromise, kindAccept:
 		for i := range m.entries {
-			e := &m.entries[i]
-			s += fmt.Sprintf(" [%d of %s, %d bytes]", e.Slot, name(e.Ballot), len(e.Decision))
+			s += m.entries[i].Describe()
 		}
 	case kindAccepted:
 		s += fmt.Sprintf(" to %d%s", m.match, also(m.slots))
@@ -193,9 +178,6 @@ func Describe(b []byte) string {
 	}
 	return s
 }
-
-// name is how people see a ballot: round and whose.
-func name(ballot uint64) string { return fmt.Sprintf("%d.%d", ballot>>8, ballot&0xff) }
 
 func also(slots []uint64) string {
 	if len(slots) == 0 {

@@ -2,7 +2,6 @@ package multipaxos
 
 import (
 	"fmt"
-	"slices"
 
 	"metronome/system/order"
 	"metronome/system/order/slots"
@@ -14,7 +13,6 @@ const (
 	maxAhead            = 256       // slots beyond what is decided that an acceptor takes
 	maxInflight         = 64        // slots sent to a member that have not come
 	maxUncommittedBytes = 4 << 20   // beyond it Propose answers order.ErrBusy
-	maxApplyingBytes    = 1 << 20   // handed out and not applied; then nothing more is handed out
 	maxReads            = 1024      // that a leader has not answered; further ones are dropped
 )
 
@@ -31,36 +29,17 @@ const (
 
 // Paxos is an [order.Orderer]: Multi-Paxos behind the gate.
 type Paxos struct {
-	id      uint64
-	self    int // index in members
-	members []uint64
-	accepts int // quorum of phase 2: a majority, or more
-	gate    order.Gate
-	random  slots.Random
-
-	electionTicks, heartbeatTicks int
-	volatile                      bool
-	waitMax                       int
-
-	log      slots.Log
+	slots.Replica
 	promised uint64 // the highest ballot promised, or followed
 	recorded uint64 // of these, what was written down
-	commit   uint64 // every slot up to here is decided
 	told     uint64 // the highest commit heard from the leader of the ballot promised
-	handed   uint64 // handed out
-	applied  uint64
-	applying int // bytes handed out and not applied
+	seen     uint64 // the highest ballot heard of
 
 	role    role
 	leader  uint64 // 0 if none is known
 	elapsed int
 	timeout int
-	seen    uint64 // the highest ballot heard of
 
-	wait  slots.Queue // at the gate
-	holes []uint64    // slots accepted before a restart and not judged since, ascending
-
-	offered  uint64 // position of the captured state
 	campaign campaign
 	peers    []peer // by index; the own one counts for nothing
 	lead     leadership
@@ -72,7 +51,7 @@ type Paxos struct {
 
 // answer is a message that waits for stable storage. One to oneself is stepped.
 type answer struct {
-	to uint64
+	to int
 	m  message
 }
 
@@ -81,40 +60,31 @@ var _ order.Orderer = (*Paxos)(nil)
 // New returns an orderer; an error says what is wrong with the configuration, or that the records
 // of a Restart do not fit together. A joiner is refused: members are fixed.
 func New(c order.Config) (*Paxos, error) {
-	at, err := slots.Begin("multipaxos", &c)
+	at, err := slots.Begin("multipaxos", &c, 0)
 	if err != nil {
 		return nil, err
 	}
-	p := &Paxos{id: c.ID, gate: c.Gate, electionTicks: c.ElectionTicks, heartbeatTicks: c.HeartbeatTicks,
-		volatile: c.Volatile, waitMax: at.WaitMax, random: slots.NewRandom(&c), members: at.Members,
-		self: at.Self, accepts: at.Accepts}
-	if err := p.begin(&at); err != nil {
+	p := &Paxos{Replica: at}
+	if err := p.Redo(p.redo); err != nil {
 		return nil, err
 	}
-	p.handed, p.applied = p.log.Base, p.log.Base
-	p.peers = make([]peer, len(p.members))
+	p.Holes = p.Log.Holes()
+	p.peers = make([]peer, len(p.Members))
 	p.reset()
 	p.advance()
 	return p, nil
 }
 
-// promises is the quorum of phase 1, as small as can be: any two of the two kinds meet (Howard et al.,
-// "Flexible Paxos", OPODIS 2016).
-func (p *Paxos) promises() int { return len(p.members) - p.accepts + 1 }
-
-func (p *Paxos) bit(i int) uint32 { return 1 << i }
-
-// owner is the index of the member that a ballot belongs to.
-func (p *Paxos) owner(ballot uint64) int { return int(ballot & 0xff) }
+func bit(i int) uint32 { return 1 << i }
 
 // nextBallot is higher than every ballot heard of, and this member's.
 func (p *Paxos) nextBallot() uint64 {
-	return (max(p.promised, p.seen)>>8+1)<<8 | uint64(p.self)
+	return slots.Ballot(slots.Round(max(p.promised, p.seen))+1, p.Self)
 }
 
 // reset begins to wait for a leader again.
 func (p *Paxos) reset() {
-	p.elapsed, p.timeout = 0, p.electionTicks+p.random.Below(p.electionTicks)
+	p.elapsed, p.timeout = 0, p.ElectionTicks+p.Random.Below(p.ElectionTicks)
 }
 
 // Tick implements [order.Orderer]. With a hole in what it accepted, a replica does not campaign (R4).
@@ -128,7 +98,7 @@ func (p *Paxos) Tick() {
 		return
 	}
 	p.leader = 0
-	if p.role = follower; len(p.holes) > 0 {
+	if p.role = follower; len(p.Holes) > 0 {
 		p.reset()
 		return
 	}
@@ -137,9 +107,9 @@ func (p *Paxos) Tick() {
 
 // Step implements [order.Orderer].
 func (p *Paxos) Step(from uint64, msg []byte) error {
-	i := slices.Index(p.members, from)
-	if i < 0 || i == p.self {
-		return fmt.Errorf("%w message from %x: it is no other member", order.ErrMalformed, from)
+	i, err := p.Sender(from)
+	if err != nil {
+		return err
 	}
 	m, err := decode(msg)
 	if err != nil {
@@ -161,11 +131,11 @@ func (p *Paxos) vouched(from int, m *message) error {
 	case kindProbe, kindPrepare, kindAccept, kindHeartbeat, kindDecided, kindTakeOver:
 		owner = from
 	case kindProbed, kindPromise, kindAccepted, kindAlive:
-		owner = p.self
+		owner = p.Self
 	}
-	if owner >= 0 && (p.owner(m.ballot) != owner || m.ballot>>8 == 0) {
+	if owner >= 0 && (slots.Owner(m.ballot) != owner || slots.Round(m.ballot) == 0) {
 		return fmt.Errorf("%w message %s from %x: ballot %s is not its own to use", order.ErrMalformed,
-			kindNames[m.kind], p.members[from], name(m.ballot))
+			kindNames[m.kind], p.Members[from], slots.Name(m.ballot))
 	}
 	return nil
 }
@@ -201,32 +171,19 @@ func (p *Paxos) dispatch(from int, m *message) {
 	}
 }
 
-func (p *Paxos) send(to int, m message) { p.out.Send(p.members[to], m.encode()) }
-
-// others does something for each other member.
-func (p *Paxos) others(do func(i int)) {
-	for i := range p.members {
-		if i != p.self {
-			do(i)
-		}
-	}
-}
+func (p *Paxos) send(to int, m message) { p.out.Send(p.Members[to], m.encode()) }
 
 // hold sends a message once everything written so far is durable.
 func (p *Paxos) hold(to int, m message) {
-	if p.out.Idle() {
-		p.release(answer{p.members[to], m})
-		return
-	}
-	p.out.Hold(answer{p.members[to], m})
+	p.out.After(answer{to, m}, p.release)
 }
 
 func (p *Paxos) release(a answer) {
-	if a.to == p.id {
-		p.dispatch(p.self, &a.m)
+	if a.to == p.Self {
+		p.dispatch(p.Self, &a.m)
 		return
 	}
-	p.out.Send(a.to, a.m.encode())
+	p.send(a.to, a.m)
 }
 
 // Ready implements [order.Orderer].
@@ -242,36 +199,21 @@ func (p *Paxos) Persisted(seq uint64) {
 
 // advance learns what is decided, as far as that is known, and hands it out.
 func (p *Paxos) advance() {
-	for p.role != leading && p.commit < p.told && p.log.Accepted(p.commit+1, p.promised) {
-		p.commit++
+	for p.role != leading && p.Commit < p.told && p.Log.Accepted(p.Commit+1, p.promised) {
+		p.Commit++
 	}
 	p.deliver()
 }
 
 // deliver hands out what is decided, in order, up to the first hole (R4).
 func (p *Paxos) deliver() {
-	p.holes = p.log.Fill(p.holes, p.applied, p.gate)
-	for p.handed < p.commit && p.applying < maxApplyingBytes {
-		n := p.handed + 1
-		s := p.log.At(n)
-		if !s.Held {
-			return
-		}
-		p.handed = n
-		p.applying += len(s.Decision)
-		p.out.Ready.Committed = append(p.out.Ready.Committed,
-			order.Committed{Position: n, Term: s.Ballot, Decision: s.Decision})
-	}
+	p.Fill()
+	p.HandOut(p.Commit, &p.out.Ready)
 }
 
-// Applied implements [order.Orderer]. A position that was not handed out yet is not believed.
+// Applied implements [order.Orderer].
 func (p *Paxos) Applied(position uint64) {
-	for p.applied < min(position, p.handed) {
-		p.applied++
-		if s := p.log.At(p.applied); s != nil {
-			p.applying -= len(s.Decision)
-		}
-	}
+	p.Apply(position)
 	p.Recheck() // what was applied may have opened or closed lanes
 }
 
@@ -281,49 +223,33 @@ func (p *Paxos) Propose(decision []byte) error {
 	if !p.leads() {
 		return order.ErrNotLeader
 	}
-	if p.lead.successor != 0 || p.lead.uncommitted > maxUncommittedBytes || p.log.Last()-p.commit >= maxAhead {
+	if p.lead.successor != 0 || p.lead.uncommitted > maxUncommittedBytes || p.Log.Last()-p.Commit >= maxAhead {
 		return order.ErrBusy
 	}
 	d, err := order.DecodeDecision(decision)
 	if err != nil {
 		return err
 	}
-	if p.gate.Holds(d.Cut) != order.Held {
+	if p.Gate.Holds(d.Cut) != order.Held {
 		return order.ErrNotHeld
 	}
 	p.lead.uncommitted += len(decision)
-	p.offer([]entry{{Slot: p.log.Last() + 1, Ballot: p.promised, Decision: decision}})
+	p.offer([]entry{{Slot: p.Log.Last() + 1, Ballot: p.promised, Decision: decision}})
 	p.advance()
 	return nil
 }
 
 // leads is R7: what earlier ballots may have decided is decided and applied.
-func (p *Paxos) leads() bool { return p.role == leading && p.applied >= p.lead.recovered }
-
-// ProposeConf implements [order.Orderer]: members are fixed.
-func (p *Paxos) ProposeConf(order.ConfChange) error {
-	return fmt.Errorf("%w: %w", order.ErrMembership, order.ErrStatic)
-}
-
-// Unreachable implements [order.Orderer]. Nothing follows: what was lost shows in the answer to the
-// next heartbeat.
-func (p *Paxos) Unreachable(uint64) {}
+func (p *Paxos) leads() bool { return p.role == leading && p.Done >= p.lead.recovered }
 
 // Status implements [order.Orderer].
 func (p *Paxos) Status() order.Status {
-	s := order.Status{ID: p.id, Leader: p.leader, Term: p.promised, Leading: p.leads(), Position: p.commit,
-		Applied: p.applied, Last: p.log.Last(), Waiting: len(p.wait.Wait), Holes: len(p.holes),
-		Members: order.Members{Voters: slices.Clone(p.members)}, Refused: p.out.Refusals,
-		Dropped: p.dropped + p.wait.Dropped}
+	s := p.Replica.Status()
+	s.Leader, s.Term, s.Leading = p.leader, p.promised, p.leads()
+	s.Refused, s.Dropped = p.out.Refusals, s.Dropped+p.dropped
 	if p.role == leading {
-		s.Match, s.SnapshotPending = make(map[uint64]uint64, len(p.members)), map[uint64]bool{}
-		for i, id := range p.members {
-			s.Match[id] = p.peers[i].match
-			if p.peers[i].snapshot != 0 {
-				s.SnapshotPending[id] = true
-			}
-		}
-		s.Match[p.id] = p.log.Last()
+		p.Match(&s, func(i int) uint64 { return p.peers[i].match })
+		s.Match[p.ID] = p.Log.Last()
 	}
 	return s
 }

@@ -32,7 +32,6 @@ type peer struct {
 	match     uint64 // accepted up to here
 	have      uint64 // came up to here, accepted or not
 	next      uint64 // to be sent
-	snapshot  uint64 // of this position, on its way; 0 if none is
 	confirmed uint64 // the latest read confirmation
 	heard     bool   // since the quorum was last counted
 }
@@ -42,22 +41,22 @@ type peer struct {
 func (p *Paxos) probe() {
 	p.reset()
 	p.role = probing
-	p.campaign = campaign{ballot: p.nextBallot(), votes: p.bit(p.self)}
-	p.others(func(i int) {
-		p.send(i, message{kind: kindProbe, ballot: p.campaign.ballot, commit: p.commit})
+	p.campaign = campaign{ballot: p.nextBallot(), votes: bit(p.Self)}
+	p.Others(func(i int) {
+		p.send(i, message{kind: kindProbe, ballot: p.campaign.ballot, commit: p.Commit})
 	})
 	p.probed()
 }
 
 func (p *Paxos) onProbed(from int, m *message) {
 	if p.role == probing && m.ballot == p.campaign.ballot && m.granted {
-		p.campaign.votes |= p.bit(from)
+		p.campaign.votes |= bit(from)
 		p.probed()
 	}
 }
 
 func (p *Paxos) probed() {
-	if slots.Quorum(p.campaign.votes, p.promises()) {
+	if slots.Quorum(p.campaign.votes, p.Promises()) {
 		p.prepare()
 	}
 }
@@ -68,12 +67,13 @@ func (p *Paxos) prepare() {
 	ballot := p.nextBallot()
 	p.follow(ballot, 0)
 	p.role = preparing
-	p.campaign = campaign{ballot: ballot, commit: p.commit}
+	p.campaign = campaign{ballot: ballot, commit: p.Commit}
 	clear(p.peers) // what they accepted in an older ballot says nothing of this one
+	p.ForgetTransfers()
 	p.record(nil)
-	ask := message{kind: kindPrepare, ballot: ballot, commit: p.commit}
-	p.others(func(i int) { p.hold(i, ask) })
-	p.promise(p.self, &ask)
+	ask := message{kind: kindPrepare, ballot: ballot, commit: p.Commit}
+	p.Others(func(i int) { p.hold(i, ask) })
+	p.promise(p.Self, &ask)
 }
 
 // onPromise gathers what was accepted. Of each slot the value of the highest ballot counts: the
@@ -83,14 +83,14 @@ func (p *Paxos) onPromise(from int, m *message) {
 	if p.role != preparing || m.ballot != c.ballot {
 		return
 	}
-	c.votes |= p.bit(from)
+	c.votes |= bit(from)
 	p.peers[from].match = m.commit
 	for _, e := range m.entries {
-		if !mutate.On(mutate.PaxosForgetAccepted) || from == p.self {
+		if !mutate.On(mutate.PaxosForgetAccepted) || from == p.Self {
 			c.find(e)
 		}
 	}
-	if slots.Quorum(c.votes, p.promises()) {
+	if slots.Quorum(c.votes, p.Promises()) {
 		p.role = recovering
 		p.recover()
 	}
@@ -131,14 +131,15 @@ func (p *Paxos) recover() {
 	for i := range c.found {
 		cut, _ := order.CutOf(c.found[i].Decision)
 		// Every one is asked: the gate fetches what is missing.
-		held = slots.Judge(p.gate, cut) == order.Held && held
+		held = p.Judge(cut) == order.Held && held
 	}
 	if !held && !mutate.On(mutate.PaxosRecoverUnheld) {
 		return
 	}
-	p.role, p.leader, p.elapsed = leading, p.id, 0
+	p.role, p.leader, p.elapsed = leading, p.ID, 0
 	p.lead = leadership{recovered: c.commit + uint64(len(c.found))}
 	p.reads = readings{}
+	p.ForgetTransfers()
 	for i := range p.peers {
 		q := &p.peers[i]
 		*q = peer{match: q.match, have: c.commit, next: c.commit + 1, heard: true}
@@ -157,21 +158,21 @@ func (p *Paxos) recover() {
 // offer proposes values in the leader's ballot, and accepts them here.
 func (p *Paxos) offer(entries []entry) {
 	p.take(entries)
-	p.others(func(i int) { p.feed(i) })
-	p.acknowledge(p.self, p.promised)
+	p.Others(func(i int) { p.feed(i) })
+	p.acknowledge(p.Self, p.promised)
 }
 
 // feed sends a member what it has not got, as far as the window allows.
 func (p *Paxos) feed(i int) (sent bool) {
 	q := &p.peers[i]
-	for q.snapshot == 0 && q.next <= min(p.log.Last(), q.have+maxInflight) {
-		if q.next <= p.log.Base {
-			p.needSnapshot(i)
+	for !p.Sending(i) && q.next <= min(p.Log.Last(), q.have+maxInflight) {
+		if q.next <= p.Log.Base {
+			p.SendState(i, &p.out.Ready)
 			break
 		}
-		m := message{kind: kindAccept, ballot: p.promised, commit: p.commit}
-		for size := 0; q.next <= min(p.log.Last(), q.have+maxInflight); q.next++ {
-			s := p.log.At(q.next)
+		m := message{kind: kindAccept, ballot: p.promised, commit: p.Commit}
+		for size := 0; q.next <= min(p.Log.Last(), q.have+maxInflight); q.next++ {
+			s := p.Log.At(q.next)
 			if size += len(s.Decision) + slots.EntryBytes; len(m.entries) > 0 && size > maxMessageBytes {
 				break
 			}
@@ -189,15 +190,15 @@ func (p *Paxos) onAccepted(from int, m *message) {
 		return
 	}
 	q := &p.peers[from]
-	q.match = max(q.match, min(m.match, p.log.Last()))
+	q.match = max(q.match, min(m.match, p.Log.Last()))
 	q.have = max(q.have, q.match)
 	q.next = max(q.next, q.match+1)
-	for n := p.commit + 1; n <= q.match; n++ {
-		p.log.At(n).Votes |= p.bit(from)
+	for n := p.Commit + 1; n <= q.match; n++ {
+		p.Log.At(n).Votes |= bit(from)
 	}
 	for _, n := range m.slots {
-		if s := p.log.At(n); s != nil && n > p.commit {
-			s.Votes |= p.bit(from)
+		if s := p.Log.At(n); s != nil && n > p.Commit {
+			s.Votes |= bit(from)
 		}
 	}
 	p.decide(from)
@@ -205,24 +206,24 @@ func (p *Paxos) onAccepted(from int, m *message) {
 
 // decide moves the commit, and tells everybody.
 func (p *Paxos) decide(from int) {
-	before := p.commit
-	needed := p.accepts
+	before := p.Commit
+	needed := p.Accepts
 	if mutate.On(mutate.PaxosMinority) {
 		needed--
 	}
-	for s := p.log.At(p.commit + 1); s != nil && slots.Quorum(s.Votes, needed); s = p.log.At(p.commit + 1) {
-		p.commit++
+	for s := p.Log.At(p.Commit + 1); s != nil && slots.Quorum(s.Votes, needed); s = p.Log.At(p.Commit + 1) {
+		p.Commit++
 		p.lead.uncommitted -= len(s.Decision)
 	}
-	if p.commit == before {
-		if from != p.self {
+	if p.Commit == before {
+		if from != p.Self {
 			p.feed(from)
 		}
 		return
 	}
-	p.others(func(i int) {
+	p.Others(func(i int) {
 		if !p.feed(i) {
-			p.send(i, message{kind: kindDecided, ballot: p.promised, commit: p.commit})
+			p.send(i, message{kind: kindDecided, ballot: p.promised, commit: p.Commit})
 		}
 	})
 }
@@ -236,9 +237,7 @@ func (p *Paxos) onAlive(from int, m *message) {
 	if q.have = max(m.have, q.match); q.have < m.end {
 		q.next = min(q.next, q.have+1)
 	}
-	if q.have >= q.snapshot {
-		q.snapshot = 0
-	}
+	p.Arrived(from, q.have)
 	q.confirmed = max(q.confirmed, m.read)
 	p.confirm()
 	p.feed(from)
@@ -246,7 +245,7 @@ func (p *Paxos) onAlive(from int, m *message) {
 
 // tickLeader speaks, and steps down if no majority answers for an election timeout.
 func (p *Paxos) tickLeader() {
-	if p.lead.beat++; p.lead.beat >= p.heartbeatTicks {
+	if p.lead.beat++; p.lead.beat >= p.HeartbeatTicks {
 		p.heartbeat()
 	}
 	if p.lead.successor != 0 {
@@ -254,27 +253,27 @@ func (p *Paxos) tickLeader() {
 			p.lead.successor = 0
 		}
 	}
-	if p.elapsed < p.electionTicks {
+	if p.elapsed < p.ElectionTicks {
 		return
 	}
 	p.elapsed = 0
 	heard := 1
-	p.others(func(i int) {
+	p.Others(func(i int) {
 		if p.peers[i].heard {
 			heard++
 		}
 		p.peers[i].heard = false
 	})
-	if heard <= len(p.members)/2 {
+	if heard <= len(p.Members)/2 {
 		p.stepDown()
 	}
 }
 
 func (p *Paxos) heartbeat() {
 	p.lead.beat = 0
-	p.others(func(i int) {
+	p.Others(func(i int) {
 		q := &p.peers[i]
-		p.send(i, message{kind: kindHeartbeat, ballot: p.promised, commit: p.commit, match: q.match,
+		p.send(i, message{kind: kindHeartbeat, ballot: p.promised, commit: p.Commit, match: q.match,
 			end: q.next - 1, read: p.reads.round})
 	})
 }
@@ -295,17 +294,17 @@ func (p *Paxos) onRefusal(m *message) {
 
 // TransferLeader implements [order.Orderer].
 func (p *Paxos) TransferLeader(to uint64) {
-	i := slices.Index(p.members, to)
-	if p.role != leading || i < 0 || i == p.self || p.peers[i].match < p.commit {
+	i := slices.Index(p.Members, to)
+	if p.role != leading || i < 0 || i == p.Self || p.peers[i].match < p.Commit {
 		return
 	}
-	p.lead.successor, p.lead.patience = to, p.electionTicks
-	p.send(i, message{kind: kindTakeOver, ballot: p.promised, commit: p.commit})
+	p.lead.successor, p.lead.patience = to, p.ElectionTicks
+	p.send(i, message{kind: kindTakeOver, ballot: p.promised, commit: p.Commit})
 }
 
 // onTakeOver campaigns at once: the leader asked for it.
 func (p *Paxos) onTakeOver(from int, m *message) {
-	if m.ballot == p.promised && p.leader == p.members[from] && len(p.holes) == 0 {
+	if m.ballot == p.promised && p.leader == p.Members[from] && len(p.Holes) == 0 {
 		p.prepare()
 	}
 }

@@ -23,8 +23,8 @@ type reading struct {
 // ReadIndex implements [order.Orderer].
 func (p *Paxos) ReadIndex(ctx uint64) {
 	if p.role == leading {
-		p.read(p.self, ctx)
-	} else if to := slices.Index(p.members, p.leader); to >= 0 {
+		p.read(p.Self, ctx)
+	} else if to := slices.Index(p.Members, p.leader); to >= 0 {
 		p.send(to, message{kind: kindRead, ballot: p.promised, read: ctx})
 	}
 }
@@ -38,11 +38,11 @@ func (p *Paxos) onRead(from int, m *message) {
 // read notes the position that a read waits for, and asks who still follows. A leader that does not
 // know yet what earlier ones decided does not answer: the asker asks again.
 func (p *Paxos) read(from int, ctx uint64) {
-	if p.commit < p.lead.recovered || len(p.reads.asked) >= maxReads {
+	if p.Commit < p.lead.recovered || len(p.reads.asked) >= maxReads {
 		return
 	}
 	p.reads.round++
-	p.reads.asked = append(p.reads.asked, reading{from, ctx, p.reads.round, p.commit})
+	p.reads.asked = append(p.reads.asked, reading{from, ctx, p.reads.round, p.Commit})
 	p.heartbeat()
 	p.confirm()
 }
@@ -52,17 +52,17 @@ func (p *Paxos) read(from int, ctx uint64) {
 func (p *Paxos) confirm() {
 	n := 0
 	for _, r := range p.reads.asked {
-		votes := p.bit(p.self)
-		p.others(func(i int) {
+		votes := bit(p.Self)
+		p.Others(func(i int) {
 			if p.peers[i].confirmed >= r.round {
-				votes |= p.bit(i)
+				votes |= bit(i)
 			}
 		})
-		if !slots.Quorum(votes, p.accepts) {
+		if !slots.Quorum(votes, p.Accepts) {
 			break
 		}
 		n++
-		if r.from == p.self {
+		if r.from == p.Self {
 			p.out.Ready.Reads = append(p.out.Ready.Reads, order.Read{Ctx: r.ctx, Position: r.position})
 		} else {
 			p.send(r.from, message{kind: kindReadAt, ballot: p.promised, commit: r.position, read: r.ctx})

@@ -1,13 +1,10 @@
 package multipaxos
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 
 	"metronome/system/order"
 	"metronome/system/order/ordertest"
-	"metronome/system/order/slots"
 )
 
 func in(slot, ballot uint64, decision []byte) entry {
@@ -29,18 +26,13 @@ func samples() []message {
 	}
 }
 
-func TestMessagesRoundTrip(t *testing.T) {
-	for _, m := range samples() {
-		b := m.encode()
-		got, err := decode(b)
-		if err != nil || !reflect.DeepEqual(got, m) {
-			t.Errorf("%s: %+v, %v", kindNames[m.kind], got, err)
-		}
-		if _, err := decode(append(b, 1)); m.kind != kindAccepted && !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s with a byte too many: %v", kindNames[m.kind], err)
-		}
-	}
-	for name, m := range map[string]message{
+// said is what of samples a restart must not forget.
+var said = map[kind]order.Said{kindPromise: {Term: 512}, kindAccepted: {Term: 512, Position: 7},
+	kindHeartbeat: {Alive: true}}
+
+// hostile is what nobody sends.
+func hostile() map[string]message {
+	return map[string]message{
 		"an unknown kind":          {kind: kindEnd},
 		"a slot twice":             {kind: kindPromise, ballot: 9, entries: []entry{in(2, 1, nil), in(2, 1, nil)}},
 		"a ballot above its own":   {kind: kindPromise, ballot: 9, entries: []entry{in(2, 10, nil)}},
@@ -50,64 +42,16 @@ func TestMessagesRoundTrip(t *testing.T) {
 		"a ballot out of bounds":   {kind: kindProbe, ballot: 1 << 63},
 		"slots that wrap around":   {kind: kindAccept, ballot: 9, entries: []entry{in(1<<64-1, 9, nil)}},
 		"what is decided, as news": {kind: kindPromise, ballot: 9, commit: 4, entries: []entry{in(4, 1, nil)}},
-	} {
-		if _, err := decode(m.encode()); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	for _, m := range samples() {
-		f.Add(m.encode())
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decode(b)
-		if err != nil {
-			return
-		}
-		_, _ = Describe(b), Said(b)
-		if again, err := decode(m.encode()); err != nil || !reflect.DeepEqual(again, m) {
-			t.Fatalf("%x: %+v and %+v, %v", b, m, again, err)
-		}
-	})
+func codec() ordertest.Codec[message] {
+	return ordertest.Codec[message]{Samples: samples(), Bad: hostile(),
+		Encode: (*message).encode, Decode: decode, Describe: Describe, Said: Said,
+		Says:  func(m message) order.Said { return said[m.kind] },
+		Grows: func(m message) bool { return m.kind == kindAccepted }}
 }
 
-func TestRecordsThatDoNotFitAreRefused(t *testing.T) {
-	c := ordertest.New(t, paxos, 3, 1, nil)
-	m := c.Elect(1)
-	for n := uint64(1); n <= 4; n++ {
-		c.Holds(7, n, 2, 3)
-		c.Propose(m, ordertest.At(7, n))
-		c.Settle()
-	}
-	config := order.Config{ID: 1, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2}
-	last := m.Records[len(m.Records)-1]
-	lost := (&Paxos{log: slots.Log{Base: 1}, commit: 9, promised: 256}).encode(nil)
-	for name, records := range map[string][][]byte{
-		"the middle is missing": {m.Records[0], last},
-		"cut short":             {last[:len(last)-1]},
-		"another format":        {append([]byte{9}, last[1:]...)},
-		"the tail is missing":   {m.Records[0], lost},
-	} {
-		config.Restart = &order.Restart{Snapshot: m.Durable, Records: records}
-		if _, err := New(config); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	config.Restart = &order.Restart{Snapshot: m.Place, Records: [][]byte{last}}
-	if p, err := New(config); err != nil || p.Status().Applied != m.Place.Position {
-		t.Errorf("what the snapshot covers need not be there: %v", err)
-	}
-}
+func TestMessages(t *testing.T) { codec().Run(t) }
 
-// Said speaks of what a restart must not forget, and of nothing else.
-func TestSaid(t *testing.T) {
-	want := map[kind]order.Said{kindPromise: {Term: 512}, kindAccepted: {Term: 512, Position: 7},
-		kindHeartbeat: {Alive: true}}
-	for _, m := range samples() {
-		if got := Said(m.encode()); got != want[m.kind] {
-			t.Errorf("%s: %+v", kindNames[m.kind], got)
-		}
-	}
-}
+func FuzzDecode(f *testing.F) { codec().Fuzz(f) }

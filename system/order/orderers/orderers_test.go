@@ -1,9 +1,7 @@
 package orderers
 
 import (
-	cryptorand "crypto/rand"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -58,18 +56,4 @@ func TestEveryAlgorithmStartsAndSaysWhatItIs(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "use raft or multipaxos or mencius or baxos or rabia") {
 		t.Errorf("an unknown one: %v", err)
 	}
-}
-
-// seedRaft replaces the source that raft's library draws from, until the test ends.
-func seedRaft(t testing.TB, seed uint64) {
-	old := cryptorand.Reader
-	cryptorand.Reader = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
-	t.Cleanup(func() { cryptorand.Reader = old })
-}
-
-// What the conformance suite demands, raft does too: it is what the others are compared with.
-func TestRaftConforms(t *testing.T) {
-	raft, _ := Parse("raft")
-	ordertest.Run(t, ordertest.Algorithm{Name: "raft", Start: raft.New, Describe: raft.Describe, Seed: seedRaft,
-		Networks: 5}) // it has random networks of its own
 }

@@ -18,6 +18,10 @@ type Algorithm struct {
 	Describe func(message []byte) string
 	// Leaderless: every member proposes, once it hears a majority. Nobody is elected and nobody hands over.
 	Leaderless bool
+	// Fixed: members are those that the cluster was founded with.
+	Fixed bool
+	// OneTerm: a position has the same term at every member; otherwise the term is a ballot, and its own.
+	OneTerm bool
 	// Networks is how many random networks there are by default; 0: 60.
 	Networks int
 	// Seed makes reproducible what order.Config.Seed does not reach; nil: it reaches everything (R18).
@@ -40,6 +44,9 @@ type Shelf struct {
 	Forged map[order.LaneID]bool // another history of the lane is held
 }
 
+// NewShelf holds nothing.
+func NewShelf() *Shelf { return &Shelf{map[order.LaneID]uint64{}, map[order.LaneID]bool{}} }
+
 // Holds implements [order.Gate].
 func (s *Shelf) Holds(c order.Cut) order.Verdict {
 	v := order.Held
@@ -54,7 +61,8 @@ func (s *Shelf) Holds(c order.Cut) order.Verdict {
 	return v
 }
 
-func (s *Shelf) hold(lane order.LaneID, n uint64) { s.Frames[lane] = max(s.Frames[lane], n) }
+// Hold makes a lane held up to a frame.
+func (s *Shelf) Hold(lane order.LaneID, n uint64) { s.Frames[lane] = max(s.Frames[lane], n) }
 
 // Member is a replica around one orderer, at its simplest: State is the list of decisions.
 type Member struct {
@@ -65,7 +73,7 @@ type Member struct {
 	Slow    bool             // what it writes is durable only after Sync
 	Records [][]byte         // durable
 	Writing []*order.Persist // not durable yet
-	State   []string         // position:decision, in order
+	State   []string         // position:decision, or position@term:decision, in order
 	Durable order.SnapshotMeta
 	Place   order.SnapshotMeta // where State stands
 	Reads   []order.Read
@@ -104,7 +112,7 @@ func New(t testing.TB, by Algorithm, n int, seed uint64, adjust func(*order.Conf
 		initial.Voters = append(initial.Voters, id+1)
 	}
 	for _, id := range initial.Voters {
-		m := &Member{ID: id, Up: true, Shelf: &Shelf{map[order.LaneID]uint64{}, map[order.LaneID]bool{}}}
+		m := &Member{ID: id, Up: true, Shelf: NewShelf()}
 		m.Place = order.SnapshotMeta{Position: 1, Term: 1, Members: initial}
 		m.Durable = m.Place
 		m.config = order.Config{ID: id, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2, Bootstrap: &initial,
@@ -180,6 +188,9 @@ func (c *Cluster) apply(m *Member, k order.Committed) {
 	}
 	m.Place.Position, m.Place.Term = k.Position, k.Term
 	line := fmt.Sprintf("%d:%x", k.Position, k.Decision)
+	if c.by.OneTerm {
+		line = fmt.Sprintf("%d@%d:%x", k.Position, k.Term, k.Decision)
+	}
 	m.State = append(m.State, line)
 	if first, ok := c.Agreed[k.Position]; !ok {
 		c.Agreed[k.Position] = line
@@ -225,7 +236,7 @@ func (c *Cluster) transfer(from *Member, s order.SnapshotMeta) {
 			to.State = slices.Clone(from.State[:s.Position-1])
 			to.Place, to.Durable = s, s
 			for lane, n := range from.Shelf.Frames { // the state covers every item under it
-				to.Shelf.hold(lane, n)
+				to.Shelf.Hold(lane, n)
 			}
 		}
 	}
@@ -317,6 +328,15 @@ func (c *Cluster) Elect(id uint64) *Member {
 	return nil
 }
 
+// Met is a cluster whose first member leads, and whose members heard each other.
+func Met(t testing.TB, by Algorithm, n int, adjust func(*order.Config)) *Cluster {
+	c := New(t, by, n, 1, adjust)
+	c.Elect(1)
+	c.Tick()
+	c.Tick()
+	return c
+}
+
 // Leader is a member that leads, or nil.
 func (c *Cluster) Leader() *Member {
 	for _, id := range c.IDs() {
@@ -331,7 +351,7 @@ func (c *Cluster) Leader() *Member {
 func (c *Cluster) Propose(m *Member, marks ...order.Mark) {
 	c.T.Helper()
 	for _, k := range marks {
-		m.Shelf.hold(k.Lane, k.Frames)
+		m.Shelf.Hold(k.Lane, k.Frames)
 	}
 	if err := m.O.Propose(Decision(marks...)); err != nil {
 		c.T.Fatal(err)
@@ -343,7 +363,7 @@ func (c *Cluster) Propose(m *Member, marks ...order.Mark) {
 func (c *Cluster) Holds(lane order.LaneID, n uint64, ids ...uint64) {
 	for _, id := range ids {
 		m := c.Members[id]
-		if m.Shelf.hold(lane, n); m.Up {
+		if m.Shelf.Hold(lane, n); m.Up {
 			m.O.Recheck()
 			c.Ready(m)
 		}

@@ -23,6 +23,7 @@ func Run(t *testing.T, by Algorithm) {
 		"R8NoProposalOfWhatIsNotHeld": proposesHeldOnly, "R4HolesAfterRestart": holesAfterRestart,
 		"R16ASlowDiskDelaysNoHeartbeat": slowDisk, "R15HandOver": handOver, "R26Reads": reads,
 		"R17ASnapshotForWhoLacksMuch": snapshot, "Volatile": volatile, "HostileMessages": hostile,
+		"FixedMembers": fixedMembers, "BrokenRecords": brokenRecords,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, by) })
 	}
@@ -298,10 +299,14 @@ func snapshot(t *testing.T, by Algorithm) {
 	}
 }
 
+// With memory durability nothing is recorded.
 func volatile(t *testing.T, by Algorithm) {
 	c := New(t, by, 3, 1, func(c *order.Config) { c.Volatile = true })
-	c.Propose(c.Elect(1))
+	m := c.Elect(1)
+	c.Propose(m)
 	c.Settle()
+	m.O.Compact(m.Place.Position)
+	c.Ready(m)
 	for _, m := range c.Members {
 		if len(m.Records) > 0 {
 			t.Fatalf("%d wrote %d records", m.ID, len(m.Records))

@@ -31,7 +31,7 @@ func (r *Rabia) say() bool {
 
 // onSay takes note of what a member, or this one itself, said durably.
 func (r *Rabia) onSay(from int, m *message) {
-	p, now := &r.peers[from], r.commit+1
+	p, now := &r.peers[from], r.Commit+1
 	switch {
 	case m.slot < now:
 		if m.again {
@@ -55,7 +55,7 @@ func (r *Rabia) onSay(from int, m *message) {
 func (r *Rabia) merge(from int, m *message) {
 	p := &r.peers[from]
 	if len(p.proposal) == 0 && len(m.proposal) > 0 {
-		if p.proposal = m.proposal; from != r.self {
+		if p.proposal = m.proposal; from != r.Self {
 			r.pool.add(m.proposal, false)
 		}
 		r.age = 0
@@ -71,7 +71,7 @@ func (r *Rabia) merge(from int, m *message) {
 // agree takes the next step in the present slot, if it is time for one.
 func (r *Rabia) agree() bool {
 	a := &r.mine
-	if r.unjudged || r.waiting > r.waitMax || len(a.steps) >= maxPhases {
+	if r.unjudged || r.waiting > r.WaitMax || len(a.steps) >= maxPhases {
 		return false
 	}
 	if len(a.steps) == 0 {
@@ -93,14 +93,14 @@ func (r *Rabia) exchange() bool {
 		switch {
 		case len(v) > 0 || len(r.peers[i].steps) > 0:
 			said++
-		case r.alive(i):
+		case r.Alive(i):
 			missing++
 		}
 		if n := r.proposers(v); n > most {
 			best, most = v, n
 		}
 	}
-	needed := r.accepts
+	needed := r.Accepts
 	if mutate.On(mutate.RabiaMinority) {
 		needed--
 	}
@@ -112,7 +112,7 @@ func (r *Rabia) exchange() bool {
 		return r.enter(one)
 	case r.propose():
 		return true
-	case said < r.quorum || most+missing >= r.accepts && r.age < 2*r.beatTicks:
+	case said < r.quorum || most+missing >= r.Accepts && r.age < 2*r.HeartbeatTicks:
 		return false // those that are alive and did not propose yet may make it a majority
 	}
 	return r.enter(zero)
@@ -137,10 +137,10 @@ func (r *Rabia) propose() bool {
 		if mutate.On(mutate.RabiaProposeUnheld) {
 			return true
 		}
-		verdict := slots.Judge(r.gate, w.cut)
+		verdict := r.Judge(w.cut)
 		if verdict == order.Mismatch && !w.refused {
 			w.refused = true
-			r.out.Refuse(r.members[r.self], w.cut)
+			r.out.Refuse(r.Members[r.Self], w.cut)
 		}
 		return verdict == order.Held
 	})
@@ -193,11 +193,11 @@ func (r *Rabia) conclude(p int) bool {
 			n[s[p].vote]++
 		}
 	}
-	enough := len(r.members) - r.quorum + 1
+	enough := len(r.Members) - r.quorum + 1
 	if mutate.On(mutate.RabiaOneVote) {
 		enough--
 	}
-	own := r.peers[r.self].steps
+	own := r.peers[r.Self].steps
 	switch {
 	case n[one] >= enough:
 		r.decide(r.mine.value)
@@ -217,14 +217,14 @@ func (r *Rabia) conclude(p int) bool {
 
 // coin is the same at every member, and nobody's to choose: of the slot and the phase.
 func (r *Rabia) coin(phase int) opinion {
-	return zero + opinion(mix(mix(r.common^r.mine.slot)+uint64(phase))&1)
+	return zero + opinion(slots.Mix(slots.Mix(r.common^r.mine.slot)+uint64(phase))&1)
 }
 
 // decide ends the present slot with a value, nil for nothing, and begins the next. It need not be held here.
 func (r *Rabia) decide(value []byte) {
-	n := r.commit + 1
-	r.commit = n
-	r.log.Put(n, slots.Slot{Ballot: term, Decision: value})
+	n := r.Commit + 1
+	r.Commit = n
+	r.Log.Put(n, slots.Slot{Ballot: term, Decision: value})
 	r.waiting += len(value)
 	r.judge()
 	r.record([]entry{{Slot: n, Ballot: term, Decision: value}})
@@ -232,14 +232,14 @@ func (r *Rabia) decide(value []byte) {
 	if r.row++; len(value) > 0 {
 		r.row, r.pause = 0, 0
 	} else if r.nothings++; r.row > 1 {
-		r.pause = 1 + r.random.Below(min(r.beatTicks<<min(r.row, 8), r.electionTicks))
+		r.pause = 1 + r.Random.Below(min(r.HeartbeatTicks<<min(r.row, 8), r.ElectionTicks))
 	}
 	r.next()
 }
 
 // next begins the slot after the last decided, with what was said in it already.
 func (r *Rabia) next() {
-	r.mine, r.unjudged, r.age = agreement{slot: r.commit + 1}, false, 0
+	r.mine, r.unjudged, r.age = agreement{slot: r.Commit + 1}, false, 0
 	for i := range r.peers {
 		r.peers[i].proposal, r.peers[i].steps = nil, nil
 	}

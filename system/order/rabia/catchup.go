@@ -12,10 +12,10 @@ func (r *Rabia) speak() {
 		r.durable = r.judged
 	} else if r.durable < r.judged && !r.marked {
 		r.marked = true
-		r.hold(r.self, message{kind: kindDurable})
+		r.hold(r.Self, message{kind: kindDurable})
 	}
-	r.others(message{kind: kindBeat, slot: r.commit, number: r.durable})
-	if p := &r.peers[r.self]; len(p.proposal) > 0 || len(p.steps) > 0 {
+	r.others(message{kind: kindBeat, slot: r.Commit, number: r.durable})
+	if p := &r.peers[r.Self]; len(p.proposal) > 0 || len(p.steps) > 0 {
 		r.others(message{kind: kindSay, again: true, slot: r.mine.slot, proposal: p.proposal, value: r.mine.value,
 			steps: p.steps})
 	}
@@ -32,67 +32,55 @@ func (r *Rabia) ask() {
 	if r.asked {
 		return
 	}
-	from := r.commit + 1
-	for range r.members {
-		r.source %= len(r.members)
-		if r.source != r.self && r.alive(r.source) && r.peers[r.source].ahead >= from {
-			break
-		}
-		r.source++
-	}
-	r.source %= len(r.members)
-	behind := r.source != r.self && r.peers[r.source].ahead >= from
-	if !behind && r.judged == r.commit {
+	from := r.Commit + 1
+	r.source.Stay(len(r.Members), func(i int) bool {
+		return i != r.Self && r.Alive(i) && r.peers[i].ahead >= from
+	})
+	source := int(r.source)
+	behind := source != r.Self && r.peers[source].ahead >= from
+	if !behind && r.judged == r.Commit {
 		r.stall = 0
 		return
 	}
-	if r.stall++; r.stall*r.beatTicks >= 2*r.electionTicks { // it does not help
-		r.stall, r.source = 0, (r.source+1)%len(r.members)
+	if r.stall++; r.stall*r.HeartbeatTicks >= 2*r.ElectionTicks { // it does not help
+		r.stall, source = 0, (source+1)%len(r.Members)
+		r.source = slots.Source(source)
 	}
-	if r.judged < r.commit && r.stall*r.beatTicks >= r.electionTicks {
+	if r.judged < r.Commit && r.stall*r.HeartbeatTicks >= r.ElectionTicks {
 		from, behind = r.judged+1, true
 	}
-	if behind && r.source != r.self {
+	if behind && source != r.Self {
 		r.asked = true
-		r.send(r.source, message{kind: kindAsk, slot: from})
+		r.send(source, message{kind: kindAsk, slot: from})
 	}
 }
 
 // onAsk tells what is decided from a slot on, or has state sent that covers it.
 func (r *Rabia) onAsk(to int, from uint64) {
-	if from <= r.log.Base {
-		r.needSnapshot(to)
+	if from <= r.Log.Base {
+		r.SendState(to, &r.out.Ready)
 		return
 	}
 	r.teach(to, from)
 }
 
 func (r *Rabia) teach(to int, from uint64) {
-	var known []entry
-	size := 0
-	for n := max(from, r.log.Base+1); n <= r.commit && len(known) < maxMessageSlots; n++ {
-		s := r.log.At(n)
-		if size += len(s.Decision) + slots.EntryBytes; len(known) > 0 && size > maxMessageBytes {
-			break
-		}
-		known = append(known, entry{Slot: n, Ballot: term, Decision: s.Decision})
-	}
-	if len(known) > 0 {
+	if known := r.Log.Batch(from, r.Commit, term, maxMessageSlots); len(known) > 0 {
 		r.send(to, message{kind: kindLearn, entries: known})
 	}
 }
 
 // onLearn learns what is decided, and asks on. What is not held here waits at the gate.
 func (r *Rabia) onLearn(from int, m *message) {
-	before := r.commit
+	before := r.Commit
 	for i := range m.entries {
-		if e := &m.entries[i]; e.Slot == r.commit+1 && r.waiting <= r.waitMax {
-			r.decide(decision(e.Decision))
+		if e := &m.entries[i]; e.Slot == r.Commit+1 && r.waiting <= r.WaitMax {
+			r.decide(e.Decision)
 		}
 	}
-	if p := &r.peers[from]; r.commit > before && p.ahead > r.commit {
-		r.source, r.stall, r.asked = from, 0, true
-		r.send(from, message{kind: kindAsk, slot: r.commit + 1})
+	if p := &r.peers[from]; r.Commit > before && p.ahead > r.Commit {
+		r.source, r.stall, r.asked = slots.Source(from), 0, true
+		r.send(from, message{kind: kindAsk, slot: r.Commit + 1})
 	}
 }
 
@@ -123,7 +111,7 @@ func (r *Rabia) reread() {
 	}
 	*q = reading{open: true, number: q.number + 1, ctxs: q.next}
 	r.others(message{kind: kindRead, number: q.number})
-	r.onVoted(r.self, &message{number: q.number, slot: r.voted()})
+	r.onVoted(r.Self, &message{number: q.number, slot: r.voted()})
 }
 
 // voted is the last slot in which this member voted, or that it knows to be decided.
@@ -131,7 +119,7 @@ func (r *Rabia) voted() uint64 {
 	if a := &r.mine; len(a.steps) > 0 && (len(a.steps) > 1 || a.steps[0].vote != none) {
 		return a.slot
 	}
-	return r.commit
+	return r.Commit
 }
 
 func (r *Rabia) onVoted(from int, m *message) {

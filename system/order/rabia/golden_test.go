@@ -89,27 +89,5 @@ restarts. It says the same again, and nothing else.`)
 func sceneSnapshot(c *ordertest.Cluster) {
 	fmt.Fprintln(c.Trace, `3 was away while a slot was decided that the others' logs no longer hold. It asks one
 of them, which asks its replica for a snapshot.`)
-	c.Unseen(func() {
-		m := c.Elect(1)
-		c.Tick()
-		c.Lost = func(from, to uint64) bool { return from == 3 || to == 3 }
-		c.Holds(7, 1, 2)
-		c.Propose(m, ordertest.At(7, 1))
-		c.Outwait()
-		for _, id := range []uint64{1, 2} {
-			c.Members[id].O.Compact(c.Members[id].Place.Position)
-			c.Ready(c.Members[id])
-		}
-	})
-	c.Say("3 is back.")
-	c.Lost = nil
-	for range 4 {
-		c.Tick()
-	}
-	c.Say("The replica offers its state.")
-	c.Members[1].O.Snapshot(c.Members[1].Place.Position)
-	for range 4 {
-		c.Tick()
-	}
-	c.Glance(1, 3)
+	ordertest.FetchState(c)
 }

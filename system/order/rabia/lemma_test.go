@@ -1,7 +1,6 @@
 package rabia
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,21 +10,11 @@ import (
 	"metronome/system/order/ordertest"
 )
 
-// heard is a cluster whose members hear each other.
-func heard(t *testing.T, n int, adjust func(*order.Config)) *ordertest.Cluster {
-	t.Helper()
-	c := ordertest.New(t, rabia, n, 1, adjust)
-	c.Elect(1)
-	c.Tick()
-	c.Tick()
-	return c
-}
-
 func of(m *ordertest.Member) *Rabia { return m.O.(*Rabia) }
 
 // What is said in a slot is durable before (lemmas 2 and 6): a proposal, a state, a vote.
 func TestNothingIsSaidBeforeItIsDurable(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, rabia, 3, nil)
 	c.Holds(7, 1, 1, 2, 3)
 	m := c.Members[1]
 	said := func(rd order.Ready) (what []string) {
@@ -56,14 +45,14 @@ func TestNothingIsSaidBeforeItIsDurable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if of(m).commit != 2 {
+	if of(m).Commit != 2 {
 		t.Fatalf("%+v", m.O.Status())
 	}
 }
 
 // Only what is held is proposed, whoever wanted it (lemma 1).
 func TestOnlyWhatIsHeldIsProposed(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, rabia, 3, nil)
 	c.Propose(c.Members[1], ordertest.At(7, 1))
 	c.Settle()
 	if p := of(c.Members[2]); len(p.pool.wanted) != 1 || p.mine.proposal != nil {
@@ -78,7 +67,7 @@ func TestOnlyWhatIsHeldIsProposed(t *testing.T) {
 // After a restart a member says in a slot what it said, or nothing while it does not hold what it proposed
 // (lemmas 2 and 6, R4).
 func TestWhatWasSaidIsRemembered(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, rabia, 3, nil)
 	c.Holds(7, 1, 1, 2)
 	c.Lost = func(from, to uint64) bool { return to == 1 || from == 2 }
 	c.Propose(c.Members[1], ordertest.At(7, 1))
@@ -115,7 +104,7 @@ func TestWhatWasSaidIsRemembered(t *testing.T) {
 // Votes for 0 and for 1 do not meet in a phase (lemma 7): without a majority of states a vote is unsure, and
 // where all are, the coin is the next state, the same everywhere.
 func TestWithoutAMajorityTheCoinDecides(t *testing.T) {
-	c := heard(t, 5, nil)
+	c := ordertest.Met(t, rabia, 5, nil)
 	value := ordertest.Decision()
 	m := c.Members[1]
 	say := func(from uint64, steps ...step) {
@@ -138,13 +127,13 @@ func TestWithoutAMajorityTheCoinDecides(t *testing.T) {
 	if len(p.mine.steps) != 2 || p.mine.steps[1].state != coin {
 		t.Fatalf("%+v, the coin %s", p.mine.steps, opinionNames[coin])
 	}
-	if p.commit != 1 {
+	if p.Commit != 1 {
 		t.Fatal("decided without a vote")
 	}
 }
 
 func TestTheCoinIsCommonAndFair(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, rabia, 3, nil)
 	ones := 0
 	for phase := range 1000 {
 		first := of(c.Members[1]).coin(phase)
@@ -164,7 +153,7 @@ func TestTheCoinIsCommonAndFair(t *testing.T) {
 
 // One vote for a value makes it the state of who goes on (lemma 8).
 func TestAVoteSeenIsTheNextState(t *testing.T) {
-	c := heard(t, 5, nil)
+	c := ordertest.Met(t, rabia, 5, nil)
 	value := ordertest.Decision()
 	m := c.Members[1]
 	for from, steps := range map[uint64][]step{2: {{zero, zero}}, 3: {{one, unsure}}, 4: {{zero, unsure}}} {
@@ -181,7 +170,7 @@ func TestAVoteSeenIsTheNextState(t *testing.T) {
 
 // Who is told of 1 is told of which value (lemma 5), and may take that for the majority's.
 func TestAStateCarriesItsValue(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, rabia, 3, nil)
 	c.Holds(7, 1, 1, 2)
 	c.Lost = func(from, to uint64) bool { return to == 3 }
 	c.Propose(c.Members[1], ordertest.At(7, 1))
@@ -196,7 +185,7 @@ func TestAStateCarriesItsValue(t *testing.T) {
 
 // Cuts that two members made at nearly the same time are one value: log time is rounded down.
 func TestCutsOfTheSameMomentAreTheSame(t *testing.T) {
-	c := heard(t, 3, nil)
+	c := ordertest.Met(t, rabia, 3, nil)
 	c.Holds(7, 1, 1, 2, 3)
 	for id, at := range map[uint64]uint64{1: 16, 2: 23} {
 		d := order.AppendDecision(nil, &order.Decision{Time: at, Cut: order.Cut{ordertest.At(7, 1)}})
@@ -215,7 +204,7 @@ func TestCutsOfTheSameMomentAreTheSame(t *testing.T) {
 }
 
 func TestMoreThanAMajorityMayBeAskedFor(t *testing.T) {
-	c := heard(t, 3, func(c *order.Config) { c.AcceptQuorum = 3 })
+	c := ordertest.Met(t, rabia, 3, func(c *order.Config) { c.AcceptQuorum = 3 })
 	c.Holds(7, 1, 2)
 	c.Propose(c.Members[1], ordertest.At(7, 1))
 	c.Settle()
@@ -237,34 +226,6 @@ func TestMoreThanAMajorityMayBeAskedFor(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeIsRefused(t *testing.T) {
-	three := &order.Members{Voters: []uint64{1, 2, 3}}
-	good := order.Config{ID: 1, Gate: &ordertest.Shelf{}, ElectionTicks: 10, HeartbeatTicks: 2, Bootstrap: three}
-	for name, test := range map[string]struct {
-		change func(*order.Config)
-		want   string
-	}{
-		"less than a majority": {func(c *order.Config) { c.AcceptQuorum = 1 }, "use 2 to 3"},
-		"a joiner":             {func(c *order.Config) { c.Bootstrap = nil }, "members are fixed"},
-		"a stranger":           {func(c *order.Config) { c.ID = 9 }, "members are fixed"},
-		"no gate":              {func(c *order.Config) { c.Gate = nil }, "no gate"},
-	} {
-		c := good
-		test.change(&c)
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	r, err := New(good)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = r.ProposeConf(order.ConfChange{Type: order.AddLearner, ID: 4})
-	if !errors.Is(err, order.ErrMembership) || !errors.Is(err, order.ErrStatic) {
-		t.Errorf("a change of members: %v", err)
-	}
-}
-
 func samples() []message {
 	d, e := ordertest.Decision(ordertest.At(1, 2)), ordertest.Decision()
 	return []message{
@@ -277,22 +238,13 @@ func samples() []message {
 	}
 }
 
-func TestMessagesRoundTrip(t *testing.T) {
-	said := map[kind]order.Said{kindSay: {Term: resting, Position: 3}, kindBeat: {Alive: true}}
-	for _, m := range samples() {
-		b := m.encode()
-		if got, err := decode(b); err != nil || !reflect.DeepEqual(got, m) {
-			t.Errorf("%s: %+v, %v", kindNames[m.kind], got, err)
-		}
-		if _, err := decode(append(b, 1)); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s with a byte too many: %v", kindNames[m.kind], err)
-		}
-		if got := Said(b); got != said[m.kind] {
-			t.Errorf("%s says %+v", kindNames[m.kind], got)
-		}
-	}
+// said is what of samples a restart must not forget.
+var said = map[kind]order.Said{kindSay: {Term: resting, Position: 3}, kindBeat: {Alive: true}}
+
+// hostile is what nobody sends.
+func hostile() map[string]message {
 	d := ordertest.Decision()
-	for name, m := range map[string]message{
+	return map[string]message{
 		"an unknown kind":      {kind: kindEnd},
 		"what is to oneself":   {kind: kindDurable},
 		"1 of what value":      {kind: kindSay, slot: 3, proposal: d, steps: []step{{one, none}}},
@@ -302,51 +254,15 @@ func TestMessagesRoundTrip(t *testing.T) {
 		"a request of nothing": {kind: kindRequest, slot: 3},
 		"no slot":              {kind: kindLearn, entries: []entry{{Ballot: term}}},
 		"a slot out of bounds": {kind: kindAsk, slot: 1 << 63},
-	} {
-		if _, err := decode(m.encode()); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	for _, m := range samples() {
-		f.Add(m.encode())
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := decode(b)
-		if err != nil {
-			return
-		}
-		_, _ = Describe(b), Said(b)
-		if again, err := decode(m.encode()); err != nil || !reflect.DeepEqual(again, m) {
-			t.Fatalf("%x: %+v and %+v, %v", b, m, again, err)
-		}
-	})
+func codec() ordertest.Codec[message] {
+	return ordertest.Codec[message]{Samples: samples(), Bad: hostile(),
+		Encode: (*message).encode, Decode: decode, Describe: Describe, Said: Said,
+		Says: func(m message) order.Said { return said[m.kind] }}
 }
 
-func TestRecordsThatDoNotFitAreRefused(t *testing.T) {
-	c := heard(t, 3, nil)
-	c.Holds(7, 4, 1, 2, 3)
-	for n := uint64(1); n <= 4; n++ {
-		c.Propose(c.Members[1], ordertest.At(7, n))
-		c.Settle()
-	}
-	m := c.Members[1]
-	config := order.Config{ID: 1, Gate: m.Shelf, ElectionTicks: 10, HeartbeatTicks: 2}
-	last := m.Records[len(m.Records)-1]
-	for name, records := range map[string][][]byte{
-		"of another algorithm":    {{0xA1}},
-		"that end early":          {last[:len(last)-1]},
-		"that lack what they say": {last},
-	} {
-		config.Restart = &order.Restart{Snapshot: m.Durable, Records: records}
-		if _, err := New(config); !errors.Is(err, order.ErrMalformed) {
-			t.Errorf("records %s: %v", name, err)
-		}
-	}
-	config.Restart = &order.Restart{Snapshot: m.Place, Records: [][]byte{last}}
-	if r, err := New(config); err != nil || r.Status().Applied != m.Place.Position {
-		t.Errorf("what the snapshot covers need not be there: %v", err)
-	}
-}
+func TestMessages(t *testing.T) { codec().Run(t) }
+
+func FuzzDecode(f *testing.F) { codec().Fuzz(f) }

@@ -82,10 +82,7 @@ func unpacked(b []byte) (steps []step) {
 }
 
 func (m *message) encode() []byte {
-	size := 40 + len(m.proposal) + len(m.value) + len(m.steps)
-	for i := range m.entries {
-		size += slots.EntryBytes + len(m.entries[i].Decision)
-	}
+	size := 40 + len(m.proposal) + len(m.value) + len(m.steps) + slots.Size(m.entries)
 	w := wire.Writer{B: make([]byte, 0, size)}
 	w.U8(uint8(m.kind))
 	flags := uint8(0)
@@ -107,16 +104,14 @@ func (m *message) encode() []byte {
 	return w.B
 }
 
-func clone(b []byte) []byte { return append([]byte(nil), b...) }
-
 // decode reads a message; what it returns shares no memory with b.
 func decode(b []byte) (m message, err error) {
 	r := wire.NewReader(b)
 	m.kind = kind(r.U8())
 	flags := r.U8()
-	m.again, m.slot, m.number, m.proposal = flags&1 != 0, r.U64(), r.U64(), clone(r.Bytes())
+	m.again, m.slot, m.number, m.proposal = flags&1 != 0, r.U64(), r.U64(), slots.Own(&r)
 	if m.value = m.proposal; flags&2 == 0 {
-		m.value = clone(r.Bytes())
+		m.value = slots.Own(&r)
 	}
 	m.steps = unpacked(r.Bytes())
 	m.entries = slots.ReadEntries(&r, true, 0, 0)
@@ -144,14 +139,11 @@ func (m *message) check() error {
 			return bad(err.Error())
 		}
 	}
-	for i := range m.entries {
-		e := &m.entries[i]
-		if e.Slot == 0 || e.Slot > slots.MaxNumber || e.Ballot != term || i > 0 && e.Slot != m.entries[i-1].Slot+1 {
-			return bad("its entries are out of order")
-		}
-		if _, err := order.CutOf(e.Decision); err != nil {
-			return bad(err.Error())
-		}
+	if err := slots.CheckEntries(m.entries, 0, term); err != nil {
+		return bad(err.Error())
+	}
+	if !slots.Dense(m.entries) {
+		return bad("slots are left out")
 	}
 	return nil
 }

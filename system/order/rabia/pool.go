@@ -126,7 +126,7 @@ func (r *Rabia) Propose(decision []byte) error {
 	if err != nil {
 		return err
 	}
-	if r.gate.Holds(d.Cut) != order.Held {
+	if r.Gate.Holds(d.Cut) != order.Held {
 		return order.ErrNotHeld
 	}
 	if r.pool.own() >= maxPending || r.pool.size > maxPoolBytes {
@@ -147,7 +147,7 @@ func (r *Rabia) Propose(decision []byte) error {
 // onRequest takes note of what another wants. One that was sent before the last decision here may be what
 // that decided.
 func (r *Rabia) onRequest(m *message) {
-	if m.slot > r.commit {
+	if m.slot > r.Commit {
 		r.pool.add(m.proposal, false)
 	}
 }
@@ -155,7 +155,7 @@ func (r *Rabia) onRequest(m *message) {
 // request repeats what this member wants and does not propose in this slot.
 func (r *Rabia) request() {
 	for i := range r.pool.wanted {
-		if w := &r.pool.wanted[i]; w.own && !bytes.Equal(w.value, r.peers[r.self].proposal) {
+		if w := &r.pool.wanted[i]; w.own && !bytes.Equal(w.value, r.peers[r.Self].proposal) {
 			r.others(message{kind: kindRequest, slot: r.mine.slot, proposal: w.value})
 		}
 	}

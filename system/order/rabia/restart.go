@@ -16,12 +16,12 @@ const recordFormat = 0xD1
 func (r *Rabia) record(entries []entry) { r.out.Record(r.encode(entries)) }
 
 func (r *Rabia) encode(entries []entry) []byte {
-	if r.written = r.judged; r.volatile {
+	if r.written = r.judged; r.Volatile {
 		return nil
 	}
 	w := wire.Writer{}
 	w.U8(recordFormat)
-	w.U64(r.commit)
+	w.U64(r.Commit)
 	w.U64(r.judged)
 	w.U64(r.mine.slot)
 	w.Bytes(r.mine.proposal)
@@ -31,26 +31,11 @@ func (r *Rabia) encode(entries []entry) []byte {
 	return w.B
 }
 
-// begin takes up the configuration's beginning.
-func (r *Rabia) begin(start *slots.Start) error {
-	r.log.Base, r.log.Term, r.commit = start.At.Position, term, start.At.Position
-	if err := start.Redo(r.redo); err != nil {
-		return err
-	}
-	for n := r.log.Base + 1; n <= r.commit; n++ {
-		if !r.log.Accepted(n, term) {
-			return fmt.Errorf("%w: %d is decided, and the records lack %d: repair from peers", order.ErrMalformed,
-				r.commit, n)
-		}
-	}
-	return nil
-}
-
 // redo repeats one write. What the durable state covers is passed over.
 func (r *Rabia) redo(b []byte) error {
 	in := wire.NewReader(b)
 	format, commit, judged := in.U8(), in.U64(), in.U64()
-	a := agreement{slot: in.U64(), proposal: clone(in.Bytes()), value: clone(in.Bytes()),
+	a := agreement{slot: in.U64(), proposal: slots.Own(&in), value: slots.Own(&in),
 		steps: unpacked(in.Bytes())}
 	m := message{kind: kindLearn, slot: a.slot, proposal: a.proposal, value: a.value, steps: a.steps,
 		entries: slots.ReadEntries(&in, true, 0, 0)}
@@ -60,41 +45,24 @@ func (r *Rabia) redo(b []byte) error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	if r.commit, r.holeEnd = max(r.commit, commit), max(r.holeEnd, judged); a.slot >= r.mine.slot {
+	if r.Commit, r.holeEnd = max(r.Commit, commit), max(r.holeEnd, judged); a.slot >= r.mine.slot {
 		r.mine = a
 	}
-	for _, e := range m.entries {
-		if e.Slot > max(r.log.Last(), r.commit) {
-			return fmt.Errorf("%w: slot %d follows %d", order.ErrMalformed, e.Slot, r.commit)
-		}
-		if e.Slot > r.log.Base {
-			r.log.Put(e.Slot, slots.Slot{Ballot: term, Decision: decision(e.Decision)})
-		}
-	}
-	return nil
-}
-
-// decision is nil for nothing.
-func decision(b []byte) []byte {
-	if len(b) == 0 {
-		return nil
-	}
-	return b
+	return r.AcceptedAgain(m.entries, 0)
 }
 
 // resume goes on where the records end: what is decided is judged again, what of it was held makes holes
 // until it is (R4), and so does what was proposed in the present slot: nothing is said there before.
 func (r *Rabia) resume() {
-	r.judged, r.written, r.durable = r.log.Base, r.log.Base, r.log.Base
-	for n := r.log.Base + 1; n <= r.commit; n++ {
-		r.waiting += len(r.log.At(n).Decision)
+	r.judged, r.written, r.durable = r.Log.Base, r.Log.Base, r.Log.Base
+	for n := r.Log.Base + 1; n <= r.Commit; n++ {
+		r.waiting += len(r.Log.At(n).Decision)
 	}
-	if r.mine.slot != r.commit+1 || mutate.On(mutate.RabiaForgetVotes) {
-		r.mine = agreement{slot: r.commit + 1}
+	if r.mine.slot != r.Commit+1 || mutate.On(mutate.RabiaForgetVotes) {
+		r.mine = agreement{slot: r.Commit + 1}
 		return
 	}
-	r.mine.proposal, r.mine.value = decision(r.mine.proposal), decision(r.mine.value)
 	if r.unjudged = r.mine.proposal != nil; !r.unjudged {
-		r.peers[r.self].steps = r.mine.said()
+		r.peers[r.Self].steps = r.mine.said()
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"metronome/system/order"
+	"metronome/system/order/ordertest"
 )
 
 // seedElections makes the library draw its election timeouts from a seeded stream until the test
@@ -33,37 +34,17 @@ func seeded(seed uint64) io.Reader {
 	return rand.NewChaCha8(key)
 }
 
-// at is the n-th frame boundary of a test's lane: ten items a frame.
-func at(lane order.LaneID, n uint64) order.Mark {
-	return order.Mark{Lane: lane, Items: 10 * n, Frames: n, Chain: uint64(lane)<<32 | n}
-}
-
-// shelf is a gate: how many frames of each lane are held.
-type shelf struct {
-	frames map[order.LaneID]uint64
-	forged map[order.LaneID]bool // another history of the lane is held
-}
-
-func (s *shelf) Holds(c order.Cut) order.Verdict {
-	v := order.Held
-	for _, m := range c {
-		switch {
-		case s.forged[m.Lane]:
-			return order.Mismatch
-		case s.frames[m.Lane] < m.Frames:
-			v = order.Missing
-		}
-	}
-	return v
-}
-
-func (s *shelf) hold(lane order.LaneID, n uint64) { s.frames[lane] = max(s.frames[lane], n) }
+// What tests of all algorithms use.
+var (
+	at       = ordertest.At
+	decision = ordertest.Decision
+)
 
 // member is a replica around one orderer, at its simplest: state is the list of decisions.
 type member struct {
 	id      uint64
 	r       *Raft
-	shelf   *shelf
+	shelf   *ordertest.Shelf
 	up      bool
 	slow    bool             // persistence is confirmed only by sync
 	records [][]byte         // durable
@@ -106,7 +87,7 @@ func newCluster(t testing.TB, ids ...uint64) *cluster {
 
 // start adds a member that begins as config says.
 func (c *cluster) start(id uint64, config Config) *member {
-	m := &member{id: id, up: true, shelf: &shelf{map[order.LaneID]uint64{}, map[order.LaneID]bool{}}}
+	m := &member{id: id, up: true, shelf: ordertest.NewShelf()}
 	if config.Bootstrap != nil {
 		m.place = order.SnapshotMeta{Position: 1, Term: 1, Members: *config.Bootstrap}
 		m.durable = m.place
@@ -240,7 +221,7 @@ func (c *cluster) transfer(from *member, s order.SnapshotMeta) {
 	if s.Position > to.place.Position {
 		to.state = slices.Clone(c.members[from.id].state[:c.stateAt(from, s.Position)])
 		to.place, to.durable = s, s
-		maps.Copy(to.shelf.frames, from.shelf.frames) // the state covers every item under it
+		maps.Copy(to.shelf.Frames, from.shelf.Frames) // the state covers every item under it
 	}
 	if err := to.r.Restore(s); err != nil && !bytes.Contains([]byte(err.Error()), []byte("older")) {
 		c.t.Fatalf("restore of %d: %v", s.To, err)
@@ -326,24 +307,11 @@ func (c *cluster) elect(id uint64) *member {
 	return nil
 }
 
-func (c *cluster) leader() *member {
-	for _, id := range c.ids() {
-		if m := c.members[id]; m.up && m.r.Status().Leading {
-			return m
-		}
-	}
-	return nil
-}
-
-func decision(marks ...order.Mark) []byte {
-	return order.AppendDecision(nil, &order.Decision{Cut: marks})
-}
-
 // propose proposes a cut, which the leader is made to hold.
 func (c *cluster) propose(m *member, marks ...order.Mark) {
 	c.t.Helper()
 	for _, k := range marks {
-		m.shelf.hold(k.Lane, k.Frames)
+		m.shelf.Hold(k.Lane, k.Frames)
 	}
 	if err := m.r.Propose(decision(marks...)); err != nil {
 		c.t.Fatal(err)
@@ -354,7 +322,7 @@ func (c *cluster) propose(m *member, marks ...order.Mark) {
 // holds makes members hold a lane up to a frame, and look again.
 func (c *cluster) holds(lane order.LaneID, n uint64, ids ...uint64) {
 	for _, id := range ids {
-		c.members[id].shelf.hold(lane, n)
+		c.members[id].shelf.Hold(lane, n)
 		c.members[id].r.Recheck()
 		c.ready(c.members[id])
 	}

@@ -127,7 +127,7 @@ func TestR14MismatchIsRefusedAndReported(t *testing.T) {
 		c.holds(7, 9, id)
 		c.holds(8, 9, id)
 	}
-	c.members[3].shelf.forged[8] = true
+	c.members[3].shelf.Forged[8] = true
 	c.propose(leader, at(7, 1))
 	c.propose(leader, at(8, 1))
 	c.propose(leader, at(7, 2))
@@ -138,7 +138,7 @@ func TestR14MismatchIsRefusedAndReported(t *testing.T) {
 	if c.members[3].refused == 0 {
 		t.Fatal("the refusal is not reported")
 	}
-	delete(c.members[3].shelf.forged, 8)
+	delete(c.members[3].shelf.Forged, 8)
 	for range 4 {
 		c.tick()
 	}
@@ -154,7 +154,7 @@ func TestR14MismatchWhileWaiting(t *testing.T) {
 	leader := c.elect(1)
 	c.propose(leader, at(7, 1))
 	c.settle()
-	c.members[3].shelf.forged[7] = true
+	c.members[3].shelf.Forged[7] = true
 	c.members[3].r.Recheck()
 	c.ready(c.members[3])
 	if s := c.members[3].r.Status(); s.Refused != 1 || s.Waiting != 0 {
@@ -304,28 +304,28 @@ func TestAppendsThatOverlapWhatWaits(t *testing.T) {
 		}, stand{1, 1, 2}},
 		{"repeated, with more held meanwhile", func(m *member, step func([]byte)) {
 			step(gatedAppend(1, 2, 5, 1))
-			m.shelf.hold(7, 3)
+			m.shelf.Hold(7, 3)
 			step(gatedAppend(1, 2, 4, 1))
 		}, stand{3, 1, 2}},
 		{"repeated and shorter, with everything held", func(m *member, step func([]byte)) {
 			step(gatedAppend(1, 2, 5, 1))
-			m.shelf.hold(7, 5)
+			m.shelf.Hold(7, 5)
 			step(gatedAppend(1, 2, 3, 1))
 		}, stand{3, 1, 2}},
 		{"accepted before, and not judged again", func(m *member, step func([]byte)) {
-			m.shelf.hold(7, 3)
+			m.shelf.Hold(7, 3)
 			step(gatedAppend(1, 2, 3, 1))
-			m.shelf.forged[7] = true
+			m.shelf.Forged[7] = true
 			step(gatedAppend(1, 2, 3, 1))
-			delete(m.shelf.forged, 7)
+			delete(m.shelf.Forged, 7)
 		}, stand{3, 1, 0}},
 		{"from before what is committed", func(m *member, step func([]byte)) {
-			m.shelf.hold(7, 4)
+			m.shelf.Hold(7, 4)
 			step(gatedAppend(1, 2, 3, 3))
 			step(gatedAppend(2, 3, 6, 3))
 		}, stand{3, 3, 0}},
 		{"commits more than it brings", func(m *member, step func([]byte)) {
-			m.shelf.hold(7, 2)
+			m.shelf.Hold(7, 2)
 			step(gatedAppend(1, 2, 4, 4))
 		}, stand{2, 2, 2}},
 	} {
@@ -342,7 +342,7 @@ func TestAppendsThatOverlapWhatWaits(t *testing.T) {
 		if got := (stand{s.Last, s.Position, uint64(s.Waiting)}); got != test.want || s.Refused != 0 {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}
-		m.shelf.hold(7, 9)
+		m.shelf.Hold(7, 9)
 		m.r.Recheck()
 		c.ready(m)
 		if s := m.r.Status(); s.Waiting != 0 || s.Last != test.want.last+test.want.waiting {
@@ -373,8 +373,8 @@ func TestRunsOfTwoTermsNeverMix(t *testing.T) {
 		if s := m.r.Status(); s.Waiting != 1 || m.r.wait.from != 2 {
 			t.Fatalf("%+v", s)
 		}
-		m.shelf.hold(7, 9)
-		m.shelf.hold(8, 1)
+		m.shelf.Hold(7, 9)
+		m.shelf.Hold(8, 1)
 		m.r.Recheck()
 		if s := m.r.Status(); s.Last != 2 || m.r.log.term(2) != 3 || s.Waiting != 0 {
 			t.Fatalf("%+v", s)
@@ -446,7 +446,7 @@ func TestR9JointCutsGoOnWhereEachLanesBestDoesNot(t *testing.T) {
 		before := leader.r.Status().Position
 		holding := func(id uint64) (h []order.Holding) {
 			for lane := order.LaneID(1); lane <= 2; lane++ {
-				m := at(lane, c.members[id].shelf.frames[lane])
+				m := at(lane, c.members[id].shelf.Frames[lane])
 				h = append(h, order.Holding{Mark: m, High: m.Frames})
 			}
 			return h

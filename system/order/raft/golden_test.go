@@ -1,17 +1,14 @@
 package raft
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"metronome/system/order"
+	"metronome/system/order/ordertest"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // say writes what happens next into the trace.
 func (c *cluster) say(format string, args ...any) {
@@ -38,27 +35,8 @@ func TestInteractions(t *testing.T) {
 			c := newCluster(t, 1, 2, 3)
 			c.trace = &strings.Builder{}
 			scene(c)
-			compareGolden(t, filepath.Join("testdata", name+".txt"), c.trace.String())
+			ordertest.CompareGolden(t, filepath.Join("testdata", name+".txt"), c.trace.String())
 		})
-	}
-}
-
-func compareGolden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s differs; run with -update, then read the difference. Now:\n%s", path, got)
 	}
 }
 

@@ -93,10 +93,10 @@ func (c *cluster) act(l *liar, m *member) {
 	case 0, 1:
 		m.r.Tick()
 	case 2:
-		m.shelf.hold(7, m.shelf.frames[7]+1)
+		m.shelf.Hold(7, m.shelf.Frames[7]+1)
 		m.r.Recheck()
 	case 3:
-		_ = m.r.Propose(decision(at(7, m.shelf.frames[7])))
+		_ = m.r.Propose(decision(at(7, m.shelf.Frames[7])))
 	case 4:
 		m.r.ReadIndex(1)
 	case 5:

@@ -93,7 +93,7 @@ func TestAppliedBeyondWhatWasHandedOut(t *testing.T) {
 	seedElections(t, 1)
 	c := newCluster(t, 1)
 	m := c.elect(1)
-	m.shelf.hold(7, 1)
+	m.shelf.Hold(7, 1)
 	for range 3 {
 		if err := m.r.Propose(decision(at(7, 1))); err != nil {
 			t.Fatal(err)
@@ -114,7 +114,7 @@ func TestCompactKeepsWhatIsNotApplied(t *testing.T) {
 	leader := c.elect(1)
 	c.holds(7, 9, 2, 3)
 	applied := leader.place.Position
-	leader.shelf.hold(7, 9)
+	leader.shelf.Hold(7, 9)
 	for n := uint64(1); n <= 3; n++ {
 		if err := leader.r.Propose(decision(at(7, n))); err != nil {
 			t.Fatal(err)

@@ -189,7 +189,7 @@ func TestRestoreOfAnOlderTermAndOfOlderState(t *testing.T) {
 		t.Fatalf("3 is in term %d", three.r.Status().Term)
 	}
 	three.place, three.durable, three.state = taken, taken, slices.Clone(leader.state[:taken.Position-1])
-	three.shelf.hold(7, 99)
+	three.shelf.Hold(7, 99)
 	if err := three.r.Restore(taken); err != nil {
 		t.Fatal(err)
 	}

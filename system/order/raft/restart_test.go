@@ -9,25 +9,12 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"metronome/system/order"
+	"metronome/system/order/ordertest"
 )
 
 func snapMessage(from, to, term uint64, s *pb.Snapshot) []byte {
 	return marshal(&pb.Message{Type: pb.MsgSnap.Enum(), From: new(from), To: new(to), Term: new(term),
 		Snapshot: s})
-}
-
-// A single voter decides alone, and survives a restart.
-func TestOneVoter(t *testing.T) {
-	seedElections(t, 6)
-	c := newCluster(t, 1)
-	m := c.elect(1)
-	c.propose(m, at(7, 1))
-	c.restart(m)
-	c.elect(1)
-	c.propose(m, at(7, 2))
-	if len(m.state) == 0 || m.r.Status().Holes != 0 {
-		t.Fatalf("%+v", m.r.Status())
-	}
 }
 
 // After a restart every logged, unapplied cut is judged again: with a hole there is no campaigning
@@ -42,7 +29,7 @@ func TestR4HolesAfterRestart(t *testing.T) {
 		c.settle()
 	}
 	two := c.members[2]
-	two.shelf.frames[7] = 1 // its disk lost frames
+	two.shelf.Frames[7] = 1 // its disk lost frames
 	c.restart(two)
 	if s := two.r.Status(); s.Holes != 2 || s.Applied != 3 {
 		t.Fatalf("%+v", s)
@@ -63,14 +50,14 @@ func TestR4HolesAfterRestart(t *testing.T) {
 	if s := two.r.Status(); s.Holes != 1 || s.Applied != 4 {
 		t.Fatalf("%+v", s)
 	}
-	two.shelf.forged[7] = true
+	two.shelf.Forged[7] = true
 	two.r.Recheck()
 	two.r.Recheck()
 	c.ready(two)
 	if two.refused != 1 {
 		t.Fatalf("a mismatch against what was logged is reported once, not %d times", two.refused)
 	}
-	delete(two.shelf.forged, 7)
+	delete(two.shelf.Forged, 7)
 	c.holds(7, 3, 2)
 	c.holds(7, 3, 3)
 	if s := two.r.Status(); s.Holes != 0 || s.Applied != 5 {
@@ -87,7 +74,7 @@ func TestR4ReplicaWithAHoleVotes(t *testing.T) {
 	c.propose(leader, at(7, 1))
 	c.holds(7, 1, 2, 3)
 	c.settle()
-	c.members[2].shelf.frames[7] = 0
+	c.members[2].shelf.Frames[7] = 0
 	c.restart(c.members[2])
 	c.tick()
 	c.tick()
@@ -190,7 +177,7 @@ func TestRestorePassesOverWhatItCovers(t *testing.T) {
 	c.tick()
 	c.tick()
 	two := c.members[2]
-	two.shelf.frames[7] = 1
+	two.shelf.Frames[7] = 1
 	c.restart(two)
 	p := leader.place.Position - 1
 	leader.r.log.offer(p)
@@ -301,29 +288,8 @@ func TestRestartRefusesBrokenRecords(t *testing.T) {
 	}
 }
 
-// With memory durability nothing is recorded, and everything else is as ever.
-func TestVolatileRecordsNothing(t *testing.T) {
-	seedElections(t, 6)
-	c := newCluster(t)
-	c.initial = order.Members{Voters: []uint64{1, 2, 3}}
-	for _, id := range c.initial.Voters {
-		c.start(id, Config{Bootstrap: &c.initial, Volatile: true})
-	}
-	leader := c.elect(1)
-	c.holds(7, 1, 2, 3)
-	c.propose(leader, at(7, 1))
-	c.settle()
-	leader.r.Compact(leader.place.Position)
-	c.ready(leader)
-	c.tick()
-	c.tick()
-	if len(leader.records) != 0 || leader.place.Position != c.members[2].place.Position {
-		t.Fatalf("%d records, at %d", len(leader.records), leader.place.Position)
-	}
-}
-
 func TestConfigIsChecked(t *testing.T) {
-	ok := Config{ID: 1, Gate: &shelf{}, ElectionTicks: 10, HeartbeatTicks: 1}
+	ok := Config{ID: 1, Gate: &ordertest.Shelf{}, ElectionTicks: 10, HeartbeatTicks: 1}
 	for name, change := range map[string]func(*Config){
 		"no id":              func(c *Config) { c.ID = 0 },
 		"a reserved id":      func(c *Config) { c.ID = ^uint64(0) },

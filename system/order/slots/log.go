@@ -4,48 +4,7 @@ import (
 	"fmt"
 
 	"metronome/system/order"
-	"metronome/system/wire"
 )
-
-// Entry is the value of a slot in a ballot; an empty decision is nothing.
-type Entry struct {
-	Slot, Ballot uint64
-	Decision     []byte
-}
-
-// EntryBytes is what an entry takes beyond its decision, at most.
-const EntryBytes = 20
-
-// Cut is what the gate has to judge of an entry that was checked when it was decoded.
-func (e *Entry) Cut() order.Cut {
-	cut, _ := order.CutOf(e.Decision)
-	return cut
-}
-
-// AppendEntries writes entries; placed ones with slot and ballot.
-func AppendEntries(w *wire.Writer, entries []Entry, placed bool) {
-	for i := range entries {
-		if placed {
-			w.U64(entries[i].Slot)
-			w.U64(entries[i].Ballot)
-		}
-		w.Bytes(entries[i].Decision)
-	}
-}
-
-// ReadEntries reads entries to the end: placed, or the ones from first on of a ballot. They share no
-// memory with what is read.
-func ReadEntries(r *wire.Reader, placed bool, first, ballot uint64) (entries []Entry) {
-	for r.Left() > 0 && r.OK() {
-		e := Entry{Slot: first + uint64(len(entries)), Ballot: ballot}
-		if placed {
-			e.Slot, e.Ballot = r.U64(), r.U64()
-		}
-		e.Decision = append([]byte(nil), r.Bytes()...)
-		entries = append(entries, e)
-	}
-	return entries
-}
 
 // Slot is one position of the sequence, as an acceptor knows it. The zero value was never accepted.
 type Slot struct {
@@ -124,9 +83,8 @@ func (l *Log) Holes() (holes []uint64) {
 	return holes
 }
 
-// Complete reports an error unless everything that is decided was accepted here: records that lack some
-// of it are not to be started from.
-func (l *Log) Complete(commit uint64) error {
+// complete reports an error unless everything that is decided was accepted here.
+func (l *Log) complete(commit uint64) error {
 	for n := l.Base + 1; n <= commit; n++ {
 		if s := l.At(n); s == nil || s.Ballot == 0 {
 			return fmt.Errorf("%w: %d is decided, and the records lack %d: repair from peers", order.ErrMalformed,
@@ -143,13 +101,32 @@ func (l *Log) Fill(holes []uint64, applied uint64, gate order.Gate) []uint64 {
 		n := holes[0]
 		if s := l.At(n); s != nil && !s.Held && n > applied {
 			cut, _ := order.CutOf(s.Decision) // it was checked when it was read
-			if s.Held = Judge(gate, cut) == order.Held; !s.Held {
+			if s.Held = judge(gate, cut) == order.Held; !s.Held {
 				return holes
 			}
 		}
 		holes = holes[1:]
 	}
 	return nil
+}
+
+// maxBatchBytes bounds the entries of one message; one larger entry still goes alone.
+const maxBatchBytes = 256 << 10
+
+// Batch is what one message takes of a range: entries accepted in a ballot of at least least, most of them.
+func (l *Log) Batch(from, to, least uint64, most int) (all []Entry) {
+	size := 0
+	for n := max(from, l.Base+1); n <= min(to, l.Last()) && len(all) < most; n++ {
+		s := l.At(n)
+		if s.Ballot < least {
+			continue
+		}
+		if size += len(s.Decision) + EntryBytes; len(all) > 0 && size > maxBatchBytes {
+			break
+		}
+		all = append(all, Entry{n, s.Ballot, s.Decision})
+	}
+	return all
 }
 
 // Entries are the accepted ones of a range.

@@ -73,11 +73,11 @@ func TestHolesAreJudgedInOrder(t *testing.T) {
 	if holes = l.Fill(holes, 3, gate{1: 5}); len(holes) > 0 || !l.At(5).Held {
 		t.Fatalf("all held: %v", holes)
 	}
-	if err := l.Complete(3); err != nil {
+	if err := l.complete(3); err != nil {
 		t.Error(err)
 	}
 	for _, commit := range []uint64{4, 6} {
-		if err := l.Complete(commit); !errors.Is(err, order.ErrMalformed) {
+		if err := l.complete(commit); !errors.Is(err, order.ErrMalformed) {
 			t.Errorf("decided to %d: %v", commit, err)
 		}
 	}
@@ -127,8 +127,8 @@ func TestEntriesRoundTrip(t *testing.T) {
 func TestBegin(t *testing.T) {
 	three := &order.Members{Voters: []uint64{4, 5, 6}}
 	good := order.Config{ID: 5, Gate: gate{}, ElectionTicks: 10, HeartbeatTicks: 2, Bootstrap: three}
-	s, err := Begin("x", &good)
-	if err != nil || s.Self != 1 || s.Accepts != 2 || s.At.Position != 1 || s.WaitMax != defaultWaitingBytes {
+	s, err := Begin("x", &good, 0)
+	if err != nil || s.Self != 1 || s.Accepts != 2 || s.Log.Base != 1 || s.WaitMax != defaultWaitingBytes {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	many := &order.Members{}
@@ -151,7 +151,7 @@ func TestBegin(t *testing.T) {
 	} {
 		c := good
 		test.change(&c)
-		if _, err := Begin("x", &c); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := Begin("x", &c, 0); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -162,8 +162,8 @@ func TestRedo(t *testing.T) {
 	at := order.SnapshotMeta{Position: 8, Term: 2, Members: order.Members{Voters: []uint64{1}}}
 	c := order.Config{ID: 1, Gate: gate{}, ElectionTicks: 10, HeartbeatTicks: 2,
 		Restart: &order.Restart{Snapshot: at, Records: [][]byte{{1}, {2}, {3}}}}
-	s, err := Begin("x", &c)
-	if err != nil || s.At.Position != 8 || s.At.Term != 2 {
+	s, err := Begin("x", &c, 0)
+	if err != nil || s.Log.Base != 8 || s.Log.Term != 2 || s.Commit != 8 {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	seen := ""
@@ -181,7 +181,8 @@ func TestRedo(t *testing.T) {
 func TestRestorable(t *testing.T) {
 	voters := []uint64{1, 2, 3}
 	good := order.SnapshotMeta{To: 2, Position: 9, Term: 1, Members: order.Members{Voters: voters}}
-	if err := Restorable(&good, 2, voters, 9); err != nil {
+	r := Replica{ID: 2, Members: voters, Done: 9}
+	if err := r.Restorable(&good); err != nil {
 		t.Error(err)
 	}
 	for name, test := range map[string]struct {
@@ -196,7 +197,7 @@ func TestRestorable(t *testing.T) {
 	} {
 		s := good
 		test.change(&s)
-		if err := Restorable(&s, 2, voters, 9); !errors.Is(err, test.want) {
+		if err := r.Restorable(&s); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -219,5 +220,149 @@ func TestRandom(t *testing.T) {
 	if !slices.Equal(draw(1, 7), draw(1, 7)) || slices.Equal(draw(1, 7), draw(2, 7)) ||
 		slices.Equal(draw(1, 7), draw(1, 8)) {
 		t.Error("a sequence is its seed's and its member's")
+	}
+}
+
+// A message takes as many slots as it may, in order, and one at least, whatever its size.
+func TestBatch(t *testing.T) {
+	l := Log{Base: 1}
+	for n := uint64(2); n <= 6; n++ {
+		l.Put(n, Slot{Ballot: n % 3, Decision: []byte{byte(n)}}) // 2, 0, 1, 2, 0
+	}
+	numbers := func(entries []Entry) (all []uint64) {
+		for _, e := range entries {
+			all = append(all, e.Slot)
+		}
+		return all
+	}
+	for _, test := range []struct {
+		from, to, least uint64
+		most            int
+		want            []uint64
+	}{
+		{1, 99, 0, 9, []uint64{2, 3, 4, 5, 6}}, {3, 5, 0, 9, []uint64{3, 4, 5}}, {1, 99, 2, 9, []uint64{2, 5}},
+		{1, 99, 0, 2, []uint64{2, 3}}, {7, 99, 0, 9, nil},
+	} {
+		if got := numbers(l.Batch(test.from, test.to, test.least, test.most)); !slices.Equal(got, test.want) {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+	for n := uint64(2); n <= 4; n++ {
+		l.Put(n, Slot{Ballot: 1, Decision: make([]byte, maxBatchBytes)})
+	}
+	if got := numbers(l.Batch(2, 9, 1, 9)); !slices.Equal(got, []uint64{2}) {
+		t.Errorf("large ones: %v", got)
+	}
+}
+
+func begun(t *testing.T) *Leaderless {
+	t.Helper()
+	l, err := BeginLeaderless("x", &order.Config{ID: 2, Gate: gate{}, ElectionTicks: 10, HeartbeatTicks: 2,
+		Bootstrap: &order.Members{Voters: []uint64{1, 2, 3}}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &l
+}
+
+// What is decided is handed out in order while it is held; what is applied may be forgotten, and state stands
+// for it: offered, sent to each once at a time, and taken.
+func TestStateStandsForTheLog(t *testing.T) {
+	l := begun(t)
+	var ready order.Ready
+	for n := uint64(2); n <= 5; n++ {
+		l.Log.Put(n, Slot{Ballot: 7, Held: n != 5})
+	}
+	if l.HandOut(5, &ready); len(ready.Committed) != 3 || ready.Committed[2].Position != 4 {
+		t.Fatalf("5 is not held: %+v", ready.Committed)
+	}
+	l.Apply(99)
+	if _, ok := l.Place(5); ok || l.Done != 4 {
+		t.Fatalf("applied %d", l.Done)
+	}
+	if l.Snapshot(5); !l.Forget(3) || l.Forget(3) || l.Log.Base != 3 {
+		t.Fatalf("the log begins behind %d", l.Log.Base)
+	}
+	if l.SendState(0, &ready); !ready.WantSnapshot || l.Sending(0) {
+		t.Fatal("nothing is offered yet")
+	}
+	l.Snapshot(4)
+	for range 2 {
+		l.SendState(0, &ready)
+	}
+	if got := ready.Snapshots; len(got) != 1 || got[0].To != 1 || got[0].Position != 4 || got[0].Term != 7 {
+		t.Fatalf("%+v", got)
+	}
+	if l.Arrived(0, 3); !l.Sending(0) {
+		t.Error("3 is not what was sent")
+	}
+	if l.Arrived(0, 4); l.Sending(0) {
+		t.Error("it has what was sent")
+	}
+	l.SendState(2, &ready)
+	if l.SnapshotSent(3, false); l.Sending(2) {
+		t.Error("the transfer ended")
+	}
+	l.Wait.Put(Entry{Slot: 9}, 1000)
+	l.TakeState(&order.SnapshotMeta{Position: 9, Term: 8}, &ready)
+	if s := l.Status(true); s.Position != 9 || s.Applied != 9 || s.Waiting != 0 || ready.Committed != nil ||
+		l.Log.Last() != 9 || l.Log.TermAt(9) != 8 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// Who was heard is alive for an election timeout; the first of them speaks for all, if they are a majority.
+func TestSpeaker(t *testing.T) {
+	l := begun(t)
+	if l.Speaker() != -1 || l.Status(false).Leader != 0 {
+		t.Error("alone it is no majority of three")
+	}
+	if l.Hear(2); l.Speaker() != 1 || l.Status(true).Leader != 2 || l.Status(false).Leader != 0 {
+		t.Errorf("%d speaks for 2 and 3", l.Speaker())
+	}
+	if l.Hear(0); l.Speaker() != 0 || l.Status(false).Leader != 1 {
+		t.Errorf("%d speaks for all", l.Speaker())
+	}
+	for range l.ElectionTicks {
+		l.Age()
+	}
+	if l.Speaker() != -1 || !l.Overdue(0) || l.Overdue(1) {
+		t.Error("silence ends it")
+	}
+}
+
+// One member is asked as long as it knows more.
+func TestSource(t *testing.T) {
+	s, knows := Source(0), []bool{false, true, true}
+	ask := func() int { return s.Stay(3, func(i int) bool { return knows[i] }) }
+	if a, b := ask(), ask(); a != 1 || b != 1 {
+		t.Errorf("asked %d, then %d", a, b)
+	}
+	if s++; ask() != 2 {
+		t.Error("it did not help: another is asked")
+	}
+	if knows[1], knows[2] = false, false; ask() != -1 || s != 2 {
+		t.Errorf("nobody knows more: %d", s)
+	}
+}
+
+func TestCheckEntries(t *testing.T) {
+	if err := CheckEntries([]Entry{{2, 1, nil}, {4, 9, cutTo(1)}}, 1, 9); err != nil {
+		t.Error(err)
+	}
+	for name, bad := range map[string][]Entry{
+		"no news": {{1, 1, nil}}, "a slot twice": {{2, 1, nil}, {2, 1, nil}}, "no ballot": {{2, 0, nil}},
+		"a ballot too high": {{2, 10, nil}}, "no decision": {{2, 1, []byte{77}}},
+		"a slot out of bounds": {{MaxNumber + 1, 1, nil}},
+	} {
+		if err := CheckEntries(bad, 1, 9); !errors.Is(err, order.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !Dense([]Entry{{2, 1, nil}, {3, 1, nil}}) || Dense([]Entry{{2, 1, nil}, {4, 1, nil}}) {
+		t.Error("dense is without gaps")
+	}
+	if b := Ballot(9, 1); Owner(b) != 1 || Round(b) != 9 || Name(b) != "9.1" || b <= Ballot(8, 2) {
+		t.Errorf("a ballot is %d", b)
 	}
 }
