@@ -148,7 +148,7 @@ func (t *task) weather() (w weather, err error) {
 	w.impairment = vswitch.Impairment{Datagrams: hits == "datagrams", Delay: vswitch.Span(w.rtt / 2),
 		Jitter: vswitch.Span(jitter)}
 	if !w.switched && (hits != "datagrams" || w.rtt != 0 || jitter != 0) {
-		return w, errors.New("path bridge: nothing but a pattern befalls it, and only datagrams; next: use the switch")
+		return w, errors.New("path bridge: only patterns befall it, and only datagrams; next: use the switch")
 	}
 	return w, w.draw()
 }
