@@ -32,7 +32,8 @@ type Options struct {
 	Env     []string // name=value, added to every process's environment
 
 	// Switch is the program lab. With it every node's datagrams pass a memif port of DPDK, joined by lab's
-	// software switch, and what befalls them is drawn by Seed; without it, kernel sockets.
+	// software switch, and what befalls them is drawn by Seed; without it, kernel sockets. Round a
+	// [NewSwitchedNetwork] it joins the nodes' kernels instead.
 	Switch string
 	Seed   uint64
 }
@@ -43,7 +44,7 @@ type Cluster struct {
 
 	o       Options
 	start   chan func() // runs on the thread that all children belong to
-	weather *weather    // nil: kernel sockets
+	weather *weather    // nil: no switch
 
 	mu        sync.Mutex
 	processes map[wire.Peer]*Process
@@ -101,7 +102,7 @@ func (o *Options) change(then func(*cluster.Config)) func(*cluster.Config) {
 		if o.Disk > 0 {
 			onDisks(c)
 		}
-		if o.Switch != "" {
+		if o.Switch != "" && !o.kernelPorts() {
 			onMemif(c)
 		}
 		if then != nil {
@@ -228,6 +229,9 @@ func (p *Process) Ended() bool {
 		return false
 	}
 }
+
+// PID is its process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Kill ends it at once.
 func (p *Process) Kill() { _ = p.cmd.Process.Kill() }

@@ -22,18 +22,18 @@
 //	repeats          nftables dup, on the bridge's ports   membership    what operators can ask for
 //	slow lane        nftables marks and htb, at the sender
 //
-// With Options.Switch nodes' datagrams pass ports of DPDK through the software switch (harness/vswitch),
-// which then does all faults of packets, by the cluster's seed, and cuts what a partition cuts; and it
-// alone can
+// With Options.Switch nodes' datagrams pass ports of DPDK through the software switch (harness/vswitch), or,
+// in namespaces of [NewSwitchedNetwork], everything that their kernels send. It then does all faults of
+// packets, by the cluster's seed, and cuts what a partition cuts; and it alone can
 //
-//	dead queue       the switch swallows what a port's receive queue would get
-//	delay, jitter    the switch holds datagrams back, whatever the load
+//	dead queue       the switch swallows what one of a port's receive queues would get
+//	delay, jitter    the switch holds packets back, whatever the load
 //	corrupt          the switch flips bits
 //
 // No hook in the store is needed for any of them. It never asks for the wall clock, so that a step of
-// that is no fault to it; a test holds this. What this kernel cannot do to its own sockets: a delay that does
-// not depend on the load (it has neither netem nor fq), random draws by our seed (the kernel draws), a dead
-// queue of a NIC (there is none).
+// that is no fault to it; a test holds this. What this kernel cannot do to its own sockets without the
+// switch: a delay that does not depend on the load (it has neither netem nor fq), random draws by our seed
+// (the kernel draws), a dead queue of a NIC (there is none).
 //
 // [Workload] is concurrent clients that write down what they saw, for package harness/history to judge.
 // [Writers] is a steady stream of writes of which each can be found again, or not, in the end; its gaps tell

@@ -15,7 +15,7 @@ import (
 type Kind string
 
 // The kinds. Those from KindHalves to KindReorder need a [Network], KindFullDisk disks, KindDeadQueue and
-// those below it bypass ports.
+// those below it the software switch.
 const (
 	KindCalm       Kind = "calm" // nothing
 	KindKillLeader Kind = "kill-leader"
@@ -180,7 +180,8 @@ func (d *drawn) fault(k Kind) (Fault, error) {
 	case KindReplace:
 		return c.Replace(follower, d.followers[1]), nil
 	case KindDeadQueue:
-		return c.DeadQueue(d.anyPeer()), nil
+		p := d.anyPeer()
+		return c.DeadQueue(p, d.rng.IntN(c.queues(p))), nil
 	case KindDelay:
 		return c.Delay(delays[d.rng.IntN(len(delays))])
 	case KindCorrupt:

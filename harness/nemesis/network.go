@@ -15,31 +15,45 @@ import (
 	"metronome/system/wire"
 )
 
-// Network is a network namespace for each peer round a bridge in this program's own namespace, at
-// 10.78.0.1. It needs root, ip(8), tc(8) and nft(8), and is made inside a [testbed.Sandbox], so that it
+// Network is a network namespace for each peer round a bridge, or the software switch, in this program's own
+// namespace. It needs root, ip(8), tc(8) and nft(8), and is made inside a [testbed.Sandbox], so that it
 // vanishes with the program.
 type Network struct {
 	peers   []wire.Peer
 	star    testbed.Star
-	weather *weather // of the cluster's bypass ports; nil: it has none
+	weather *weather // of the cluster's ports, bypass or the kernel's; nil: they pass no switch
 }
 
 // NewNetwork makes the namespaces of a cluster with so many replicas and proxies.
 func NewNetwork(ctx context.Context, replicas, proxies int) (*Network, error) {
-	var names []string
+	return networkOf(ctx, false, peerNames(replicas, proxies))
+}
+
+// NewSwitchedNetwork makes such namespaces for the software switch instead of a bridge: a cluster with
+// [Options].Switch starts it, and what peers say to each other passes it, their streams too. What this
+// program says to them, and what they answer, does not.
+func NewSwitchedNetwork(ctx context.Context, replicas, proxies int) (*Network, error) {
+	return networkOf(ctx, true, peerNames(replicas, proxies))
+}
+
+func peerNames(replicas, proxies int) (names []string) {
 	for i := range replicas {
 		names = append(names, wire.ReplicaPeer(i).String())
 	}
 	for i := range proxies {
 		names = append(names, wire.ProxyPeer(uint32(i+1)).String())
 	}
-	return NetworkOf(ctx, names...)
+	return names
 }
 
 // NetworkOf makes namespaces for programs of any kind. A name that is no peer's gets no address from
 // [Network.Host].
 func NetworkOf(ctx context.Context, names ...string) (*Network, error) {
-	n := &Network{}
+	return networkOf(ctx, false, names)
+}
+
+func networkOf(ctx context.Context, switched bool, names []string) (*Network, error) {
+	n := &Network{star: testbed.Star{Switched: switched}}
 	for _, name := range names {
 		p, err := wire.ParsePeer(name)
 		if err != nil {

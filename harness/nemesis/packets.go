@@ -15,13 +15,13 @@ import (
 // million is what shares of datagrams are counted in.
 const million = 1_000_000
 
-// Loss loses a share of the datagrams that reach each peer, each peer its own, each datagram by itself. Of
-// kernel sockets the kernel draws: a seed does not decide which. Of bypass ports the switch does, by
-// [Options].Seed; so with all faults of packets.
+// Loss loses a share of the datagrams that reach each peer, each peer its own, each datagram by itself. Round
+// a bridge the kernel draws: a seed does not decide which. Of ports that the switch joins the switch does, by
+// [Options].Seed; so with all faults of packets. Streams are spared.
 func (n *Network) Loss(share float64) Fault {
 	name := fmt.Sprintf("loss of %g of all datagrams", share)
 	if n.weather != nil {
-		return n.weather.ofPackets(name, vswitch.Impairment{Loss: share})
+		return n.weather.ofPackets(name, vswitch.Impairment{Loss: share, Datagrams: true})
 	}
 	return n.rules("lossy", name, func(wire.Peer) string {
 		return fmt.Sprintf("ip protocol udp numgen random mod %d < %d drop", million, int(share*million))
@@ -29,26 +29,33 @@ func (n *Network) Loss(share float64) Fault {
 }
 
 // Bursts loses a share of the datagrams that reach each peer, so many in a row: the first ones of every
-// length/share. Which ones is decided by their count alone. Of bypass ports, bursts of that length on average
+// length/share. Which ones is decided by their count alone. By the switch, bursts of that length on average
 // (Gilbert's channel).
 func (n *Network) Bursts(share float64, length int) Fault {
 	every := max(length, int(float64(length)/share))
 	name := fmt.Sprintf("loss of %g of all datagrams, %d in a row", share, length)
 	if n.weather != nil {
-		leave := 1 / float64(length)
-		return n.weather.ofPackets(name, vswitch.Impairment{Burst: vswitch.Burst{
-			Enter: min(1, leave*share/(1-share)), Leave: leave, Bad: 1}})
+		return n.weather.ofPackets(name, vswitch.Impairment{Burst: BurstsOf(share, length), Datagrams: true})
 	}
 	return n.rules("lossy", name, func(wire.Peer) string {
 		return fmt.Sprintf("ip protocol udp numgen inc mod %d < %d drop", every, length)
 	})
 }
 
+// BurstsOf is Gilbert's channel that loses a share of all packets, so many in a row on average.
+func BurstsOf(share float64, length int) vswitch.Burst {
+	if share == 0 {
+		return vswitch.Burst{}
+	}
+	leave := 1 / float64(length)
+	return vswitch.Burst{Enter: min(1, leave*share/(1-share)), Leave: leave, Bad: 1}
+}
+
 // Twice lets a share of the datagrams come twice.
 func (n *Network) Twice(share float64) Fault {
 	f := Fault{Name: fmt.Sprintf("%g of all datagrams twice", share)}
 	if n.weather != nil {
-		return n.weather.ofPackets(f.Name, vswitch.Impairment{Duplicate: share})
+		return n.weather.ofPackets(f.Name, vswitch.Impairment{Duplicate: share, Datagrams: true})
 	}
 	f.Apply = func(ctx context.Context) error {
 		script := "table netdev twice {\n"
@@ -78,7 +85,8 @@ const slowLaneWait = vswitch.Span(3 * time.Millisecond)
 func (n *Network) Reorder(share float64) Fault {
 	f := Fault{Name: fmt.Sprintf("%g of all datagrams by a slow lane", share)}
 	if n.weather != nil {
-		return n.weather.ofPackets(f.Name, vswitch.Impairment{Reorder: share, ReorderBy: slowLaneWait})
+		return n.weather.ofPackets(f.Name, vswitch.Impairment{Reorder: share, ReorderBy: slowLaneWait,
+			Datagrams: true})
 	}
 	f.Apply = func(ctx context.Context) error {
 		mark := fmt.Sprintf("table ip lanes { chain out { type route hook output priority 0; ip protocol udp "+

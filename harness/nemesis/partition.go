@@ -16,8 +16,11 @@ type cut struct {
 	lost func(from, to wire.Peer) bool
 }
 
-// fault drops what is lost where it would arrive.
+// fault drops what is lost where it would arrive; in the switch, if that is what joins the peers.
 func (n *Network) fault(c cut) Fault {
+	if n.star.Switched && n.weather != nil {
+		return n.weather.ofCut(c)
+	}
 	f := n.rules("cut", c.name, func(to wire.Peer) string {
 		var others []string
 		for _, from := range n.peers {
@@ -112,6 +115,10 @@ func (n *Network) OneWay(from, to wire.Peer) Fault {
 // Deaf lets a peer send but not receive: an asymmetric partition.
 func (n *Network) Deaf(deaf wire.Peer) Fault {
 	name := fmt.Sprintf("%v hears no peer", deaf)
+	hears := cut{name, func(_, to wire.Peer) bool { return to == deaf }}
+	if n.star.Switched && n.weather != nil {
+		return n.weather.ofCut(hears)
+	}
 	f := n.rules("cut", name, func(p wire.Peer) string {
 		if p != deaf {
 			return ""
@@ -119,7 +126,7 @@ func (n *Network) Deaf(deaf wire.Peer) Fault {
 		return "ip saddr != " + testbed.BridgeAddr + " ip saddr 10.78.0.0/24 drop"
 	})
 	if n.weather != nil {
-		f = both(f, n.weather.ofCut(cut{name, func(_, to wire.Peer) bool { return to == deaf }}))
+		f = both(f, n.weather.ofCut(hears))
 	}
 	return f
 }

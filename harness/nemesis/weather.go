@@ -12,13 +12,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"metronome/harness/vswitch"
 	"metronome/harness/vswitch/vswitchd"
 	"metronome/system/cluster"
 	"metronome/system/wire"
 )
 
-// weather is the software switch between the nodes' bypass ports, and what befalls their datagrams in it.
+// weather is the software switch between the nodes' ports, and what befalls their packets in it.
 type weather struct {
 	peers []wire.Peer
 	proc  *Process
@@ -45,8 +47,8 @@ func onMemif(c *cluster.Config) {
 func (c *Cluster) openSwitch(ctx context.Context) error {
 	control := filepath.Join(c.o.Dir, "switch.sock")
 	args := []string{"vswitch", "--control", control, "--until-eof", "--seed", strconv.FormatUint(c.o.Seed, 10)}
-	for _, p := range c.Config.Peers() {
-		args = append(args, "--port", p.String()+"="+c.Config.Device(p))
+	for _, port := range c.switchPorts() {
+		args = append(args, "--port", port)
 	}
 	log, err := c.logFile("switch")
 	if err != nil {
@@ -80,6 +82,30 @@ func (c *Cluster) openSwitch(ctx context.Context) error {
 		c.o.Network.weather = w
 	}
 	return nil
+}
+
+// switchPorts are the ports of the switch: the nodes' bypass ports, or the far ends of their kernels' links.
+func (c *Cluster) switchPorts() (ports []string) {
+	if c.o.kernelPorts() {
+		return c.o.Network.star.SwitchPorts()
+	}
+	for _, p := range c.Config.Peers() {
+		ports = append(ports, fmt.Sprintf("%v=%s,queues=%d", p, c.Config.Device(p), c.queues(p)))
+	}
+	return ports
+}
+
+// queues are how many receive queues a node's port has: one for each of its ingest cores.
+func (c *Cluster) queues(p wire.Peer) int {
+	if r := c.Config.Replica(p); r != nil && !c.o.kernelPorts() {
+		return max(1, len(r.IngestCPUs()))
+	}
+	return 1
+}
+
+// kernelPorts reports whether it is kernel sockets that the switch joins.
+func (o *Options) kernelPorts() bool {
+	return o.Switch != "" && o.Network != nil && o.Network.star.Switched
 }
 
 // switchEnd bounds how long the switch takes to end in good order.
@@ -124,7 +150,8 @@ func (w *weather) set(change func()) error {
 	return errors.Join(errs...)
 }
 
-// ofPackets is an impairment of all links.
+// ofPackets is an impairment of all links. What is not said of streams spares them: on a bypass cluster they
+// pass no switch.
 func (w *weather) ofPackets(name string, m vswitch.Impairment) Fault {
 	return Fault{Name: name,
 		Apply: func(context.Context) error { return w.set(func() { w.packets = m }) },
@@ -145,13 +172,13 @@ func both(f, g Fault) Fault {
 		Heal:  func(ctx context.Context) error { return errors.Join(f.Heal(ctx), g.Heal(ctx)) }}
 }
 
-// errNoSwitch says that a fault needs bypass ports.
-var errNoSwitch = errors.New("needs ports of DPDK, joined by the software switch: see Options.Switch")
+// errNoSwitch says that a fault needs the switch.
+var errNoSwitch = errors.New("needs ports that the software switch joins: see Options.Switch")
 
-// DeadQueue stops the receive queue of a node's bypass port: none of its datagrams arrives any more, what
-// it sends leaves, and its streams go on. A real NIC's does so when its interrupt is lost or its ring is
-// stuck, and tells nobody.
-func (c *Cluster) DeadQueue(p wire.Peer) Fault {
+// DeadQueue stops a receive queue of a node's port, one of as many as it has ingest cores: no datagram that
+// is spread to it arrives any more, what the node sends leaves, and its streams go on, if its port is no
+// kernel's. A real NIC's does so when its interrupt is lost or its ring is stuck, and tells nobody.
+func (c *Cluster) DeadQueue(p wire.Peer, queue int) Fault {
 	ask := func(queues ...int) error {
 		w := c.weather
 		if w == nil {
@@ -162,25 +189,26 @@ func (c *Cluster) DeadQueue(p wire.Peer) Fault {
 		_, err := w.client.Ask(vswitchd.Request{Cmd: "dead", To: p.String(), Queues: queues})
 		return err
 	}
-	return Fault{Name: fmt.Sprintf("the receive queue of %v is dead", p),
-		Apply: func(context.Context) error { return ask(0) },
+	return Fault{Name: fmt.Sprintf("receive queue %d of %d of %v is dead", queue, c.queues(p), p),
+		Apply: func(context.Context) error { return ask(queue) },
 		Heal:  func(context.Context) error { return ask() }}
 }
 
-// Delay holds every datagram back for a time and up to half of it again, drawn by the switch's seed; order is
-// kept. It does not depend on the load.
+// Delay holds every packet back for a time and up to half of it again, drawn by the switch's seed; order is
+// kept. It does not depend on the load. Streams of bypass clusters are spared: they pass no switch.
 func (c *Cluster) Delay(d time.Duration) (Fault, error) {
-	return c.ofSwitch(fmt.Sprintf("datagrams take %v to %v", d, d+d/2),
+	return c.Impair(fmt.Sprintf("packets take %v to %v", d, d+d/2),
 		vswitch.Impairment{Delay: vswitch.Span(d), Jitter: vswitch.Span(d / 2)})
 }
 
 // Corrupt flips one bit in a share of all datagrams, drawn by the switch's seed.
 func (c *Cluster) Corrupt(share float64) (Fault, error) {
-	return c.ofSwitch(fmt.Sprintf("a flipped bit in %g of all datagrams", share),
-		vswitch.Impairment{Corrupt: share})
+	return c.Impair(fmt.Sprintf("a flipped bit in %g of all datagrams", share),
+		vswitch.Impairment{Corrupt: share, Datagrams: true})
 }
 
-func (c *Cluster) ofSwitch(name string, m vswitch.Impairment) (Fault, error) {
+// Impair is anything that the switch can do to the packets of all links.
+func (c *Cluster) Impair(name string, m vswitch.Impairment) (Fault, error) {
 	if c.weather == nil {
 		return Fault{}, fmt.Errorf("nemesis: %s: it %w", name, errNoSwitch)
 	}
@@ -195,4 +223,36 @@ func (c *Cluster) SwitchStats() (*vswitchd.Stats, error) {
 	c.weather.mu.Lock()
 	defer c.weather.mu.Unlock()
 	return c.weather.client.Ask(vswitchd.Request{Cmd: "stats"})
+}
+
+// SwitchPID is the process id of the switch; 0 without one.
+func (c *Cluster) SwitchPID() int {
+	if c.weather == nil {
+		return 0
+	}
+	return c.weather.proc.PID()
+}
+
+// Strays are packets that got lost on the switch's ports, which no seed decides: sent by nodes' kernels and
+// not taken in, or not taken from it. What is under way is counted too: a few, of an idle cluster. Without
+// kernel ports there are none.
+func (c *Cluster) Strays() (n int64, err error) {
+	if !c.o.kernelPorts() {
+		return 0, nil
+	}
+	for _, p := range c.o.Network.star.Nodes {
+		l, err := netlink.LinkByName(p.Port)
+		if err != nil {
+			return 0, fmt.Errorf("nemesis: counters of %s: %w", p.Port, err)
+		}
+		n += int64(l.Attrs().Statistics.RxPackets + l.Attrs().Statistics.TxDropped)
+	}
+	s, err := c.SwitchStats()
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range s.Ports {
+		n -= int64(p.Rx)
+	}
+	return n + int64(s.Loop.Lost), nil
 }

@@ -71,6 +71,18 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
+// Totals reads a daemon's metrics, each summed over its labels.
+func Totals(ctx context.Context, addr string) (map[string]float64, error) {
+	var c metricsClient
+	samples, err := c.read(ctx, addr)
+	c.http.CloseIdleConnections()
+	all := map[string]float64{}
+	for _, s := range samples {
+		all[s.name] += s.value
+	}
+	return all, err
+}
+
 // gathered says how the metrics of several daemons become one figure.
 type gathered struct {
 	metric, label string // of the daemon; label: must be among the sample's, empty: any

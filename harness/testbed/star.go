@@ -17,24 +17,36 @@ import (
 //
 // It records nothing: its owner has written down what it is about to make, or runs in a [Sandbox]. Its
 // processes must have ended before it is removed.
+//
+// A switched star has two networks, as racks have: what nodes say to each other passes the software switch,
+// and the bridge carries what the hub says to nodes and they answer, which nothing befalls:
+//
+//	node: eth0 ── port of the switch ([Star.SwitchPorts])      node: ctl0 ── bridge ── br0 (ControlAddr)
+//
+// Whoever makes it starts the switch in the hub: until then nodes do not hear each other. Nodes keep their
+// addresses, and the hub reaches them there.
 type Star struct {
-	Hub   string // the bridge's namespace, which is made too; empty: the caller's own
-	Nodes []StarNode
+	Hub      string // the bridge's namespace, which is made too; empty: the caller's own
+	Nodes    []StarNode
+	Switched bool
 }
 
 // StarNode is one of the namespaces.
 type StarNode struct {
 	Namespace string
-	Port      string // the bridge's end of its link, at most 15 bytes
+	Port      string // the bridge's (or switch's) end of its link, at most 15 bytes; 13 of a switched star
 	Address   string // in [BridgeAddr]'s network
 }
 
 // The parts of a star that are always called the same.
 const (
-	StarDevice = "eth0"      // a node's end of its link
-	BridgeAddr = "10.78.0.1" // the querier's
-	bridge     = "br0"
-	starGroups = "224.0.0.0/4" // routed to the bridge
+	StarDevice  = "eth0"      // a node's end of its link
+	BridgeAddr  = "10.78.0.1" // the querier's
+	ControlAddr = "10.79.0.1" // the hub's of a switched star
+	bridge      = "br0"
+	control     = "ctl0"
+	starGroups  = "224.0.0.0/4" // routed to the star's link
+	starNetwork = "10.78.0.0/24"
 )
 
 // Make makes the namespaces and what joins them.
@@ -50,6 +62,9 @@ func (s *Star) Make(ctx context.Context) error {
 		if err := silence(ctx, name); err != nil {
 			return err
 		}
+	}
+	if s.Switched {
+		return s.joinSwitched(ctx)
 	}
 	fmt.Fprintf(&join, "link add %[1]s type bridge mcast_snooping 1 mcast_querier 1 mcast_query_use_ifaddr 1\n"+
 		"addr add %[2]s/%[3]d dev %[1]s\nlink set %[1]s up\nlink set lo up\n", bridge, BridgeAddr, prefixBits)
@@ -77,6 +92,9 @@ func (s *Star) Remove(ctx context.Context) error {
 		var script strings.Builder
 		for _, n := range s.Nodes {
 			fmt.Fprintf(&script, "link del %s\n", n.Port)
+			if s.Switched {
+				fmt.Fprintf(&script, "link del %s\n", controlPort(n))
+			}
 		}
 		if s.Hub == "" {
 			fmt.Fprintf(&script, "link del %s\n", bridge)
@@ -110,14 +128,15 @@ func (s *Star) hub(args ...string) []string {
 	return append([]string{"-netns", s.Hub}, args...)
 }
 
+const ipv6Settings = "/proc/sys/net/ipv6/conf/"
+
 // silence switches IPv6 off where the kernel has it: on the wire is what the run sends, and nothing else.
 func silence(ctx context.Context, name string) error {
-	const settings = "/proc/sys/net/ipv6/conf/"
-	if !exists(settings) {
+	if !exists(ipv6Settings) {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "ip", "netns", "exec", name, "sh", "-c",
-		"echo 1 > "+settings+"all/disable_ipv6; echo 1 > "+settings+"default/disable_ipv6")
+		"echo 1 > "+ipv6Settings+"all/disable_ipv6; echo 1 > "+ipv6Settings+"default/disable_ipv6")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("switch IPv6 off in namespace %s: %w: %s", name, err, bytes.TrimSpace(out))
 	}

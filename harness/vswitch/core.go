@@ -151,7 +151,7 @@ func (c *Core) pass(now int64, from, to int, ref uint16, pkt []byte) {
 	l.count.In++
 	f := fate{copies: 1, bit: -1}
 	if !l.clean {
-		f = l.judge(now, len(pkt))
+		f = l.judge(now, pkt)
 		l.settle(now)
 	}
 	for range f.copies {

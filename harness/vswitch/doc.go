@@ -15,7 +15,8 @@
 // Each directed link, from one port to another, has its own [Impairment] and its own seed: loss,
 // bursts of loss (Gilbert 1960, Elliott 1963), delay, jitter, reordering, duplication, damage, rate,
 // and a cut. What happens to the n-th packet of a link is a function of the seed, the link and n:
-// neither other links' traffic nor the other impairments of a link move it.
+// neither other links' traffic nor the other impairments of a link move it. An impairment may spare all but
+// datagrams, which then are counted by themselves: what TCP makes of its time moves none of them.
 //
 // Apart from links, a queue of a port may be dead ([Core.Dead]): what is spread to it is swallowed, as by a
 // NIC whose receive queue is stuck, while its host goes on sending.

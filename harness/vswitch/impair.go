@@ -20,6 +20,9 @@ type Impairment struct {
 	ReorderBy Span    `json:"reorder_by,omitempty"` // 0 means 1 ms; later packets overtake
 	Rate      int64   `json:"rate,omitempty"`       // bits a second; 0: no bound
 	Queue     int     `json:"queue,omitempty"`      // bytes that may wait for Rate; 0 means 256 KiB
+	// Datagrams spares all but UDP: the rest is neither lost, doubled, damaged nor overtaken by chance, and
+	// moves no datagram's fate. A cut, delays and the rate are everybody's.
+	Datagrams bool `json:"datagrams,omitempty"`
 }
 
 // Burst is Gilbert's and Elliott's channel: a good and a bad state, each with its own loss, left
@@ -89,12 +92,13 @@ type LinkStats struct {
 type link struct {
 	Impairment
 	count LinkStats
-	clean bool   // nothing to do and nothing held that must not be overtaken
-	seed  uint64 // of this link
-	n     uint64 // packets so far
-	bad   bool   // the state of Burst
-	last  int64  // when the packet before is due, which may not be overtaken
-	free  int64  // when Rate has sent everything before
+	clean bool      // nothing to do and nothing held that must not be overtaken
+	seed  uint64    // of this link
+	n     [2]uint64 // packets so far: those that chance may befall, and those spared
+	spare int       // 1 while a packet is judged that is spared
+	bad   bool      // the state of Burst
+	last  int64     // when the packet before is due, which may not be overtaken
+	free  int64     // when Rate has sent everything before
 }
 
 // The uses of chance, so that none moves another's.
@@ -112,7 +116,8 @@ const (
 
 // draw is a number in [0, 1) that depends on the link's seed, the packet and the use alone.
 func (l *link) draw(use uint64) float64 {
-	return float64(mix(l.seed+(l.n*draws+use)*0x9e3779b97f4a7c15)>>11) / (1 << 53)
+	seed := l.seed ^ uint64(l.spare)<<63
+	return float64(mix(seed+(l.n[l.spare]*draws+use)*0x9e3779b97f4a7c15)>>11) / (1 << 53)
 }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
@@ -129,18 +134,22 @@ type fate struct {
 	due    int64 // 0: at once
 }
 
-// judge decides about the next packet, of size bytes.
-func (l *link) judge(now int64, size int) fate {
-	defer func() { l.n++ }()
+// judge decides about the next packet.
+func (l *link) judge(now int64, pkt []byte) fate {
+	size := len(pkt)
+	if l.spare = 0; l.Datagrams && !isDatagram(pkt) {
+		l.spare = 1
+	}
+	defer func() { l.n[l.spare]++ }()
 	if l.lose() {
 		return fate{}
 	}
 	f := fate{copies: 1, bit: -1}
-	if l.Duplicate > 0 && l.draw(drawDuplicate) < l.Duplicate {
+	if l.chance(l.Duplicate, drawDuplicate) {
 		f.copies = 2
 		l.count.Duplicated++
 	}
-	if bits := 8 * (size - ethernetBytes); l.Corrupt > 0 && bits > 0 && l.draw(drawCorrupt) < l.Corrupt {
+	if bits := 8 * (size - ethernetBytes); bits > 0 && l.chance(l.Corrupt, drawCorrupt) {
 		f.bit = int(l.draw(drawBit) * float64(bits))
 		l.count.Corrupted++
 	}
@@ -155,17 +164,27 @@ func (l *link) judge(now int64, size int) fate {
 	return f
 }
 
+// isDatagram reports whether a packet of at least [ethernetBytes] is UDP over IPv4.
+func isDatagram(pkt []byte) bool {
+	return len(pkt) > 23 && pkt[12] == 8 && pkt[13] == 0 && pkt[23] == 17
+}
+
+// chance reports whether what has this chance befalls the packet, which may be spared.
+func (l *link) chance(chance float64, use uint64) bool {
+	return chance > 0 && l.spare == 0 && l.draw(use) < chance
+}
+
 // lose reports whether the packet is lost, and counts it.
 func (l *link) lose() bool {
 	if l.Cut {
 		l.count.Cut++
 		return true
 	}
-	if l.Loss > 0 && l.draw(drawLoss) < l.Loss {
+	if l.chance(l.Loss, drawLoss) {
 		l.count.Lost++
 		return true
 	}
-	if l.Burst == (Burst{}) {
+	if l.Burst == (Burst{}) || l.spare == 1 {
 		return false
 	}
 	b, change, loss := l.Burst, 0.0, 0.0
@@ -205,7 +224,7 @@ func (l *link) schedule(now int64, size int) (due int64, ok bool) {
 		due += int64(l.draw(drawJitter) * float64(l.Jitter))
 	}
 	due = max(due, l.last)
-	if l.Reorder > 0 && l.draw(drawReorder) < l.Reorder {
+	if l.chance(l.Reorder, drawReorder) {
 		l.count.Reordered++
 		by := l.ReorderBy
 		if by == 0 {

@@ -214,6 +214,43 @@ func TestCutIsOneWay(t *testing.T) {
 	}
 }
 
+// Chance that spares all but datagrams lets the rest pass, late as everything and in order, and what passes
+// in between moves no datagram's fate.
+func TestOnlyDatagrams(t *testing.T) {
+	m := Impairment{Loss: .3, Duplicate: .2, Corrupt: .2, Reorder: .2,
+		Burst: Burst{Enter: .1, Leave: .5, Bad: 1}, Delay: 50, Jitter: 20, Datagrams: true}
+	sent := func(kinds string) (fates string, s LinkStats) {
+		c := newCore(t, 2, func(c *Config) { c.Flood = true })
+		if err := c.Impair(0, "p0", "p1", m); err != nil {
+			t.Fatal(err)
+		}
+		for i, kind := range kinds {
+			pkt := numbered(hostMAC(0), hostMAC(1), 0)
+			pkt[12], pkt[13], pkt[23] = 8, 0, byte(kind)
+			before := c.LinkStats(0, 1)
+			if outs := c.Step(int64(i)*100, 0, [][]byte{pkt}); len(outs) > 0 {
+				t.Fatal("it came before its time")
+			}
+			s = c.LinkStats(0, 1)
+			if kind != 17 && (s.Held != before.Held+1 || s.Corrupted+s.Reordered+s.Duplicated !=
+				before.Corrupted+before.Reordered+before.Duplicated) {
+				t.Fatalf("a packet of protocol %d: %+v after %+v", kind, s, before)
+			}
+			if kind == 17 {
+				fates += string(rune('0' + s.Held - before.Held))
+			}
+		}
+		return fates, s
+	}
+	alone, s := sent(strings.Repeat("\x11", 500))
+	if s.Lost == 0 || s.Burst == 0 || s.Duplicated == 0 || s.Corrupted == 0 || s.Reordered == 0 {
+		t.Errorf("%+v", s)
+	}
+	if mixed, _ := sent(strings.Repeat("\x06\x11\x06\x01", 500)); mixed != alone {
+		t.Errorf("other packets move the fates of datagrams:\n%s\n%s", alone, mixed)
+	}
+}
+
 // What is on its way when a delay ends is not overtaken.
 func TestEndOfDelayKeepsOrder(t *testing.T) {
 	c := newCore(t, 2)

@@ -115,7 +115,8 @@ func (s *session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outc
 // name is a cell's, for a folder.
 func name(c factorial.Cell) string {
 	s := c.Arm
-	for _, k := range []string{"nemesis", "fault", "loss", "pattern", "replicas"} {
+	for _, k := range []string{"nemesis", "fault", "path", "loss", "pattern", "rtt", "jitter", "hits",
+		"rate", "replicas"} {
 		if v := c.Factors[k]; v != "" {
 			s += "-" + v
 		}

@@ -146,9 +146,8 @@ func (t *task) start(ctx context.Context) (c *nemesis.Cluster, done func(), err 
 		Logs: t.Logs, Disk: diskBytes,
 		Cluster: cluster.DevOptions{Replicas: replicas, Proxies: proxies, Lanes: lanes, Change: t.change}}
 	if t.bypass() {
-		if dpdk.Version() == "" {
-			return nil, nil, &packet.ErrUnavailable{What: "dpdk", Why: "this build has none",
-				Next: "make setup && make build"}
+		if err := withDPDK(); err != nil {
+			return nil, nil, err
 		}
 		o.Switch, o.Seed = filepath.Join(t.Bin, "lab"), t.Cell.Seed
 	}
@@ -156,6 +155,33 @@ func (t *task) start(ctx context.Context) (c *nemesis.Cluster, done func(), err 
 		o.Binary += "-mutation"
 		o.Env = []string{mutate.EnvName + "=" + m.String()}
 	}
+	if o.Network, err = nemesis.NewNetwork(ctx, replicas, proxies); err != nil {
+		return nil, nil, err
+	}
+	return t.bring(ctx, o)
+}
+
+// withDPDK is an error of a build without DPDK.
+func withDPDK() error {
+	if dpdk.Version() == "" {
+		return &packet.ErrUnavailable{What: "dpdk", Why: "this build has none", Next: "make setup && make build"}
+	}
+	return nil
+}
+
+// bring starts a cluster in its network, both of which done ends.
+func (t *task) bring(ctx context.Context, o nemesis.Options) (c *nemesis.Cluster, done func(), err error) {
+	done = func() {
+		if c != nil {
+			_ = c.Close()
+		}
+		_ = o.Network.Close(context.Background())
+	}
+	defer func() {
+		if err != nil {
+			done()
+		}
+	}()
 	for _, program := range []string{o.Binary, o.Switch} {
 		if program == "" {
 			continue
@@ -167,26 +193,12 @@ func (t *task) start(ctx context.Context) (c *nemesis.Cluster, done func(), err 
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, nil, fmt.Errorf("folder of the cluster: %w", err)
 	}
-	if o.Network, err = nemesis.NewNetwork(ctx, replicas, proxies); err != nil {
-		return nil, nil, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	c, err = nemesis.Start(ctx, o)
-	if err == nil {
+	if c, err = nemesis.Start(ctx, o); err == nil {
 		err = c.Whole(ctx)
 	}
-	done = func() {
-		if c != nil {
-			_ = c.Close()
-		}
-		_ = o.Network.Close(context.Background())
-	}
-	if err != nil {
-		done()
-		return nil, nil, err
-	}
-	return c, done, nil
+	return c, done, err
 }
 
 // say logs a fault.

@@ -161,6 +161,32 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A load on kernel ports through the switch, which loses a twentieth of all datagrams: everything is
+// acknowledged, repairs are seen, and so is what the switch lost.
+func TestNonIdeal(t *testing.T) {
+	if err := withDPDK(); err != nil {
+		require.Skip(t, "dpdk", err)
+	}
+	c := nonIdealCell("switch", "random", "5")
+	o := trial(t, NonIdeal, c)
+	for _, name := range []string{"achieved_ops", "p999_us", "repaired", "requests",
+		"switch_lost", "cpu_switch", "cpu_replicas"} {
+		if !(o.Values[name] > 0) {
+			t.Errorf("%s is %v", name, o.Values[name])
+		}
+	}
+	if o.Values["failed_ops"] != 0 || o.Void != "" {
+		t.Errorf("%+v", o)
+	}
+}
+
+func nonIdealCell(path, pattern, loss string) factorial.Cell {
+	return factorial.Cell{Arm: "metronome", Block: 1, Attempt: 1, Seed: 4, Length: time.Second,
+		Set: map[string]string{"path": path, "durability": "memory"},
+		Factors: map[string]string{"loss": loss, "pattern": pattern, "rtt": "0s", "jitter": "0s",
+			"hits": "datagrams", "rate": "2000", "value_bytes": "208", "replicas": "3"}}
+}
+
 // What a trial is not told, or told wrong, is an error that names it.
 func TestBadCells(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -174,6 +200,9 @@ func TestBadCells(t *testing.T) {
 		"clients": {Linearizability, linearizable(nil, map[string]string{"nemesis": "kill"}), "clients"},
 		"rate":    {Faults, linearizable(nil, nil), "rate"},
 		"kind":    {"weather", linearizable(nil, nil), "unknown experiment"},
+		"path":    {NonIdeal, nonIdealCell("string", "random", "1"), "switch or bridge"},
+		"pattern": {NonIdeal, nonIdealCell("switch", "rain", "1"), "overtaken"},
+		"loss":    {NonIdeal, nonIdealCell("switch", "random", "some"), "a number"},
 	} {
 		_, err := (&task{Experiment: tc.e, Cell: tc.c}).run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

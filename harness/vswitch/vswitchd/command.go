@@ -30,6 +30,7 @@ Commands are JSON objects, one a line, on standard input and on the --control so
   {"cmd":"impair","from":"proxy-1","to":"*","loss":0.01}           links of these ports, "*": all; 0 to 1
   {"cmd":"impair","from":"*","to":"*","burst":{"enter":0.001,"leave":0.2,"bad":1}}      Gilbert-Elliott
   {"cmd":"impair","from":"*","to":"*","delay":"1ms","jitter":"200us","reorder":0.01,"reorder_by":"500us"}
+  {"cmd":"impair","from":"*","to":"*","loss":0.01,"datagrams":true}  chance spares all but UDP
   {"cmd":"impair","from":"replica-0","to":"replica-1","cut":true}  one direction only
   {"cmd":"impair","from":"*","to":"replica-2","duplicate":0.01,"corrupt":0.001,"rate":1000000000,"queue":9000}
   {"cmd":"dead","to":"replica-0","queues":[0]}                     these queues deliver nothing, its others do
