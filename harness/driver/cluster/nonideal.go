@@ -98,7 +98,14 @@ func (t *task) generate(ctx context.Context, c *nemesis.Cluster, p wire.Peer) (r
 	if err != nil {
 		return r, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.Cell.Length+time.Minute)
+	return generated(ctx, c, p, g, t.Cell.Length+time.Minute)
+}
+
+// generated waits for a generator's end, and reads what it says last.
+func generated(ctx context.Context, c *nemesis.Cluster, p wire.Peer, g *nemesis.Process,
+	limit time.Duration,
+) (r loadgen.Result, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	code, err := g.Wait(ctx)
 	if err != nil {
