@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"metronome/harness/load/kv"
+	"metronome/system/cluster"
 )
 
 // metricsClient reads the metrics of our daemons.
@@ -95,18 +96,22 @@ type gathered struct {
 var (
 	replicaCounters = []gathered{
 		{"metronome_replica_rounds_total", "", "rounds", true},
+		{"metronome_replica_cuts_total", "", "cuts", true},
 		{"metronome_replica_committed_items_total", "", "committed_items", true},
 		{"metronome_peer_sent_bytes_total", `kind="order"`, "order_bytes", false},
+		{"metronome_peer_sent_messages_total", `kind="order"`, "order_messages", false},
 		{"metronome_replica_peer_item_bytes_total", "", "peer_item_bytes", false},
 		{"metronome_ingest_frames_total", "", "ingest_frames", true},
 		{"metronome_lane_repaired_frames_total", "", "repaired_frames", false},
 		{"metronome_journal_syncs_total", "", "journal_syncs", true},
+		{"metronome_journal_syncs_total", "", "all_syncs", false},
 		{"metronome_journal_written_bytes_total", "", "journal_bytes", true},
 	}
 	replicaGauges = []gathered{
 		{"metronome_store_keys", "", "keys", true},
 		{"metronome_lane_held_frames", "", "held_frames", true},
 		{"metronome_replica_waiting_decisions", "", "waiting_decisions", true},
+		{"metronome_peer_rtt_seconds", `peer="replica-`, "rtt_seconds", true},
 	}
 	proxyCounters = []gathered{
 		{"metronome_proxy_sent_frames_total", "", "proxy_frames", false},
@@ -136,19 +141,33 @@ func add(into map[string]float64, all []gathered, samples []sample) {
 	}
 }
 
+// Replicas reads what a cluster's replicas count; it implements [kv.Observer].
+type Replicas struct{ Config *cluster.Config }
+
 // Observe implements [kv.Observer].
-func (m *metronomeInstance) Observe(ctx context.Context) (kv.Observation, error) {
+func (r Replicas) Observe(ctx context.Context) (kv.Observation, error) {
+	var m metricsClient
+	return m.replicas(ctx, r.Config)
+}
+
+func (c *metricsClient) replicas(ctx context.Context, cfg *cluster.Config) (kv.Observation, error) {
 	o := kv.Observation{Counters: map[string]float64{}, Gauges: map[string]float64{}}
-	for i := range m.config.Replicas {
-		samples, err := m.metrics.read(ctx, m.config.Replicas[i].Ops)
+	for i := range cfg.Replicas {
+		samples, err := c.read(ctx, cfg.Replicas[i].Ops)
 		if err != nil {
 			return o, err
 		}
 		add(o.Counters, replicaCounters, samples)
 		add(o.Gauges, replicaGauges, samples)
 	}
-	if len(m.roles) == len(m.config.Replicas) {
-		return o, nil
+	return o, nil
+}
+
+// Observe implements [kv.Observer].
+func (m *metronomeInstance) Observe(ctx context.Context) (kv.Observation, error) {
+	o, err := m.metrics.replicas(ctx, m.config)
+	if err != nil || len(m.roles) == len(m.config.Replicas) {
+		return o, err
 	}
 	samples, err := m.metrics.read(ctx, m.config.Proxies[0].Ops)
 	add(o.Counters, proxyCounters, samples)

@@ -42,7 +42,7 @@ const (
 	lookEvery  = 50 * time.Millisecond
 	noLink     = 3 * time.Second // until a missing link is remarked on
 	memifMB    = 64
-	memifMore  = 32 // MiB of each further queue
+	memifMore  = 32 // MiB of each further queue, of a PCI device as well
 	memifRing  = 12 // log2: 4096 frames, in memory that is touched as it is used
 	bypassRing = 1024
 )
@@ -101,7 +101,8 @@ func bypassConfig(c *cluster.Config, self wire.Peer, queues int) (cfg dpdk.Confi
 		if queues > 1 {
 			cfg.RSSKey = ethernet.MicrosoftKey[:]
 		}
-		eal = dpdk.EAL{PCI: []string{device}, MemoryMB: dpdkMemoryMB, Hugepages: true}
+		eal = dpdk.EAL{PCI: []string{device}, MemoryMB: max(dpdkMemoryMB, memifMB+queues*memifMore),
+			Hugepages: true}
 	}
 	return cfg, eal, nil
 }

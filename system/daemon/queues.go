@@ -45,6 +45,9 @@ func receivePort(c *cluster.Config, r *cluster.Replica, log *slog.Logger) (packe
 		return nil, err
 	}
 	if c.Port.Kind == "dpdk" {
+		if _, err := usableQueues(c.Multicast.Interface, 1, c.Port.Mode == modeAFXDP); err != nil {
+			return nil, err
+		}
 		p, _, err := bench.PortConfig{Kind: "dpdk-" + c.Port.Mode, Interface: c.Multicast.Interface,
 			Group: listen[0], MemoryMB: dpdkMemoryMB}.Open()
 		return p, err
@@ -217,31 +220,53 @@ func tooFew(device string, want, has int) error {
 func openDevice(c *cluster.Config, at netip.AddrPort, cores int) (ports []packet.Port, shut func() error,
 	err error,
 ) {
-	name := c.Multicast.Interface
-	if cores, err = usableQueues(name, cores, c.Port.Mode == "af_xdp"); err != nil {
+	if cores, err = usableQueues(c.Multicast.Interface, cores, c.Port.Mode == modeAFXDP); err != nil {
 		return nil, nil, err
 	}
-	x := dpdk.AFXDP{Interface: name, Queues: cores}
-	cfg := dpdk.Config{Device: x.Name(), Listen: at, Queues: cores}
-	vdev := x.Vdev()
-	if c.Port.Mode == "af_packet" {
-		a := dpdk.AFPacket{Interface: name, Queues: cores, Frames: deviceRing}
-		cfg.Device, vdev = a.Name(), a.Vdev()
-	}
-	cfg.RxRing = deviceRing
-	eal := dpdk.EAL{Vdevs: []string{vdev}, MemoryMB: dpdkMemoryMB * cores}
+	vdevs, configs := kernelDevices(c, at, cores)
+	eal := dpdk.EAL{Vdevs: vdevs, MemoryMB: dpdkMemoryMB * cores}
 	if err := dpdk.Init(eal.Args()); err != nil {
 		return nil, nil, err
 	}
-	dev, err := dpdk.Open(cfg)
-	if err != nil {
-		return nil, nil, errors.Join(err, dpdk.Shutdown())
+	var devices []*dpdk.Device
+	shut = func() (err error) {
+		for _, d := range devices {
+			err = errors.Join(err, d.Close())
+		}
+		return errors.Join(err, dpdk.Shutdown())
 	}
-	for i := range cores {
-		ports = append(ports, deviceQueue{dev.Port(i)})
+	for _, cfg := range configs {
+		d, err := dpdk.Open(cfg)
+		if err != nil {
+			return nil, nil, errors.Join(err, shut())
+		}
+		devices = append(devices, d)
+		for i := range d.Ports() {
+			ports = append(ports, deviceQueue{d.Port(i)})
+		}
 	}
-	return ports, func() error { return errors.Join(dev.Close(), dpdk.Shutdown()) }, nil
+	return ports, shut, nil
 }
+
+// kernelDevices are the devices that read so many queues of a kernel interface: one by AF_PACKET; by AF_XDP
+// one a queue, because its driver takes a veth for an interface of one queue.
+func kernelDevices(c *cluster.Config, at netip.AddrPort, queues int) (vdevs []string, all []dpdk.Config) {
+	cfg := dpdk.Config{Listen: at, RxRing: deviceRing}
+	if c.Port.Mode != modeAFXDP {
+		a := dpdk.AFPacket{Interface: c.Multicast.Interface, Queues: queues, Frames: deviceRing}
+		cfg.Device, cfg.Queues = a.Name(), queues
+		return []string{a.Vdev()}, []dpdk.Config{cfg}
+	}
+	for i := range queues {
+		x := dpdk.AFXDP{Index: i, Interface: c.Multicast.Interface, StartQueue: i}
+		cfg.Device = x.Name()
+		vdevs, all = append(vdevs, x.Vdev()), append(all, cfg)
+	}
+	return vdevs, all
+}
+
+// modeAFXDP is a value of port.mode of the cluster file.
+const modeAFXDP = "af_xdp"
 
 // deviceRing is the rings of the af_xdp driver, in frames.
 const deviceRing = 2048
@@ -257,8 +282,8 @@ func usableQueues(name string, cores int, all bool) (int, error) {
 		return 0, tooFew(name, cores, len(found))
 	case all && len(found) > cores:
 		return 0, fmt.Errorf("daemon: %s has %d receive queues for %d ingest cores: nobody would read the others, "+
-			"and their frames would come by repair only. Next: ethtool -L %[1]s combined %[3]d", name, len(found),
-			cores)
+			"and their frames would come by repair only. Next: name as many CPUs in cores.ingest, or "+
+			"ethtool -L %[1]s combined %[3]d (a veth: rx %[3]d)", name, len(found), cores)
 	}
 	return cores, nil
 }

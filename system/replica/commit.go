@@ -96,6 +96,9 @@ func (r *Replica) commit(c order.Committed) error {
 		slices.Reverse(d.taken)
 	}
 	r.rounds++
+	if len(d.taken) > 0 {
+		r.counts.Cuts++
+	}
 	for i := range d.decision.Commands {
 		if mutate.On(mutate.CloseAtHeld) {
 			r.takeHeld(&d, &d.decision.Commands[i])

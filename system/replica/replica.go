@@ -91,6 +91,7 @@ type Counters struct {
 	SnapshotsTaken  uint64 // installed here
 	HashMismatches  uint64
 	Proposals       uint64
+	Cuts            uint64 // positions that took items
 	Handovers       uint64 // of leadership, for leading badly (R15)
 	Quantised       uint64 // items that waited for another round, for cuts end at multiples (Status.Quantum)
 }

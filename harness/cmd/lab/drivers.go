@@ -35,6 +35,7 @@ func drivers() map[string]factorial.Driver {
 		"linearizability":   cluster.Driver{Experiment: cluster.Linearizability},
 		"faults":            cluster.Driver{Experiment: cluster.Faults},
 		"non-ideal-network": cluster.Driver{Experiment: cluster.NonIdeal},
+		"consensus-real":    cluster.Driver{Experiment: cluster.Consensus},
 	}
 }
 

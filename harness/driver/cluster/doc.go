@@ -1,5 +1,5 @@
 // Package cluster has the drivers of experiments that break whole clusters of processes: linearizability,
-// faults, non-ideal-network.
+// faults, non-ideal-network; and of consensus-real, which measures and breaks one with each algorithm.
 //
 //	lab ── one trial as JSON ──▶ lab trial (a sandbox: network, mounts, processes of its own)
 //	                              ├─ ip netns exec replica-0 metronome replica …

@@ -27,6 +27,7 @@ const (
 	Linearizability Experiment = "linearizability"
 	Faults          Experiment = "faults"
 	NonIdeal        Experiment = "non-ideal-network"
+	Consensus       Experiment = "consensus-real"
 )
 
 // Driver is the driver of one of the experiments.
@@ -90,6 +91,9 @@ const TrialCommand = "trial"
 
 // Trial implements [factorial.Session].
 func (s *session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outcome, err error) {
+	if views[c.Set["view"]] {
+		return another(ctx, s.env, c)
+	}
 	dir, err := os.MkdirTemp(s.env.Dir, "trial-")
 	if err != nil {
 		return o, fmt.Errorf("folder for a trial: %w", err)
@@ -116,7 +120,7 @@ func (s *session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outc
 func name(c factorial.Cell) string {
 	s := c.Arm
 	for _, k := range []string{"nemesis", "fault", "path", "loss", "pattern", "rtt", "jitter", "hits",
-		"rate", "replicas"} {
+		"replicas", "n", "rate", "outstanding", "durability"} {
 		if v := c.Factors[k]; v != "" {
 			s += "-" + v
 		}
@@ -194,6 +198,8 @@ func (t *task) run(ctx context.Context) (factorial.Outcome, error) {
 		return t.faults(ctx)
 	case NonIdeal:
 		return t.nonIdeal(ctx)
+	case Consensus:
+		return t.consensus(ctx)
 	}
 	return factorial.Outcome{}, fmt.Errorf("unknown experiment %q", t.Experiment)
 }

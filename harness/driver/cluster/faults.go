@@ -232,6 +232,12 @@ func (t *task) target(ctx context.Context) (target, error) {
 			return nil, err
 		}
 		return &ours{c, done}, nil
+	case "ordered":
+		c, done, err := t.onLoopback(ctx, 0)
+		if err != nil {
+			return nil, err
+		}
+		return &ours{c, done}, nil
 	case "etcd":
 		return startEtcd(ctx, t)
 	}
@@ -266,11 +272,18 @@ func (s *ours) Fault(name string, leader, follower wire.Peer) (nemesis.Fault, er
 		return s.Crash(wire.ProxyPeer(1)), nil
 	case "slow-disk":
 		return s.SlowDisk(follower, 20), nil
+	case "slow-leader":
+		return s.SlowCPU(leader, slowShare), nil
+	case "slow-follower":
+		return s.SlowCPU(follower, slowShare), nil
 	case "loss":
 		return s.Network().Loss(0.01), nil
 	}
 	return common(name, s.Cluster, s.Network(), leader, follower)
 }
+
+// slowShare is how much of a core a slow replica has.
+const slowShare = 0.05
 
 // victims can be stopped and killed.
 type victims interface {

@@ -187,6 +187,28 @@ func nonIdealCell(path, pattern, loss string) factorial.Cell {
 			"hits": "datagrams", "rate": "2000", "value_bytes": "208", "replicas": "3"}}
 }
 
+// A round's cost is told by real processes, without a leader too; the other two views of the same point give
+// it about as many messages.
+func TestConsensus(t *testing.T) {
+	cell := func(set map[string]string) factorial.Cell {
+		return factorial.Cell{Arm: "mine", Set: set, Block: 1, Attempt: 1, Length: 400 * time.Millisecond,
+			Factors: map[string]string{"fault": "none", "rate": "200", "outstanding": "1000", "reads": "0", "n": "3",
+				"lanes": "1", "durability": "fsync"}}
+	}
+	found := trial(t, Consensus, cell(map[string]string{"orderer": "multipaxos"}))
+	if v := found.Values; v["syncs_per_round"] <= 0 || v["cpu_us_per_round"] <= 0 || v["items_per_round"] < 1 {
+		t.Errorf("%v %v", v, found.Void)
+	}
+	for view := range views {
+		o, err := (&session{experiment: Consensus}).Trial(t.Context(),
+			cell(map[string]string{"orderer": "multipaxos", "view": view}))
+		must(t, err)
+		if a, b := o.Values["messages_per_round"], found.Values["messages_per_round"]; a < 6 || b < a/2 || b > 4*a {
+			t.Errorf("%s: %v messages a round, %v by processes", view, a, b)
+		}
+	}
+}
+
 // What a trial is not told, or told wrong, is an error that names it.
 func TestBadCells(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -199,6 +221,8 @@ func TestBadCells(t *testing.T) {
 			map[string]string{"nemesis": "kill"}), "socket or dpdk"},
 		"clients": {Linearizability, linearizable(nil, map[string]string{"nemesis": "kill"}), "clients"},
 		"rate":    {Faults, linearizable(nil, nil), "rate"},
+		"n":       {Consensus, linearizable(nil, map[string]string{"fault": "none"}), `"n"`},
+		"fault":   {Consensus, linearizable(nil, nil), "fault"},
 		"kind":    {"weather", linearizable(nil, nil), "unknown experiment"},
 		"path":    {NonIdeal, nonIdealCell("string", "random", "1"), "switch or bridge"},
 		"pattern": {NonIdeal, nonIdealCell("switch", "rain", "1"), "overtaken"},

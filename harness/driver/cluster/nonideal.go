@@ -245,28 +245,36 @@ func (t *task) generate(ctx context.Context, c *nemesis.Cluster, p wire.Peer) (r
 	if err != nil {
 		return r, cost, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, warmUp+t.Cell.Length+time.Minute)
-	defer cancel()
 	if cost, err = t.measure(ctx, c, g, c.LogPath(p)); err != nil {
 		g.Kill()
 		return r, cost, err
 	}
+	r, err = generated(ctx, c, p, g, t.Cell.Length+time.Minute)
+	return r, cost, err
+}
+
+// generated waits for a generator's end, and reads what it says last.
+func generated(ctx context.Context, c *nemesis.Cluster, p wire.Peer, g *nemesis.Process,
+	limit time.Duration,
+) (r loadgen.Result, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	code, err := g.Wait(ctx)
 	if err != nil {
 		g.Kill()
-		return r, cost, err
+		return r, err
 	}
 	b, err := os.ReadFile(c.LogPath(p))
 	if err != nil {
-		return r, cost, fmt.Errorf("what the generator says: %w", err)
+		return r, fmt.Errorf("what the generator says: %w", err)
 	}
 	if i := bytes.IndexByte(b, '{'); i >= 0 {
 		b = b[i:]
 	}
 	if err := json.Unmarshal(b, &r); err != nil || code != 0 {
-		return r, cost, fmt.Errorf("the generator ended with %d: %w: %s", code, err, b[:min(len(b), 500)])
+		return r, fmt.Errorf("the generator ended with %d: %w: %s", code, err, b[:min(len(b), 500)])
 	}
-	return r, cost, nil
+	return r, nil
 }
 
 const (

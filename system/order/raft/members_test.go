@@ -106,6 +106,40 @@ func TestMembershipChangesThatDoNotFit(t *testing.T) {
 	}
 }
 
+// A follower that was sent every entry, and waits at its gate for items that nobody keeps any more, is
+// restored from a snapshot when the entries are compacted too. One that is merely late is left alone.
+func TestSnapshotToFollowerAtItsGate(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		seedElections(t, 3)
+		c := newCluster(t, 1, 2, 3)
+		leader := c.elect(1)
+		c.holds(7, 99, 1, 2)
+		for n := uint64(1); n <= 6; n++ {
+			c.propose(leader, at(7, n))
+			c.settle()
+		}
+		leader.durable = leader.place
+		leader.r.Compact(leader.place.Position)
+		c.ready(leader)
+		if late {
+			c.holds(7, 99, 3)
+		}
+		for range 40 {
+			c.tick()
+		}
+		if leader.want == late {
+			t.Fatalf("late %v: a snapshot was asked for: %v", late, leader.want)
+		}
+		leader.r.Snapshot(leader.place.Position)
+		for range 10 {
+			c.tick()
+		}
+		if got := c.members[3].place.Position; got != leader.place.Position || len(c.sent) > 0 == late {
+			t.Errorf("late %v: the follower stands at %d of %d, %v sent", late, got, leader.place.Position, c.sent)
+		}
+	}
+}
+
 // A follower far behind the compacted log is restored from a snapshot and goes on from there. A
 // failed transfer is tried again.
 func TestSnapshotToFarBehindFollower(t *testing.T) {

@@ -48,6 +48,9 @@ type Raft struct {
 	readTerm uint64 // the term in which they were asked for
 	readCtx  uint64 // the highest read confirmation asked of followers in readTerm
 
+	behind   behind
+	patience int // ticks
+
 	dropped uint64
 }
 
@@ -67,7 +70,7 @@ func New(c Config) (*Raft, error) {
 		return nil, err
 	}
 	r := &Raft{id: c.ID, log: l, gate: c.Gate, volatile: c.Volatile, waitMax: c.MaxWaitingBytes,
-		applied: l.base.index}
+		patience: c.ElectionTicks, applied: l.base.index}
 	if r.waitMax <= 0 {
 		r.waitMax = defaultWaitingBytes
 	}
@@ -146,6 +149,7 @@ func (r *Raft) Tick() {
 		return
 	}
 	r.node.Tick()
+	r.watch()
 	r.drain()
 }
 
