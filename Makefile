@@ -83,18 +83,24 @@ godpdk: ## build bin/ingest-godpdk, for the arm go-dpdk-memif of ingest-11x (nee
 	cd system/packet/godpdk && go mod tidy -modfile=$(CURDIR)/bin/godpdk.mod && \
 		go build -modfile=$(CURDIR)/bin/godpdk.mod -o $(CURDIR)/bin/ingest-godpdk ./ingest-godpdk
 
-# One package after another: some pin processes to cores and send real traffic, and two would disturb each other.
+# Tests of what measures: they pin processes to cores and send real traffic, and two would disturb each other.
+MEASURING = /harness/(arm|cmd/lab|peer|driver/.*)$$
+
+# The others run two packages at a time: most wait for something, and what they make is in namespaces of their own.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
-	go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) ./...
+	go test $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -vE '$(MEASURING)')
+	go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -E '$(MEASURING)')
 
 test-long: ensure ## run what make test shortens: a fleet killed in every phase, settings changed with three replicas (4 minutes; root)
 	go test $(TAGS) -count=1 -timeout=20m $(TESTFLAGS) ./harness/fleet -fleet.long
 
-# Packages whose tests start programs, built without the detector, and wait for them: it would see nothing new.
+# Packages whose tests start programs, built without the detector, and wait for them.
 PROCESSES = arm|cmd/lab|fleet|nemesis|peer|driver/.*
+# Packages of one goroutine and much arithmetic.
+ALONE = plot|sim
 
-test-race: ensure ## run the tests under the race detector, but for those that only watch other processes
-	go test -race $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -vE '/harness/($(PROCESSES))$$')
+test-race: ensure ## run the tests under the race detector, but for those that it would see nothing in
+	go test -race $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -vE '/harness/($(PROCESSES)|$(ALONE))$$')
 
 test-pci: ensure ## bind and receive from an emulated machine's NICs: virtio-net, e1000e, vmxnet3 (1 minute; root)
 	METRONOME_REQUIRE=$${METRONOME_REQUIRE:+$$METRONOME_REQUIRE,}pci go test $(TAGS) -count=1 -v -run TestPCI ./harness/pcivm

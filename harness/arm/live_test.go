@@ -13,22 +13,22 @@ import (
 	"metronome/harness/record"
 	"metronome/harness/spec"
 	"metronome/harness/testbed"
+	"metronome/internal/buildtest"
 	"metronome/internal/require"
 	"metronome/system/packet"
 	"metronome/system/wire"
 )
 
-// binaries builds lab and metronome into a folder of the test's.
+// binaries builds lab and metronome, and returns their folder.
 func binaries(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	args := []string{"build", "-o", dir + "/"}
+	tags := ""
 	if exec.Command("pkg-config", "--exists", "libdpdk").Run() == nil {
-		args = append(args, "-tags=dpdk")
+		tags = "dpdk"
 	}
-	cmd := exec.Command("go", append(args, "metronome/harness/cmd/lab", "metronome/system/cmd/metronome")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	dir, err := buildtest.Programs(tags, "metronome/harness/cmd/lab", "metronome/system/cmd/metronome")
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"metronome/harness/testbed"
+	"metronome/internal/buildtest"
 	"metronome/internal/require"
 )
 
@@ -47,18 +48,12 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "furnish the sandbox:", err)
 		return 1
 	}
-	dir, err := os.MkdirTemp("", "fleet")
+	dir, err := buildtest.Programs("", "metronome/system/cmd/metronome")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "metronome")
-	build := exec.Command("go", "build", "-o", binary, "metronome/system/cmd/metronome")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build metronome: %v\n%s", err, out)
-		return 1
-	}
 	return m.Run()
 }
 

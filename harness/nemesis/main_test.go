@@ -14,6 +14,7 @@ import (
 
 	"metronome/harness/testbed"
 	"metronome/harness/vswitch/vswitchd"
+	"metronome/internal/buildtest"
 	"metronome/internal/require"
 	"metronome/system/cluster"
 	"metronome/system/packet/dpdk"
@@ -45,22 +46,16 @@ func testMain(m *testing.M) int {
 			return code
 		}
 	}
-	dir, err := os.MkdirTemp("", "nemesis")
+	tags := ""
+	if dpdk.Version() != "" {
+		tags = "dpdk"
+	}
+	dir, err := buildtest.Programs(tags, "metronome/system/cmd/metronome")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "metronome")
-	args := []string{"build", "-o", binary}
-	if dpdk.Version() != "" {
-		args = append(args, "-tags=dpdk")
-	}
-	build := exec.Command("go", append(args, "metronome/system/cmd/metronome")...)
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build metronome: %v\n%s", err, out)
-		return 1
-	}
 	return m.Run()
 }
 

@@ -1,25 +1,23 @@
 package peer
 
 import (
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"metronome/harness/load/kv"
+	"metronome/internal/buildtest"
 	"metronome/system/cluster"
 )
 
-// metronomeBinary builds our own binary into a folder of the test's.
 func metronomeBinary(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "metronome")
-	out, err := exec.Command("go", "build", "-o", path, "metronome/system/cmd/metronome").CombinedOutput()
+	dir, err := buildtest.Programs("", "metronome/system/cmd/metronome")
 	if err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+		t.Fatal(err)
 	}
-	return path
+	return filepath.Join(dir, "metronome")
 }
 
 // Our own store is brought up with settings, loaded in both ways, counted, and leaves nothing.

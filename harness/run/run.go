@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -190,7 +191,7 @@ func (r *Runner) search(ctx context.Context, g spec.Group, s Session) error {
 		return err
 	}
 	limits := r.Plan.Experiment.Search
-	find := newSearch(most.GoodputFPS, most.OfferedActualFPS, limits.Precision)
+	find := newSearch(most.GoodputFPS, most.OfferedActualFPS, cmp.Or(r.Plan.Profile.Precision, limits.Precision))
 	if most.LossRatio <= limits.LossLimit {
 		find.observe(most.OfferedActualFPS, true)
 	}

@@ -68,7 +68,7 @@ func parse(args []string, stdout io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("sim", flag.ContinueOnError)
 	f.SetOutput(stdout)
 	f.StringVar(&o.seed, "seed", "", "replay this seed, as 0x… or decimal")
-	f.IntVar(&o.seeds, "seeds", 200, "how many seeds to run, counted from --from or from a fresh one")
+	f.IntVar(&o.seeds, "seeds", 200, "how many seeds to run, counted from a fresh one")
 	f.StringVar(&o.profile, "profile", "all", "family of faults; all takes them in turn")
 	f.IntVar(&o.verbose, "v", 0, "with --seed: 1 prints what befalls the cluster, 2 every delivery too")
 	f.BoolVar(&o.keep, "keep-going", false, "go on after a violation")

@@ -85,6 +85,7 @@ type Profile struct {
 	Effort     `yaml:",inline"`
 	TrialMS    int      `yaml:"trial_ms"`
 	SearchMS   int      `yaml:"search_ms"`
+	Precision  float64  `yaml:"precision"` // of the search; 0: Search.Precision
 	Placements []string `yaml:"placements"`
 	Arms       []string `yaml:"arms"`   // empty: all
 	Slices     []string `yaml:"slices"` // factors; empty: none
@@ -234,6 +235,8 @@ func (e *Experiment) checkProfile(p Profile) error {
 	switch {
 	case p.Blocks < 1 || p.TrialMS < 50 || p.SearchMS < 50:
 		return errors.New("blocks must be at least 1, trial_ms and search_ms at least 50")
+	case p.Precision < 0 || p.Precision > 0 && !p.NotJudged:
+		return errors.New("precision: only a profile that is not judged may search less closely, and not below 0")
 	case len(p.Placements) == 0:
 		return errors.New("placements must name same, other, or both")
 	}

@@ -45,6 +45,7 @@ func (w *world) stranger() *http.Client {
 
 // TestWrongCertificates: each is told why, or gets no connection at all.
 func TestWrongCertificates(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway")
 	w.join("kitchen")
@@ -85,6 +86,7 @@ func TestWrongCertificates(t *testing.T) {
 
 // TestNoOldTLS: 1.3 is the floor between edges and masters.
 func TestNoOldTLS(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(w.url, "https://"), &tls.Config{InsecureSkipVerify: true,
 		MaxVersion: tls.VersionTLS12})
@@ -103,6 +105,7 @@ func (w *world) redeem(secret string, request []byte) (out api.JoinReply, err er
 }
 
 func TestJoinTokens(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	token, err := join.Parse(w.token("hallway"))
 	if err != nil {
@@ -151,6 +154,7 @@ func TestJoinTokens(t *testing.T) {
 
 // TestJoinIsForTheRightHome: a token's CA is another's, and nothing is sent there.
 func TestJoinIsForTheRightHome(t *testing.T) {
+	t.Parallel()
 	w, other := newWorld(t), newWorld(t)
 	_, err := ship.Join(t.Context(), ship.Joining{Master: other.url, Token: w.token("hallway"),
 		Dir: t.TempDir()})
@@ -169,6 +173,7 @@ func TestJoinIsForTheRightHome(t *testing.T) {
 // TestCertExpiredWhileOfflineEdgeDead (iotedge#5417): an edge that was off for 400 days renews and
 // goes on.
 func TestCertExpiredWhileOfflineEdgeDead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.put("a", 0, 10)
@@ -205,6 +210,7 @@ func TestCertExpiredWhileOfflineEdgeDead(t *testing.T) {
 }
 
 func TestRevoked(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.put("a", 0, 10)
@@ -238,6 +244,7 @@ func TestRevoked(t *testing.T) {
 
 // TestAnEdgeMayOnlyAdd (ransomware): no request of an edge removes or changes what is stored.
 func TestAnEdgeMayOnlyAdd(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.put("a", 0, 100)
@@ -298,6 +305,7 @@ func TestAnEdgeMayOnlyAdd(t *testing.T) {
 
 // TestEveryErrorIsAProblem sends nonsense everywhere.
 func TestEveryErrorIsAProblem(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway")
 	client := ship.Client(h.keeper)
@@ -338,6 +346,7 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 }
 
 func TestOversizedAndSlowBodies(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway")
 	client := w.as(h.keeper)
@@ -378,6 +387,7 @@ func TestOversizedAndSlowBodies(t *testing.T) {
 }
 
 func TestEdgeNames(t *testing.T) {
+	t.Parallel()
 	for _, bad := range []string{"", ".", "..", "a/b", "../x", "a b", "-a", "ä", strings.Repeat("a", 64),
 		"a\x00"} {
 		if err := master.CheckName(bad); err == nil {
@@ -392,6 +402,7 @@ func TestEdgeNames(t *testing.T) {
 
 // TestARecordThatCannotBeRead leaves the edge known as it was, and is complained about.
 func TestARecordThatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.safe()
@@ -418,6 +429,7 @@ func TestARecordThatCannotBeRead(t *testing.T) {
 // TestTwoProcessesBackUpOneEdge: a copied edge. The later one shuts the earlier one out, also when
 // that has nothing to ship, and the master speaks of a copy.
 func TestTwoProcessesBackUpOneEdge(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.put("a", 0, 10)

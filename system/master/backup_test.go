@@ -26,6 +26,7 @@ func same(t *testing.T, got, want map[string]string) {
 }
 
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.put("a", 0, 5000)
@@ -53,6 +54,7 @@ func TestBackupAndRestore(t *testing.T) {
 }
 
 func TestRestoreToAnyRevisionAndTime(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	type point struct {

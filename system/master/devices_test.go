@@ -133,6 +133,7 @@ func (all sensors) want() map[string]string {
 // TestFiftyDevicesReplayWhatARestoredEdgeLacks: the edge's disk dies after a day without backups;
 // the backup of the day before is restored; the devices send the difference again, once.
 func TestFiftyDevicesReplayWhatARestoredEdgeLacks(t *testing.T) {
+	t.Parallel()
 	const devices = 50
 	w := newWorld(t)
 	h := w.join("hallway").open()

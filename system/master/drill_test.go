@@ -23,6 +23,7 @@ import (
 // TestDrill: the newest backup is restored, recounted, compared with what the edge reported, and is
 // proven then.
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	if _, err := admin(w.m, "hallway", "drill"); err == nil || !strings.Contains(err.Error(), "no-backup") {
@@ -61,6 +62,7 @@ func TestDrill(t *testing.T) {
 // TestRestoreFailedWhenINeededIt (litestream#582): what cannot be restored is found by a drill, not
 // by the fire.
 func TestRestoreFailedWhenINeededIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.put("a", 0, 500)
@@ -90,6 +92,7 @@ func TestRestoreFailedWhenINeededIt(t *testing.T) {
 
 // TestADigestThatDiffers: the edge reported another digest than its backup has.
 func TestADigestThatDiffers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.put("a", 0, 50)
@@ -104,6 +107,7 @@ func TestADigestThatDiffers(t *testing.T) {
 
 // TestTheLastProvenBackupStays through pruning, however old.
 func TestTheLastProvenBackupStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *master.Config) {
 		c.Policy, c.Grace, c.PruneEvery = keep.Policy{Last: 3}, time.Nanosecond, time.Nanosecond
 	})
@@ -139,6 +143,7 @@ func TestTheLastProvenBackupStays(t *testing.T) {
 
 // TestHeartbeats: the master asks, and a server that is not that edge counts for nothing.
 func TestHeartbeats(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, func(c *master.Config) { c.Heartbeat = 20 * time.Millisecond })
 	h := w.join("hallway").open()
 	server, err := edge.New(edge.Config{Name: "hallway", Store: h.store, Access: edge.Everybody("x"),
@@ -175,6 +180,7 @@ func TestHeartbeats(t *testing.T) {
 // TestPassiveLiveness: any request of an edge is a sign of life, and silence is noticed, with the
 // reason.
 func TestPassiveLiveness(t *testing.T) {
+	t.Parallel()
 	var mono int64 = 1e9
 	clock := make(chan int64, 1)
 	clock <- mono
@@ -234,6 +240,7 @@ func TestPassiveLiveness(t *testing.T) {
 
 // TestAReportsWordsAreBounded: an edge cannot fill the master's memory or page.
 func TestAReportsWordsAreBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway")
 	long := strings.Repeat("x", 1<<14)

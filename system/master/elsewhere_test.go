@@ -24,6 +24,7 @@ func (s onlyStatus) Status() edge.Status { return s.status }
 // TestDataThatOthersBackUp: an edge that shares a cluster's data reports and ships nothing, and nobody
 // complains that there is no backup.
 func TestDataThatOthersBackUp(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.begin(func(c *ship.Config) {

@@ -54,6 +54,7 @@ func (h *home) admin(what string) string {
 // TestALostChunkIsHealedFromTheLivingEdge (kopia#3492): the master misses a chunk that the edge
 // still has.
 func TestALostChunkIsHealedFromTheLivingEdge(t *testing.T) {
+	t.Parallel()
 	for what, harm := range map[string]func(path string) error{
 		"removed": os.Remove,
 		"flipped": func(path string) error {
@@ -100,6 +101,7 @@ func TestALostChunkIsHealedFromTheLivingEdge(t *testing.T) {
 
 // TestALostPieceOfTheLogIsSentAgain.
 func TestALostPieceOfTheLogIsSentAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	for i := range 6 {
@@ -130,6 +132,7 @@ func TestALostPieceOfTheLogIsSentAgain(t *testing.T) {
 // TestTheMasterIsAway: the edge goes on, and everything that came up is there afterwards, by log
 // or, if that no longer reaches back, by a checkpoint.
 func TestTheMasterIsAway(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway")
 	var err error
@@ -196,6 +199,7 @@ func (b *broken) Log(ctx context.Context, from uint64, most int) ([][]byte, uint
 
 // TestAFailingBackupNeverStopsTheEdge, whatever fails; and it recovers.
 func TestAFailingBackupNeverStopsTheEdge(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	b := &broken{Source: h.store}
@@ -234,6 +238,7 @@ func (c *cramped) Free(string) (uint64, error) { return c.free.Load(), nil }
 
 // TestTheMastersDiskIsFull: nothing is taken in, edges go on, and it is said; then it goes on.
 func TestTheMastersDiskIsFull(t *testing.T) {
+	t.Parallel()
 	fs := &cramped{FS: disk.OS()}
 	fs.free.Store(1 << 40)
 	w := newWorld(t, func(c *master.Config) { c.FS, c.MinFree = fs, 1<<30 })
@@ -256,6 +261,7 @@ func TestTheMastersDiskIsFull(t *testing.T) {
 
 // TestTheDestinationFails at the nth write, on and on: what was answered holds.
 func TestTheDestinationFails(t *testing.T) {
+	t.Parallel()
 	mem := fault.New(3)
 	w := newWorld(t, func(c *master.Config) { c.Place = master.Directories(mem, "vault") })
 	h := w.join("hallway").open()
@@ -301,6 +307,7 @@ func memoryVault(t *testing.T, mem *fault.FS, h *home) *vault.Vault {
 // TestMarkedAsBackedUpSurvivesThePowerCut: whatever the edge was told is in a backup is there after
 // the master lost its power at that moment.
 func TestMarkedAsBackedUpSurvivesThePowerCut(t *testing.T) {
+	t.Parallel()
 	mem := fault.New(4)
 	w := newWorld(t, func(c *master.Config) { c.Place = master.Directories(mem, "vault") })
 	h := w.join("hallway").open().begin()
@@ -324,6 +331,7 @@ func TestMarkedAsBackedUpSurvivesThePowerCut(t *testing.T) {
 
 // TestAnEmptyStoreIsNoticed: an edge that came back without its data must not silently begin anew.
 func TestAnEmptyStoreIsNoticed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.put("a", 0, 100)
@@ -354,6 +362,7 @@ func TestAnEmptyStoreIsNoticed(t *testing.T) {
 
 // TestEncryptionIsNeverOff looks for what devices wrote in everything that the master stores.
 func TestEncryptionIsNeverOff(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.put("the alarm's code is 4711", 0, 500)
@@ -393,6 +402,7 @@ func TestEncryptionIsNeverOff(t *testing.T) {
 // TestIncrementsAreProportionalToWhatChanged: a second checkpoint of a large store in which little
 // changed sends little.
 func TestIncrementsAreProportionalToWhatChanged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	for i := range 12 {
@@ -433,6 +443,7 @@ func TestIncrementsAreProportionalToWhatChanged(t *testing.T) {
 
 // TestClockJumps: neither accusations, nor ages, nor removals come from a clock that is set.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.put("a", 0, 50)
@@ -455,6 +466,7 @@ func TestClockJumps(t *testing.T) {
 
 // TestNobodyIsAccusedAfterARestart of the master itself, however long it was away.
 func TestNobodyIsAccusedAfterARestart(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open().begin()
 	h.safe()
@@ -472,6 +484,7 @@ func TestNobodyIsAccusedAfterARestart(t *testing.T) {
 
 // TestOneMasterADirectory: the second is told that the first is there.
 func TestOneMasterADirectory(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if _, err := master.Open(w.cfg); !errors.Is(err, disk.ErrLocked) {
 		t.Errorf("%v", err)
@@ -480,6 +493,7 @@ func TestOneMasterADirectory(t *testing.T) {
 
 // TestALoginPage: something that is no master answers. The edge does not believe it.
 func TestALoginPage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -519,6 +533,7 @@ func (b busy) Log(ctx context.Context, from uint64, most int) ([][]byte, uint64,
 // TestAnEdgeThatNeverRestsIsShippedInPieces: what is written while a piece is sent waits for the
 // next; otherwise each change would cost a request, and an fsync at the master.
 func TestAnEdgeThatNeverRestsIsShippedInPieces(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	h := w.join("hallway").open()
 	h.begin(func(c *ship.Config) { c.Every, c.Source = time.Hour, busy{h.store} })

@@ -223,7 +223,12 @@ func (h *home) begin(change ...func(*ship.Config)) *home {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); h.ship.Run(ctx) }()
-	h.end = func() { cancel(); <-done; h.end = func() {} }
+	h.end = func() {
+		cancel()
+		<-done
+		h.cfg.HTTP.CloseIdleConnections() // one that was never used keeps a master for two seconds when it stops
+		h.end = func() {}
+	}
 	return h
 }
 

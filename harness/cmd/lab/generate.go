@@ -55,6 +55,7 @@ func generateCommand() *cobra.Command {
 	}
 	for name, run := range map[string]func() error{"xdp": g.xdp, "memif": g.memif, "udp": g.udp} {
 		cmd.AddCommand(&cobra.Command{Use: name, Short: "By " + name, Args: cobra.NoArgs,
+			Example: "  lab generate " + name + " --help   its orders, in JSON, are those of harness/arm",
 			RunE: func(*cobra.Command, []string) error {
 				// One thread, pinned by who started us, in the namespace it started us in.
 				runtime.LockOSThread()

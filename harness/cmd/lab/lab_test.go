@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,10 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"metronome/harness/record"
 	"metronome/harness/spec"
+	"metronome/internal/buildtest"
 	"metronome/internal/require"
 )
 
@@ -24,22 +25,15 @@ var bin string // folder of the programs under test
 
 // TestMain builds the programs once.
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "lab-test-")
-	if err != nil {
+	tags := ""
+	if exec.Command("pkg-config", "--exists", "libdpdk").Run() == nil {
+		tags = "dpdk"
+	}
+	var err error
+	if bin, err = buildtest.Programs(tags, "metronome/harness/cmd/lab", "metronome/system/cmd/metronome"); err != nil {
 		panic(err)
 	}
-	args := []string{"build", "-o", dir + "/"}
-	if exec.Command("pkg-config", "--exists", "libdpdk").Run() == nil {
-		args = append(args, "-tags=dpdk")
-	}
-	out, err := exec.Command("go", append(args, ".", "metronome/system/cmd/metronome")...).CombinedOutput()
-	if err != nil {
-		panic(fmt.Sprintf("build: %v\n%s", err, out))
-	}
-	bin = dir
-	status := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(status)
+	os.Exit(m.Run())
 }
 
 // workplace is a folder like a clone's root, with the real experiments in it.
@@ -396,6 +390,24 @@ func TestCrashExperiment(t *testing.T) {
 		t.Errorf("figures: status %d\n%s", r.status, r.out+r.errors)
 	}
 	nothingLeft(t)
+}
+
+// Whoever asks a command for help is shown a line to type.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Runnable() && !c.Hidden && c.Example == "" {
+			t.Errorf("%s has none", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(rootCommand())
+	if r := lab(t, t.TempDir(), "sim", "--help"); r.status != 0 || !strings.Contains(r.out, "lab sim --seeds 1000") ||
+		!strings.Contains(r.out, "-orderer") {
+		t.Errorf("sim --help: status %d\n%s", r.status, r.out+r.errors)
+	}
 }
 
 // lab peers hands over to package peer, its statuses included.

@@ -30,6 +30,21 @@ type exitStatus int
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	err := rootCommand().ExecuteContext(ctx)
+	stop()
+	var status exitStatus
+	switch {
+	case err == nil:
+	case errors.As(err, &status):
+		os.Exit(int(status))
+	default:
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "lab",
 		Short: "Run Metronome's experiments, judge their claims, draw their figures",
@@ -45,16 +60,5 @@ func main() {
 		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(),
 		simCommand(), simulateCommand(), edgeGuardedCommand(), trialCommand(),
 		fleetcmd.Command(), vswitchd.Command(), worker.Command())
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	err := root.ExecuteContext(ctx)
-	stop()
-	var status exitStatus
-	switch {
-	case err == nil:
-	case errors.As(err, &status):
-		os.Exit(int(status))
-	default:
-		fmt.Fprintln(os.Stderr, "lab:", err)
-		os.Exit(1)
-	}
+	return root
 }

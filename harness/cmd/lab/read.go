@@ -43,7 +43,8 @@ func findRun(what string) (record.Results, error) {
 func listCommand() *cobra.Command {
 	var names bool
 	cmd := &cobra.Command{Use: "list", Short: "List the experiments: question, claim, minutes",
-		Args: cobra.NoArgs,
+		Example: "  lab list\n  lab list --names   one a line, for scripts",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			for _, name := range spec.List(experimentsDir) {
 				if names {
@@ -80,6 +81,8 @@ func printExperiment(e spec.Outline) {
 func showCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{Use: "show RUN", Short: "Print a run again; RUN is an experiment's name or a folder",
+		Example: "  lab show ingest-11x                        the newest run\n" +
+			"  lab show results/ingest-11x/reference      the committed one\n  lab show ingest-11x --json",
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			res, err := findRun(args[0])
@@ -147,7 +150,8 @@ func checkCommand() *cobra.Command {
 
 func diffCommand() *cobra.Command {
 	return &cobra.Command{Use: "diff RUN RUN", Short: "Compare two runs, row by row of their summaries",
-		Args: cobra.ExactArgs(2),
+		Example: "  lab diff results/ingest-11x/reference ingest-11x   the committed run, then the newest",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			a, err := findRun(args[0])
 			if err != nil {
@@ -204,7 +208,8 @@ func printDiff(a, b record.Results) error {
 
 func figuresCommand() *cobra.Command {
 	return &cobra.Command{Use: "figures", Args: cobra.NoArgs,
-		Short: "Redraw every figure from the committed reference, or else the newest run",
+		Short:   "Redraw every figure from the committed reference, or else the newest run",
+		Example: "  lab figures && git diff --stat figures/",
 		RunE: func(*cobra.Command, []string) error {
 			for _, name := range spec.List(experimentsDir) {
 				if err := drawFigures(name); err != nil {
@@ -240,7 +245,8 @@ func drawFigures(name string) error {
 
 func readmeCommand() *cobra.Command {
 	return &cobra.Command{Use: "columns", Short: "Print results/README.md: every file and column of a run",
-		Args: cobra.NoArgs,
+		Example: "  lab columns > results/README.md",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Print(record.Readme())
 			return nil
@@ -249,7 +255,8 @@ func readmeCommand() *cobra.Command {
 
 func doctorCommand() *cobra.Command {
 	return &cobra.Command{Use: "doctor", Short: "Say what this machine can run, and what would mend the rest",
-		Args: cobra.NoArgs,
+		Example: "  lab doctor",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			bad := 0
 			for _, c := range testbed.Preflight(resultsDir) {

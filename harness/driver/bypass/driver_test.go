@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"metronome/harness/factorial"
 	"metronome/harness/vswitch/vswitchd"
+	"metronome/internal/buildtest"
 	"metronome/internal/require"
 	"metronome/system/cluster"
 	"metronome/system/packet"
@@ -48,18 +48,18 @@ func cell(port string) factorial.Cell {
 // Both kinds of port, end to end: every put is acknowledged, and what it cost is told by role.
 func TestTrials(t *testing.T) {
 	dir := t.TempDir()
-	build := []string{"build", "-o", filepath.Join(dir, "metronome")}
+	tags := ""
 	if dpdk.Version() != "" {
-		build = append(build, "-tags=dpdk")
+		tags = "dpdk"
 	}
-	build = append(build, "metronome/system/cmd/metronome")
-	if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	programs, err := buildtest.Programs(tags, "metronome/system/cmd/metronome")
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, port := range []string{"gro", memif} {
 		t.Run(port, func(t *testing.T) {
 			s := session{env: factorial.Env{Dir: t.TempDir(), Logs: filepath.Join(dir, "logs")},
-				metronome: filepath.Join(dir, "metronome"), lab: os.Args[0]}
+				metronome: filepath.Join(programs, "metronome"), lab: os.Args[0]}
 			o, err := s.Trial(t.Context(), cell(port))
 			var missing *packet.ErrUnavailable
 			if errors.As(err, &missing) {

@@ -16,6 +16,7 @@ import (
 	"metronome/harness/history"
 	"metronome/harness/testbed"
 	"metronome/harness/vswitch/vswitchd"
+	"metronome/internal/buildtest"
 	"metronome/internal/require"
 	"metronome/system/packet"
 	"metronome/system/packet/dpdk"
@@ -59,20 +60,21 @@ func testMain(m *testing.M) int {
 
 // programs builds metronome once, so that rules can be broken in it: none are unless it is told to.
 var programs = sync.OnceValue(func() error {
-	broken := filepath.Join(bins, "metronome-mutation")
 	tags := "mutation"
 	if dpdk.Version() != "" {
 		tags += ",dpdk"
 	}
-	build := exec.Command("go", "build", "-tags", tags, "-o", broken, "metronome/system/cmd/metronome")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build metronome: %w\n%s", err, out)
+	dir, err := buildtest.Programs(tags, "metronome/system/cmd/metronome")
+	if err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Link(broken, filepath.Join(bins, "metronome")),
+	broken := filepath.Join(dir, "metronome")
+	return errors.Join(os.Symlink(broken, filepath.Join(bins, "metronome-mutation")),
+		os.Symlink(broken, filepath.Join(bins, "metronome")),
 		os.Symlink(self, filepath.Join(bins, "lab")))
 })
 

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"metronome/harness/factorial"
 	"metronome/harness/spec"
+	"metronome/internal/buildtest"
 	"metronome/system/packet"
 )
 
@@ -20,14 +20,8 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
 	var err error
-	if bin, err = os.MkdirTemp("", "recovery"); err != nil {
+	if bin, err = buildtest.Programs("", "metronome/system/cmd/metronome"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(bin)
-	build := exec.Command("go", "build", "-o", filepath.Join(bin, "metronome"), "metronome/system/cmd/metronome")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build metronome: %v\n%s", err, out)
 		return 1
 	}
 	return m.Run()

@@ -39,6 +39,9 @@ func upCommand() *cobra.Command {
 		Short: "Bring a cluster up, or make one that is up what is asked for",
 		Long: `Bring a cluster up, or make one that is up what is asked for: a second run changes nothing.
 What a failed or interrupted run began on this machine is taken down again.`,
+		Example: `  sudo bin/lab cluster up
+  sudo bin/lab cluster up --name five --replicas 5
+  bin/lab cluster up --inventory rack.yml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Progress = func(task string) { fmt.Fprintln(cmd.ErrOrStderr(), " ", task) }
@@ -87,7 +90,9 @@ func statusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "What each replica says of the cluster; without a cluster, which there are",
-		Args:  cobra.NoArgs,
+		Example: `  sudo bin/lab cluster status
+  bin/lab cluster status --inventory rack.yml`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := open(cmd, name, inventory)
 			if errors.Is(err, os.ErrNotExist) {
@@ -132,9 +137,10 @@ func list(w io.Writer) error {
 func collectCommand() *cobra.Command {
 	var name, inventory, dir string
 	cmd := &cobra.Command{
-		Use:   "collect",
-		Short: "Gather the logs of all nodes on this machine",
-		Args:  cobra.NoArgs,
+		Use:     "collect",
+		Short:   "Gather the logs of all nodes on this machine",
+		Example: "  sudo bin/lab cluster collect",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := open(cmd, name, inventory)
 			if err != nil {
@@ -155,7 +161,9 @@ func downCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Take a cluster down and leave nothing",
-		Args:  cobra.NoArgs,
+		Example: `  sudo bin/lab cluster down
+  bin/lab cluster down --inventory rack.yml`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f, err := open(cmd, name, inventory)
 			if err != nil {

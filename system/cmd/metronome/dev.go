@@ -97,7 +97,7 @@ func runDev(cmd *cobra.Command, o *devOptions) error {
 	defer d.stop()
 	leader, err := clusterUp(ctx, d, o, c)
 	if err == nil {
-		describe(cmd, o.dir, c, leader)
+		describe(cmd, o, c, leader)
 		err = d.watch(ctx, cmd.OutOrStdout())
 	}
 	if ctx.Err() != nil {
@@ -214,29 +214,36 @@ func writable(ctx context.Context, addr string) error {
 
 var errNotYet = errors.New("it executes nothing yet")
 
-func describe(cmd *cobra.Command, dir string, c *cluster.Config, leader string) {
+func describe(cmd *cobra.Command, o *devOptions, c *cluster.Config, leader string) {
 	out := cmd.OutOrStdout()
-	abs, err := filepath.Abs(dir)
+	dir, err := filepath.Abs(o.dir)
 	if err != nil {
-		abs = dir
+		dir = o.dir
 	}
-	host, port, _ := net.SplitHostPort(c.Proxies[0].Resp)
-	fmt.Fprintf(out, "%d replicas, %d proxies are up; leader %s.\n\n", len(c.Replicas), len(c.Proxies), leader)
-	fmt.Fprintf(out, "  talk to it     redis-cli -h %s -p %s set greeting hello\n", host, port)
-	fmt.Fprintf(out, "  load it        redis-benchmark -h %s -p %s -t set,get -P 64 -q\n", host, port)
-	fmt.Fprintf(out, "  look at it     metronome cluster status --config %s\n", filepath.Join(abs, cluster.FileName))
-	for _, p := range c.Peers() {
+	file, up := filepath.Join(dir, cluster.FileName), len(c.Proxies)-o.reserve
+	fmt.Fprintf(out, "%d replicas, %d proxies are up; leader %s.\n\n", len(c.Replicas), up, leader)
+	if up > 0 {
+		host, port, _ := net.SplitHostPort(c.Proxies[0].Resp)
+		fmt.Fprintf(out, "  talk to it     redis-cli -h %s -p %s set greeting hello\n", host, port)
+		fmt.Fprintf(out, "  load it        redis-benchmark -h %s -p %s -t set,get -P 64 -q\n", host, port)
+	}
+	for i := range c.Proxies[up:] {
+		p := c.Proxies[up+i].Peer()
+		fmt.Fprintf(out, "  be %-10s  metronome bench load --config %s --name %s\n", p, file, p)
+	}
+	fmt.Fprintf(out, "  look at it     metronome cluster status --config %s\n", file)
+	for _, p := range c.Peers()[:len(c.Replicas)+up] {
 		addr := ""
 		if r := c.Replica(p); r != nil {
 			addr = r.Ops
 		} else {
 			addr = c.Proxy(p).Ops
 		}
-		fmt.Fprintf(out, "  %-13s  metrics http://%s/metrics   log %s\n", p, addr, filepath.Join(abs, "logs", p.String()+".log"))
+		fmt.Fprintf(out, "  %-13s  metrics http://%s/metrics   log %s\n", p, addr, filepath.Join(dir, "logs", p.String()+".log"))
 	}
 	if c.Durable() {
 		fmt.Fprintf(out, "\nDurability is fsync: an acknowledged write is on the disks of a majority of replicas, in %s. The same\n"+
-			"command goes on with it. Ctrl-C stops everything.\n", filepath.Join(abs, "data"))
+			"command goes on with it. Ctrl-C stops everything.\n", filepath.Join(dir, "data"))
 		return
 	}
 	fmt.Fprintf(out, "\nDurability is memory: a write is acknowledged when a majority of replicas holds it in memory, and is gone when\n"+

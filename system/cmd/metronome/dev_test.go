@@ -8,6 +8,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spf13/cobra"
+
+	"metronome/system/cluster"
 )
 
 // up is a cluster of metronome dev that serves clients.
@@ -71,6 +75,26 @@ func TestDevFromStartToCtrlC(t *testing.T) {
 		b, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
 		if err != nil || !strings.Contains(string(b), "stopped") {
 			t.Errorf("%s was not stopped in order: %v\n%s", name, err, b)
+		}
+	}
+}
+
+// Where every proxy is in reserve nobody speaks the Redis protocol, and nothing is said of it.
+func TestDevNamesWhatIsThere(t *testing.T) {
+	c, err := cluster.Dev(t.TempDir(), cluster.DevOptions{Proxies: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for reserve, want := range []struct{ redis, loads, proxies int }{{2, 0, 2}, {2, 1, 1}, {0, 2, 0}} {
+		var out strings.Builder
+		cmd := &cobra.Command{}
+		cmd.SetOut(&out)
+		describe(cmd, &devOptions{dir: "d", reserve: reserve}, c, "replica-0/1")
+		for text, n := range map[string]int{"redis-": want.redis, "bench load --config": want.loads,
+			"/proxy-": want.proxies, "metrics http": 3 + want.proxies} {
+			if got := strings.Count(out.String(), text); got != n {
+				t.Errorf("%d in reserve: %q %d times, want %d:\n%s", reserve, text, got, n, out.String())
+			}
 		}
 	}
 }

@@ -40,6 +40,7 @@ func Command() *cobra.Command {
 	}
 	for name, run := range serve {
 		cmd.AddCommand(&cobra.Command{Use: name, Short: "One run of " + name, Args: cobra.NoArgs,
+			Example: "  lab rss " + name + " --help   its orders, in JSON, are those of harness/driver/rss",
 			RunE: func(cmd *cobra.Command, _ []string) (err error) {
 				if s.Ports, err = parsePorts(ports); err != nil {
 					return err
