@@ -47,6 +47,7 @@ type kind uint8
 const (
 	taskPut  kind = iota // a blind put: everything is in the task
 	taskGet              // a get without conditions
+	taskRead             // the same, of Read: nothing is written before the answer is used
 	taskOp               // one key, by batch.ops
 	taskScan             // this part's share of a scan or count, by batch.gathers
 )
@@ -56,10 +57,16 @@ const (
 	line  = 64 // bytes of a cache line
 )
 
-// run executes the batch's tasks in order. The memory of a group is touched first, stage by stage,
+// run executes the batch's tasks, and makes up for the garbage they left.
+func (p *part) run(s *Store) {
+	p.perform(s)
+	p.clean()
+}
+
+// perform executes the batch's tasks in order. The memory of a group is touched first, stage by stage,
 // so that the misses of its keys overlap rather than follow each other (as in MICA and in group
 // prefetching, Chen et al., ICDE 2004).
-func (p *part) run(s *Store) {
+func (p *part) perform(s *Store) {
 	for at := 0; at < len(p.tasks); at += group {
 		g := p.tasks[at:min(at+group, len(p.tasks))]
 		p.touch(g)
@@ -73,6 +80,8 @@ func (p *part) run(s *Store) {
 			case taskGet:
 				key := s.payloads[t.payload][t.offset:][:t.key]
 				p.get(t.hash, key, false, &s.answers[t.aux].Result)
+			case taskRead:
+				p.look(t.hash, s.payloads[t.payload][t.offset:][:t.key], &s.answers[t.aux].Result)
 			case taskOp:
 				p.operate(s, t)
 			case taskScan:
@@ -80,7 +89,6 @@ func (p *part) run(s *Store) {
 			}
 		}
 	}
-	p.clean()
 }
 
 func (p *part) touch(g []task) {
