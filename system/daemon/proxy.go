@@ -84,7 +84,7 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, me: me, clock: newClock(), calls: make(chan func(), 1)}
 	p.desk = newDesk(me.Lanes, int(c.Limits.StreamQueueBytes))
 	p.core, err = proxy.New(proxy.Config{Cluster: id.Tag(), Number: me.Number, Nonce: nonce(), Seed: nonce(),
-		Seats: wire.MaxSeats, Lanes: me.Lanes, Digest: digest,
+		Seats: wire.MaxSeats, Lanes: me.Lanes, ReadLanes: len(c.Replicas), Digest: digest,
 		Sender: lane.SenderConfig{Window: c.Limits.LaneWindowFrames / 2, Arena: int(c.Limits.LaneArenaBytes) / 2},
 		Pace:   lane.PaceConfig{Frames: c.Experiment.FramesPerSecond}, Complete: p.complete})
 	if err != nil {

@@ -16,6 +16,8 @@ type Config struct {
 	Seats   int // replicas in the cluster file
 	Lanes   int // lanes to open
 
+	ReadLanes int // over how many replicas reads at a barrier are spread; 0 = Seats
+
 	Digest *wire.Digester
 	Sender lane.SenderConfig // bounds of each lane; its name is filled in here
 	Repair lane.RepairConfig
@@ -52,6 +54,9 @@ func (c *Config) Defaults() {
 	if c.Lanes == 0 {
 		c.Lanes = 1
 	}
+	if c.ReadLanes == 0 {
+		c.ReadLanes = c.Seats
+	}
 	if c.Pending == 0 {
 		c.Pending = 1 << 18
 	}
@@ -67,6 +72,8 @@ func (c *Config) check() error {
 	switch {
 	case c.Seats < 1 || c.Seats > wire.MaxSeats:
 		return fmt.Errorf("proxy: %d replicas: use 1 to %d", c.Seats, wire.MaxSeats)
+	case c.ReadLanes < 1 || c.ReadLanes > wire.MaxSeats:
+		return fmt.Errorf("proxy: %d lanes of reads: use 1 to %d", c.ReadLanes, wire.MaxSeats)
 	case c.Lanes < 1 || c.Lanes > lane.MaxLanes:
 		return fmt.Errorf("proxy: %d lanes: use 1 to %d", c.Lanes, lane.MaxLanes)
 	case c.Nonce == 0:

@@ -29,14 +29,16 @@ type Proxy struct {
 	responder int                  // seat asked to answer; -1 = the leader
 	turned    int64                // when responder changed last
 
-	reads    []readLane // by seat
-	readID   uint64
-	messages []node.Message
-	frames   [][]byte // room for a burst
-	pacer    *lane.Pacer
-	repairs  lane.Repairs
-	reports  []wire.LaneReport
-	counts   Counters
+	reads      []readLane
+	readID     uint64
+	spareReads []readBatch
+	endedReads []readBatch // since the last Output: what they sent may still be in messages
+	messages   []node.Message
+	frames     [][]byte // room for a burst
+	pacer      *lane.Pacer
+	repairs    lane.Repairs
+	reports    []wire.LaneReport
+	counts     Counters
 }
 
 // Counters count what a proxy did.
@@ -73,11 +75,12 @@ func New(cfg Config) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce, reads: make([]readLane, cfg.Seats),
+	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce,
+		reads:     make([]readLane, cfg.ReadLanes),
 		opener:    wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
 		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}
 	for i := range p.reads {
-		p.reads[i].seat = i
+		p.reads[i].rank = i
 	}
 	return p, nil
 }
@@ -390,6 +393,7 @@ func (p *Proxy) Output(out *node.Output) {
 	out.Messages = append(out.Messages, p.messages...)
 	clear(p.messages)
 	p.messages = p.messages[:0]
+	p.recycleReads()
 }
 
 // send multicasts a lane's new frames at the pace that is allowed, or a heartbeat.
@@ -456,6 +460,9 @@ func (p *Proxy) Next() int64 {
 	for i := range p.reads {
 		if l := &p.reads[i]; len(l.out) > 0 {
 			next = min(next, l.moved+l.wait.ends(p.cfg.HedgeDelay, p.cfg.Deadline, l.tries))
+			if len(l.open.tokens) > 0 {
+				next = min(next, l.open.begun+p.cfg.FlushDelay)
+			}
 		}
 	}
 	return next

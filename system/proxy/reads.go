@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"math/bits"
+
 	"metronome/system/node"
 	"metronome/system/wire"
 )
@@ -8,16 +10,19 @@ import (
 // Reads at a barrier (R26): they are no items. Connections are spread over as many read lanes as
 // there are replicas, each served by one replica, so that reads scale with them. A lane's messages
 // are answered in the order in which they were sent, and if its replica fails all of them move to
-// another one together: so a connection never sees an older state after a newer one.
+// another one together: so a connection never sees an older state after a newer one. While messages
+// are under way reads wait a moment to be sent together, as items wait in a frame.
 
 const (
 	maxReadBytes = 32 << 10 // of one message
 	maxReadItems = 512      // of one message
 	maxReadsOut  = 128      // messages of a lane that are not answered
+	spareReads   = 64       // batches kept to be used again
 )
 
 type readLane struct {
-	seat  int
+	rank  int // which of the replicas that may be asked
+	seat  int // the one that was asked: all of out is there
 	open  readBatch
 	out   []readBatch // oldest first
 	moved int64       // when everything in out was sent for the last time, or the oldest was answered
@@ -28,6 +33,7 @@ type readLane struct {
 // readBatch is one message of reads, kept until it is answered: a read can always be repeated.
 type readBatch struct {
 	id     uint64
+	begun  int64
 	due    int64 // clients are told to give up
 	msg    []byte
 	tokens []uint64
@@ -47,9 +53,7 @@ func (p *Proxy) SubmitRead(now int64, pin uint64, it *wire.Item, token uint64) w
 		return wire.StatusBusy
 	}
 	if len(l.open.tokens) == 0 {
-		p.readID++
-		l.open.msg = wire.BeginRead(l.open.msg[:0], p.readID)
-		l.open.id, l.open.due = p.readID, now+p.cfg.Deadline
+		p.beginRead(l)
 	}
 	msg, err := wire.AppendItem(l.open.msg, it)
 	if err != nil {
@@ -64,19 +68,44 @@ func (p *Proxy) SubmitRead(now int64, pin uint64, it *wire.Item, token uint64) w
 	return wire.StatusOK
 }
 
-// sendReads sends what was gathered.
+func (p *Proxy) beginRead(l *readLane) {
+	b := &l.open
+	if n := len(p.spareReads); cap(b.msg) == 0 && n > 0 {
+		*b = p.spareReads[n-1]
+		p.spareReads = p.spareReads[:n-1]
+	}
+	p.readID++
+	b.id, b.begun, b.due = p.readID, p.now, p.now+p.cfg.Deadline
+	b.msg = wire.BeginRead(b.msg[:0], b.id)
+}
+
+// sendReads sends what was gathered, where nothing is under way or it has waited long enough.
 func (p *Proxy) sendReads() {
 	for i := range p.reads {
-		p.sendRead(&p.reads[i])
+		if l := &p.reads[i]; len(l.out) == 0 || p.now-l.open.begun >= p.cfg.FlushDelay {
+			p.sendRead(l)
+		}
 	}
+}
+
+// recycleReads is after what was sent is no longer looked at.
+func (p *Proxy) recycleReads() {
+	for i := range p.endedReads {
+		b := &p.endedReads[i]
+		if len(p.spareReads) < spareReads && cap(b.msg) <= 2*maxReadBytes {
+			p.spareReads = append(p.spareReads, readBatch{msg: b.msg[:0], tokens: b.tokens[:0]})
+		}
+		*b = readBatch{}
+	}
+	p.endedReads = p.endedReads[:0]
 }
 
 func (p *Proxy) sendRead(l *readLane) {
 	if len(l.open.tokens) == 0 {
 		return
 	}
-	if p.seats>>l.seat&1 == 0 {
-		l.seat = p.nextSeat(l.seat)
+	if len(l.out) == 0 {
+		l.seat = p.seatOf(l)
 	}
 	if len(l.out) == 0 {
 		l.moved = p.now
@@ -87,14 +116,17 @@ func (p *Proxy) sendRead(l *readLane) {
 	l.open = readBatch{}
 }
 
-// nextSeat is the next seat that may be asked.
-func (p *Proxy) nextSeat(seat int) int {
-	for i := 1; i <= wire.MaxSeats; i++ {
-		if s := (seat + i) % wire.MaxSeats; p.seats>>s&1 == 1 {
-			return s
-		}
+// seatOf is the seat a lane's reads go to: lanes lie evenly on the replicas that may be asked.
+func (p *Proxy) seatOf(l *readLane) int {
+	n := bits.OnesCount16(p.seats)
+	if n == 0 {
+		return l.seat
 	}
-	return seat
+	seats := p.seats
+	for range l.rank % n {
+		seats &= seats - 1
+	}
+	return bits.TrailingZeros16(seats)
 }
 
 func (p *Proxy) onReadReply(b []byte) bool {
@@ -112,13 +144,21 @@ func (p *Proxy) onReadReply(b []byte) bool {
 		if index == 0 {
 			return true // refused there: the retry goes elsewhere
 		}
-		batch := l.out[0]
-		l.out = append(l.out[:0], l.out[1:]...)
+		batch := l.next(p)
 		l.moved, l.tries = p.now, 0
 		l.wait.came(p.now, len(l.out) > 0)
 		return p.answerReads(&batch, results)
 	}
 	return true // answered already, or of another instance
+}
+
+// next takes the oldest message, which has come to its end, from those that are out.
+func (l *readLane) next(p *Proxy) readBatch {
+	batch := l.out[0]
+	l.out[0] = readBatch{}
+	l.out = l.out[1:]
+	p.endedReads = append(p.endedReads, batch)
+	return batch
 }
 
 func (p *Proxy) answerReads(b *readBatch, results []byte) bool {
@@ -150,15 +190,16 @@ func (p *Proxy) retryReads() {
 	for i := range p.reads {
 		l := &p.reads[i]
 		for len(l.out) > 0 && p.now >= l.out[0].due {
-			p.endReads(&l.out[0])
-			l.out = append(l.out[:0], l.out[1:]...)
+			batch := l.next(p)
+			p.endReads(&batch)
 		}
 		if len(l.out) == 0 || p.now-l.moved < l.wait.ends(p.cfg.HedgeDelay, p.cfg.Deadline, l.tries) {
 			continue
 		}
 		p.counts.Hedges++
 		l.tries++
-		l.moved, l.seat = p.now, p.nextSeat(l.seat)
+		l.rank++
+		l.moved, l.seat = p.now, p.seatOf(l)
 		for k := range l.out {
 			p.readID++
 			l.out[k].id = p.readID

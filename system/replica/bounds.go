@@ -22,8 +22,8 @@ func (r *Replica) Bounds(dst []Bound) []Bound {
 	add("bytes put aside", r.shelves.bytes, max(r.cfg.RetainBytes, r.cfg.Lane.Arena))
 	add("lanes put aside", len(r.shelves.lanes), maxShelves)
 	add("checkpoints", len(r.checkpoints), maxCheckpoints)
-	add("reads that wait for a barrier", len(r.reads.waiting), maxReads)
-	add("reads behind a barrier", len(r.reads.asked), maxReads)
+	add("reads that wait for a barrier", len(r.reads.waiting.list), maxReads)
+	add("reads behind a barrier", len(r.reads.asked.list), maxReads)
 	add("fresh marks of the journal", len(r.journal.fresh), maxFresh)
 	add("commands remembered as proposed", len(r.round.proposed), maxProposed)
 	return dst

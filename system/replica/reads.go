@@ -3,7 +3,6 @@ package replica
 import (
 	"metronome/internal/mutate"
 	"metronome/system/order"
-	"metronome/system/store"
 	"metronome/system/wire"
 )
 
@@ -11,24 +10,47 @@ import (
 // replica they came to, so that reads scale with replicas and cost the order nothing.
 
 const (
-	maxReads     = 4096 // messages that wait; more are answered Busy
-	maxReadItems = 4096 // reads in one message
+	maxReads    = 4096      // messages that wait; more are answered Busy
+	readsAtOnce = 128 << 10 // bytes of messages that the store is handed together
+	keptReads   = 1 << 20   // bytes that are kept of a buffer for messages
+	keptReplies = 64        // buffers for answers that are kept
+	keptReply   = 256 << 10 // bytes of each, at most
 )
 
 type readState struct {
-	waiting []readRequest // for the next barrier
-	asked   []readRequest // for the barrier that is asked for
-	ctx     uint64        // of the latest; from Config.Nonce on, for a leader may answer an earlier process
+	waiting readQueue // for the next barrier
+	asked   readQueue // for the barrier that is asked for
+	ctx     uint64    // of the latest; from Config.Nonce on, for a leader may answer an earlier process
 	askedAt int64
 	at      uint64 // the position to wait for; 0 = not known yet
-	items   []wire.Item
-	answers []store.Answer
+
+	payloads [][]byte
+	replies  [][]byte // buffers of answers
+	used     int      // of replies, since the last Output
+}
+
+// readQueue is messages of reads, their items in one buffer.
+type readQueue struct {
+	list  []readRequest
+	items []byte
 }
 
 type readRequest struct {
-	proxy uint32
-	id    uint64
-	items []byte
+	proxy    uint32
+	id       uint64
+	from, to int // in items
+}
+
+func (q *readQueue) add(proxy uint32, id uint64, items []byte) {
+	from := len(q.items)
+	q.items = append(q.items, items...)
+	q.list = append(q.list, readRequest{proxy, id, from, len(q.items)})
+}
+
+func (q *readQueue) reset() {
+	if q.list, q.items = q.list[:0], q.items[:0]; cap(q.items) > keptReads {
+		q.items = nil
+	}
 }
 
 func (s *readState) arrived(read order.Read) {
@@ -42,11 +64,11 @@ func (r *Replica) onRead(number uint32, b []byte) bool {
 	if !ok || len(items) == 0 {
 		return false
 	}
-	if r.orderer == nil || len(r.reads.waiting) >= maxReads {
+	if r.orderer == nil || len(r.reads.waiting.list) >= maxReads {
 		r.refuseRead(number, id, items)
 		return true
 	}
-	r.reads.waiting = append(r.reads.waiting, readRequest{number, id, append([]byte(nil), items...)})
+	r.reads.waiting.add(number, id, items)
 	r.askBarrier()
 	return true
 }
@@ -59,11 +81,11 @@ const readRetry = 8
 func (r *Replica) askBarrier() {
 	s := &r.reads
 	switch {
-	case len(s.asked) > 0 && s.at == 0 && r.now-s.askedAt > readRetry*r.cfg.Tick:
-	case len(s.asked) > 0 || len(s.waiting) == 0:
+	case len(s.asked.list) > 0 && s.at == 0 && r.now-s.askedAt > readRetry*r.cfg.Tick:
+	case len(s.asked.list) > 0 || len(s.waiting.list) == 0:
 		return
 	default:
-		s.asked, s.waiting = s.waiting, s.asked[:0]
+		s.asked, s.waiting = s.waiting, s.asked
 	}
 	s.ctx++
 	s.at, s.askedAt = 0, r.now
@@ -73,40 +95,74 @@ func (r *Replica) askBarrier() {
 // barriers answers reads whose barrier is applied.
 func (r *Replica) barriers() {
 	s := &r.reads
-	if len(s.asked) == 0 {
+	if len(s.asked.list) == 0 {
 		r.askBarrier()
 		return
 	}
 	if (s.at == 0 || r.applied < s.at) && !mutate.On(mutate.StaleRead) || r.working {
 		return
 	}
-	for i := range s.asked {
-		r.answerRead(&s.asked[i])
-		s.asked[i] = readRequest{}
+	for list := s.asked.list; len(list) > 0; {
+		n, bytes := 0, 0
+		for ; n < len(list) && bytes < readsAtOnce; n++ {
+			bytes += list[n].to - list[n].from
+		}
+		r.answerReads(list[:n])
+		list = list[n:]
 	}
-	s.asked, s.at = s.asked[:0], 0
+	s.asked.reset()
+	s.at = 0
 	r.askBarrier()
 }
 
-func (r *Replica) answerRead(q *readRequest) {
+// answerReads answers messages of reads at the present state, each in a message of its own.
+func (r *Replica) answerReads(list []readRequest) {
 	s := &r.reads
-	s.items = s.items[:0]
-	for b := q.items; len(b) > 0 && len(s.items) < maxReadItems; {
-		var it wire.Item
-		n, ok := wire.DecodeItem(b, &it)
-		if !ok {
-			r.counts.BadMessages++
-			break
+	s.payloads = s.payloads[:0]
+	for i := range list {
+		s.payloads = append(s.payloads, s.asked.items[list[i].from:list[i].to])
+	}
+	answers := r.store.Read(s.payloads)
+	for i := range list {
+		n := 0
+		for n < len(answers) && answers[n].Span == i {
+			n++
 		}
-		s.items = append(s.items, it)
-		b = b[n:]
+		if n == 0 {
+			r.counts.BadMessages++
+		}
+		buf := s.reply()
+		b := wire.BeginReadReply((*buf)[:0], list[i].id, r.store.Index()+1)
+		for k := range answers[:n] {
+			b = wire.AppendResult(b, &answers[k].Result)
+		}
+		*buf, answers = b, answers[n:]
+		r.out.message(wire.ProxyPeer(list[i].proxy), b)
 	}
-	s.answers = r.store.Read(s.items, s.answers[:0])
-	b := wire.BeginReadReply(nil, q.id, r.store.Index()+1)
-	for i := range s.answers {
-		b = wire.AppendResult(b, &s.answers[i].Result)
+}
+
+// reply is a buffer that nobody needs any more.
+func (s *readState) reply() *[]byte {
+	if s.used == len(s.replies) {
+		s.replies = append(s.replies, nil)
 	}
-	r.out.message(wire.ProxyPeer(q.proxy), b)
+	s.used++
+	return &s.replies[s.used-1]
+}
+
+// sent is when buffers were handed to Output, whose slices are valid until the next call: from then on
+// they can be used again. What one burst needed is not kept for ever.
+func (s *readState) sent() {
+	if len(s.replies) > keptReplies {
+		clear(s.replies[keptReplies:])
+		s.replies = s.replies[:keptReplies]
+	}
+	for i := range s.replies[:min(s.used, len(s.replies))] {
+		if cap(s.replies[i]) > keptReply {
+			s.replies[i] = nil
+		}
+	}
+	s.used = 0
 }
 
 func (r *Replica) refuseRead(number uint32, id uint64, items []byte) {

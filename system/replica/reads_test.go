@@ -25,7 +25,7 @@ func TestAnEarlierProcessesBarrierIsNobodys(t *testing.T) {
 			t.Fatal(err)
 		}
 		again.Message(1, wire.ProxyPeer(1), item)
-		if len(again.reads.asked) != 1 {
+		if len(again.reads.asked.list) != 1 {
 			t.Fatal("no barrier is asked for")
 		}
 		return again

@@ -391,6 +391,7 @@ func (r *Replica) Output(out *node.Output) {
 	r.sendReplies()
 	r.out.take(out)
 	r.journal.take(out)
+	r.reads.sent()
 }
 
 // Settle applies everything that is agreed, here and now: for drivers without apply cores.

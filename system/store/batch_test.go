@@ -158,11 +158,24 @@ func TestReadsBetweenBatches(t *testing.T) {
 	both := wire.Item{Op: wire.OpMulti, Value: encode(t, encode(t, nil, &first), &stat)}
 	items := []wire.Item{first, stat, get("c"), {Op: wire.OpCount}, scanItem("", wire.ScanArgs{Limit: 9}), both,
 		put("a", "2")}
-	got := d.s.Read(items, make([]Answer, 1))[1:]
+	var payloads [][]byte
+	for i := range items {
+		if i%3 == 0 {
+			payloads = append(payloads, nil)
+		}
+		last := &payloads[len(payloads)-1]
+		*last = encode(t, *last, &items[i])
+	}
+	payloads[1] = append(payloads[1], "no item"...)
+	got := d.s.Read(payloads)
+	if len(got) != len(items) {
+		t.Fatalf("%d answers to %d reads", len(got), len(items))
+	}
 	for i, want := range []wire.Result{{Revision: 1, Number: 1, Value: []byte("1")}, {Revision: 2, Number: 2},
 		{Status: wire.StatusNotFound}, {Number: 2}, {Number: 2, Value: got[4].Result.Value},
 		{Number: 2, Value: got[5].Result.Value}, {Status: wire.StatusMalformed}} {
-		if a := &got[i]; !same(&a.Result, &want) || a.Index != 2 || a.Number != uint64(i) {
+		if a := &got[i]; !same(&a.Result, &want) || a.Index != 2 || a.Span != i/3 ||
+			a.Number != uint64(i%3) {
 			t.Errorf("read %d: %+v, want %+v", i, *a, want)
 		}
 	}

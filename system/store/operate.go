@@ -77,17 +77,24 @@ func (p *part) answer(value []byte) []byte {
 }
 
 func (p *part) get(hash uint64, key []byte, stat bool, r *wire.Result) {
+	p.look(hash, key, r)
+	if stat {
+		r.Value = nil
+	} else if r.Value != nil {
+		r.Value = p.answer(r.Value)
+	}
+}
+
+// look is get without a copy of the value.
+func (p *part) look(hash uint64, key []byte, r *wire.Result) {
 	_, at, ok := p.find(p.slot(hash), hash, key)
 	if !ok {
 		r.Status = wire.StatusNotFound
 		return
 	}
 	rec := p.at(at)
-	value := p.value(rec)
-	r.Revision, r.Number = revisionOf(rec), int64(len(value))
-	if !stat {
-		r.Value = p.answer(value)
-	}
+	r.Value = p.value(rec)
+	r.Revision, r.Number = revisionOf(rec), int64(len(r.Value))
 }
 
 func (p *part) set(hash uint64, it *wire.Item, value []byte, index uint64, owned bool, r *wire.Result) {

@@ -48,6 +48,7 @@ type kind uint8
 const (
 	taskPut  kind = iota // a blind put: everything is in the task
 	taskGet              // a get without conditions
+	taskRead             // the same, of Read: nothing is written before the answer is used
 	taskOp               // one key, by batch.ops
 	taskScan             // this part's share of a scan or count, by batch.gathers
 )
@@ -55,13 +56,19 @@ const (
 // group is how many tasks' memory is asked for together.
 const group = 12
 
-// run executes the batch's tasks in order. Their memory is asked for in two steps, while the groups
+// run executes the batch's tasks, and makes up for the garbage they left.
+func (p *part) run(s *Store) {
+	p.perform(s)
+	p.clean()
+}
+
+// perform executes the batch's tasks in order. Their memory is asked for in two steps, while the groups
 // before are executed: what leads to a record two groups ahead, the record one group ahead. So the
 // misses overlap with each other and with the work (group prefetching: Chen et al., ICDE 2004; MICA).
 // A group's requests follow one another without work in between, because each waits for its address
 // to be translated, and only neighbours do so at the same time: asked for one by one, between the
 // tasks, they cost more than they save.
-func (p *part) run(s *Store) {
+func (p *part) perform(s *Store) {
 	tasks := p.tasks
 	p.fetchTables(tasks[:min(2*group, len(tasks))])
 	p.fetchRecords(tasks[:min(group, len(tasks))])
@@ -74,7 +81,6 @@ func (p *part) run(s *Store) {
 		}
 		tasks = tasks[n:]
 	}
-	p.clean()
 }
 
 func (p *part) fetchTables(g []task) {
@@ -102,6 +108,8 @@ func (p *part) do(s *Store, t *task) {
 	case taskGet:
 		key := s.payloads[t.payload][t.offset:][:t.key]
 		p.get(t.hash, key, false, &s.answers[t.aux].Result)
+	case taskRead:
+		p.look(t.hash, s.payloads[t.payload][t.offset:][:t.key], &s.answers[t.aux].Result)
 	case taskOp:
 		p.operate(s, t)
 	case taskScan:

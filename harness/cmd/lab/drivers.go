@@ -21,6 +21,7 @@ import (
 // drivers are the drivers that factorial experiments name, a line each.
 func drivers() map[string]factorial.Driver {
 	return map[string]factorial.Driver{
+		"barrier-reads":  bypass.Reads{},
 		"edge-backup":    edge.Backup{},
 		"edge-load":      edge.Load{},
 		"ingest-cluster": bypass.Driver{},

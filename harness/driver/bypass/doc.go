@@ -10,5 +10,8 @@
 // On a machine with fewer cores than polling processes each row carries the flag oversubscribed, and
 // the metric that rate claims look at is left out: such a run supports none.
 //
+// [Reads] is the driver of experiments/barrier-reads, on sockets only: it fills a cluster of the same
+// kind first, and then loads it with reads.
+//
 // The package does not pin processes, tune the kernel, or judge.
 package bypass

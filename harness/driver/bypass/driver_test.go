@@ -89,6 +89,20 @@ func TestTrials(t *testing.T) {
 	}
 }
 
+func TestPlanOfReads(t *testing.T) {
+	s := readsSession{session{env: factorial.Env{Dir: "/d", Logs: "/l"}}}
+	c := cell("")
+	c.Set = map[string]string{"reads": "barrier"}
+	p, err := s.planReads(c)
+	if err != nil || !p.load.Barrier || p.load.Reads != 1 || p.replicas != 3 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	c.Set["reads"] = "stale"
+	if _, err := s.planReads(c); err == nil || !strings.Contains(err.Error(), "stale") {
+		t.Error(err)
+	}
+}
+
 func TestPlan(t *testing.T) {
 	s := session{env: factorial.Env{Dir: "/d", Logs: "/l"}}
 	p, err := s.plan(cell(memif))

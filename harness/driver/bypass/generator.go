@@ -38,6 +38,10 @@ func (t trial) generate(file, name string) (*generator, error) {
 		"--keys", strconv.Itoa(l.Keys), "--key-bytes", strconv.Itoa(l.KeyBytes),
 		"--value-bytes", strconv.Itoa(l.ValueBytes), "--outstanding", strconv.Itoa(l.Outstanding),
 		"--warmup", l.Warmup.String(), "--length", l.Length.String(), "--seed", strconv.FormatUint(l.Seed, 10))
+	if l.Reads > 0 {
+		g.cmd.Args = append(g.cmd.Args, "--reads", strconv.FormatFloat(l.Reads, 'g', -1, 64),
+			"--barrier="+strconv.FormatBool(l.Barrier))
+	}
 	g.cmd.Stdout = &g.out
 	says, err := g.cmd.StderrPipe()
 	if err == nil {

@@ -17,7 +17,7 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && (os.Args[1] == "replica" || os.Args[1] == "proxy") {
+	if servesOnly(os.Args[1:]) {
 		relaxTimers()
 	}
 	root := &cobra.Command{

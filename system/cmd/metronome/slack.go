@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +18,27 @@ const (
 	timerSlack   = 500 * time.Microsecond
 	defaultSlack = 50 * time.Microsecond
 )
+
+// servesOnly reports whether a command line starts a server, to whom late timers do no harm: a replica, a proxy, or
+// the proxy that loads itself, unless that one has to submit at given times.
+func servesOnly(args []string) bool {
+	switch {
+	case len(args) > 0 && (args[0] == "replica" || args[0] == "proxy"):
+		return true
+	case len(args) < 2 || args[0] != "bench" || args[1] != "load":
+		return false
+	}
+	for i, a := range args {
+		rate, ok := strings.CutPrefix(a, "--rate=")
+		if a == "--rate" && i+1 < len(args) {
+			rate, ok = args[i+1], true
+		}
+		if ok && rate != "0" {
+			return false
+		}
+	}
+	return true
+}
 
 // relaxed marks a process that was started again by relaxTimers.
 const relaxed = "METRONOME_TIMERS_RELAXED"
