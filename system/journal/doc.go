@@ -92,8 +92,9 @@
 //
 // A new segment is begun in this order, each step durable before the next: what the old one holds;
 // the new heads; the new name; the old one's end. Trim writes a seal with the new keep and syncs it
-// before it gives a file up. Open writes again what nobody testifies to before it syncs: after a sync
-// that failed, the page cache may hold what the disk does not, and call it clean.
+// before it gives a file up; so does Open, for what the last life trimmed and still lies there. Open
+// writes again what nobody testifies to before it syncs: after a sync that failed, the page cache may
+// hold what the disk does not, and call it clean.
 //
 // # Bounds
 //

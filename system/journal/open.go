@@ -208,11 +208,29 @@ func (j *Journal) resume(s *scan, t *tail, stale int, heard *testimony) error {
 	if err := j.fs.SyncDir(j.dir); err != nil {
 		return err
 	}
-	if err := j.release(stale); err != nil {
+	if err := j.releaseStale(stale); err != nil {
 		return err
 	}
 	report.Segments, report.First, report.Next = len(j.segments), j.First(), j.next
 	return j.Seal()
+}
+
+// releaseStale gives up the first n segments, which the last life had trimmed. That they are was maybe
+// said in a tail that was dropped just now, and nowhere else: it is said anew before they go. Where
+// even for that the disk is too full, the files stay, and the next Open finds them.
+func (j *Journal) releaseStale(n int) error {
+	if n == 0 {
+		return nil
+	}
+	err := j.writeTrim()
+	if errors.Is(err, ErrFull) {
+		j.segments = j.segments[n:]
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return j.release(n)
 }
 
 // reopen makes the last segment durable as it was found, and the active one. What was dropped must
