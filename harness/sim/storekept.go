@@ -132,8 +132,15 @@ func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
 	return true, k.trim()
 }
 
-// SetFull says whether the disk is nearly full.
-func (k *storeKept) SetFull(full bool) { k.SetDiskFull(full) }
+// SetFull says whether the disk is nearly full. Then the journal takes no frames either, as at its bound.
+func (k *storeKept) SetFull(full bool) {
+	k.SetDiskFull(full)
+	takes := int64(0)
+	if full {
+		takes = 1 << 50
+	}
+	k.JournalTakes(takes)
+}
 
 // Promise reads what an orderer's message says of its sender.
 func (s storeSystem) Promise(b []byte) Promise {

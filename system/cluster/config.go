@@ -98,7 +98,7 @@ type Port struct {
 
 // Storage is how a replica with durability fsync keeps what it must not forget.
 type Storage struct {
-	Journal      Bytes `yaml:"journal"`       // on disk, about: snapshots are saved so that it is kept
+	Journal      Bytes `yaml:"journal"`       // on disk, at most; with two snapshots 3 × live data more
 	Floor        Bytes `yaml:"floor"`         // free space below which no new writes are taken
 	TransferRate Bytes `yaml:"transfer_rate"` // a second, of a snapshot sent while clients work; 0: no bound
 }

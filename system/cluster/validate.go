@@ -208,7 +208,7 @@ func (k *check) consensus() {
 
 func (k *check) storage() {
 	s := &k.c.Storage
-	k.sized("storage.journal", s.Journal, 1<<20, 1<<40)
+	k.sized("storage.journal", s.Journal, 16<<20, 1<<40)
 	k.sized("storage.floor", s.Floor, 0, 1<<50)
 	if s.TransferRate != 0 {
 		k.sized("storage.transfer_rate", s.TransferRate, 1<<20, 1<<40)

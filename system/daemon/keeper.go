@@ -26,7 +26,10 @@ type keeper struct {
 	fs     disk.FS
 	path   string
 	floor  uint64
-	wake   func()
+
+	segment int64 // bytes
+
+	wake func()
 
 	synced  atomic.Uint64 // the last record that is durable
 	saves   chan *saving
@@ -45,8 +48,8 @@ type keeper struct {
 }
 
 // segmentBytes is what a journal is allocated and freed by: so little of what it may hold that spare
-// segments, and a last one that is hardly begun, do not matter.
-func segmentBytes(journal int64) int64 { return min(max(journal/16, 1<<20), 16<<20) }
+// segments, and a last one that is hardly begun, leave most of it.
+func segmentBytes(journal int64) int64 { return min(max(journal/32, 512<<10), 16<<20) }
 
 // recoverReplica opens a replica's data directory and continues what is in it.
 func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, log *slog.Logger) (*keeper,
@@ -58,9 +61,10 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	}
 	fs, path := disk.OS(), c.DataDir(me)
 	began := time.Now()
-	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1,
-		SegmentBytes: segmentBytes(int64(c.Storage.Journal)), FreeFloor: uint64(c.Storage.Floor) / 4,
-		Identity: replica.Owner(rc.Cluster, rc.Seat, rc.Consensus, rc.AcceptQuorum)}, rc)
+	segment := segmentBytes(int64(c.Storage.Journal))
+	dir, core, report, err := storage.Start(fs, path, journal.Config{First: 1, SegmentBytes: segment,
+		FreeFloor: uint64(c.Storage.Floor) / 4,
+		Identity:  replica.Owner(rc.Cluster, rc.Seat, rc.Consensus, rc.AcceptQuorum)}, rc)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,7 +75,7 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	log.Info("data directory opened", "path", path, "journal", report.Journal.String(),
 		"snapshot", report.Snapshot, "bytes", report.SnapshotBytes,
 		"took", time.Since(began).Round(time.Millisecond))
-	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor),
+	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor), segment: segment,
 		saves: make(chan *saving, 1), quit: make(chan struct{})}, core, nil
 }
 
@@ -184,12 +188,27 @@ func (k *keeper) tell(now int64, core *replica.Replica) (n int, err error) {
 		n++
 	}
 	k.hand(core.Save())
+	core.JournalTakes(k.takes())
+	if k.saving != nil {
+		k.saving.hurry.Store(core.Pressed())
+	}
 	if t := core.Trimmable(); t != k.trimmed {
 		k.trimmed = t
 		k.writer.Trim(t)
 	}
 	core.SetDiskFull(k.low.Load())
 	return n, nil
+}
+
+// takes is what the journal takes on the disk, and at most will when all that it was given is written: a
+// batch is on its way, and each that follows may leave as much behind at the end of its segment.
+func (k *keeper) takes() int64 {
+	s := k.writer.Stats()
+	waiting := int64(s.Waiting)
+	for _, b := range k.backlog {
+		waiting += int64(len(b))
+	}
+	return s.Disk + k.segment + 2*waiting
 }
 
 // JournalView is a replica's journal as its operators see it.

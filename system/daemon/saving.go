@@ -13,6 +13,7 @@ type saving struct {
 	save  *replica.Save
 	whole bool         // from the beginning: nobody waits for it
 	ready atomic.Int64 // bytes of the state that may be read; -1: forget it
+	hurry atomic.Bool  // the journal is near its bound, and trimmed when this is durable
 	more  chan struct{}
 }
 
@@ -84,7 +85,7 @@ func (k *keeper) write(s *saving) (done bool, err error) {
 		}
 		began := time.Now()
 		done, err = w.Step(min(saveStep, ready-w.Offset()))
-		if s.whole && !done && err == nil && !k.pause(time.Since(began)) {
+		if s.whole && !s.hurry.Load() && !done && err == nil && !k.pause(time.Since(began)) {
 			return false, w.Abort()
 		}
 	}

@@ -50,8 +50,8 @@ type Config struct {
 	// Durable makes a replica ask for what must not be forgotten to be written down (node.Output), and
 	// wait for it. Without, it lives as long as its process (R1).
 	Durable bool
-	// JournalBytes is how much journal there is to be, about: beyond half of it, and half the size of
-	// the store, a snapshot is saved and what it covers trimmed.
+	// JournalBytes is how much journal there may be: see JournalTakes. Snapshots are saved in time, so that
+	// what they cover can be trimmed.
 	JournalBytes int
 	// EachFrame makes every frame a record of its own: an experiment's knob.
 	EachFrame bool

@@ -37,6 +37,7 @@
 //	transfer  snapshots for followers that lack too much (R30); received, one on its way in
 //	late      what is sent while a snapshot is on its way is put aside, and the log kept
 //	journal   what must not be forgotten, in which order, and when it may be (R8, R11, R17)
+//	room      the journal's bound: when snapshots begin, and when no frames are journaled
 //	recover   a life goes on after a restart (R4)
 //	file      a saved snapshot; export hands one to a backup, refound begins a cluster from one (R29)
 //

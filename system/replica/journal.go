@@ -43,8 +43,13 @@ type journalState struct {
 	trimAt   uint64
 	saving   *Save
 	saved    uint64 // position of the newest durable snapshot
-	lowest   uint64 // first record that a restart from what is being saved needs for its frames
+	needed   uint64 // first record that a restart from it needs for its frames
+	lowest   uint64 // the same of what is being saved
 	captured uint64 // bytes when a snapshot was last captured
+
+	refreshed bool // there are fresh marks that trimTo has not seen
+
+	roomState
 }
 
 // writing is a write of the orderer and the last record of it.
@@ -82,6 +87,7 @@ func (j *journalState) end(w *wire.Writer) uint64 {
 
 // take hands out the records written since it was last called.
 func (j *journalState) take(out *node.Output) {
+	out.Sync, j.sync = out.Sync || j.sync, false
 	if j.taken {
 		return
 	}
@@ -90,7 +96,7 @@ func (j *journalState) take(out *node.Output) {
 		out.Records = append(out.Records, j.buf[at:end:end])
 		at = end
 	}
-	out.Sync, j.sync, j.taken = out.Sync || j.sync, false, true
+	j.taken = true
 }
 
 // journalLife writes down who this is. It comes before everything the orderer wants written.
@@ -113,7 +119,7 @@ func (r *Replica) journalLife(id uint64, founding *order.Members) {
 
 // journalFrames writes the frames of a lane that came since.
 func (r *Replica) journalFrames(l *laneState) {
-	if !r.cfg.Durable || !l.open && !l.early {
+	if !r.cfg.Durable || r.journal.shut || !l.open && !l.early {
 		return
 	}
 	most := framesBytes
@@ -121,18 +127,23 @@ func (r *Replica) journalFrames(l *laneState) {
 		most = 1
 	}
 	for mark := l.recv.Mark().Frames; l.journaled < mark; {
-		w := r.journal.begin(recordFrames)
-		w.U32(uint32(l.id))
-		l.note(r.journal.next)
-		for start := len(w.B); l.journaled < mark && len(w.B)-start < most; {
-			f := l.recv.Frame(l.journaled)
-			w.U16(uint16(len(f)))
-			w.B = append(w.B, f...)
-			r.cfg.Digest.Reseal(w.B[len(w.B)-len(f):])
-			l.journaled++
-		}
-		r.journal.end(&w)
+		r.journalSome(l, mark, most)
 	}
+}
+
+// journalSome writes one record of a lane's frames.
+func (r *Replica) journalSome(l *laneState, mark uint64, most int) (record uint64) {
+	w := r.journal.begin(recordFrames)
+	w.U32(uint32(l.id))
+	l.note(r.journal.next)
+	for start := len(w.B); l.journaled < mark && len(w.B)-start < most; {
+		f := l.recv.Frame(l.journaled)
+		w.U16(uint16(len(f)))
+		w.B = append(w.B, f...)
+		r.cfg.Digest.Reseal(w.B[len(w.B)-len(f):])
+		l.journaled++
+	}
+	return r.journal.end(&w)
 }
 
 func (l *laneState) note(record uint64) {
@@ -204,6 +215,7 @@ func (j *journalState) refresh(position uint64) {
 		j.fresh = kept
 	}
 	j.fresh = append(j.fresh, freshMark{position, j.next, j.bytes})
+	j.refreshed = true
 }
 
 // Synced says that every record up to and including this number is durable.
@@ -271,12 +283,13 @@ func (r *Replica) Saved(now int64, position uint64) {
 	if j.saving == nil || j.saving.Position != position {
 		return
 	}
-	j.saving, j.saved = nil, position
+	j.saving, j.saved, j.needed = nil, position, j.lowest
 	if in := r.transfer.in; in != nil && in.save != nil && in.meta.Position == position {
 		in.saved = true
 		r.tryInstall()
 		return
 	}
+	j.came = j.bytes - j.captured
 	r.trimTo(position)
 }
 
@@ -284,36 +297,29 @@ func (r *Replica) Saved(now int64, position uint64) {
 // what the orderer wrote before it repeated everything (order.Persist.Fresh).
 func (r *Replica) trimTo(position uint64) {
 	j := &r.journal
+	j.refreshed = false
 	n := 0
 	for n < len(j.fresh) && j.fresh[n].position <= position {
 		n++
 	}
 	if n > 0 {
 		j.fresh = append(j.fresh[:0], j.fresh[n-1:]...)
-		j.trim = max(j.trim, min(j.lowest, j.fresh[0].record))
-		j.trimAt = j.fresh[0].record
+		j.trimAt = max(j.fresh[0].record, j.carried)
+		if to := min(j.needed, j.fresh[0].record); to > j.trim {
+			j.trim, j.sync = to, j.sync || j.synced < j.trimAt // or it may wait for ever, and frames for room
+		}
 	}
-	// A log that is not compacted, because some member lacks much of it, holds the journal back: at
-	// the bound that member gets a snapshot instead (R17).
-	if n == 0 || j.bytes-j.fresh[0].bytes > uint64(r.cfg.JournalBytes) {
+	// A log that is not compacted, because some member lacks much of it, holds the journal back: at a
+	// quarter of the bound that member gets a snapshot instead (R17).
+	if n == 0 || int64(j.captured-j.fresh[0].bytes) > r.journalBound()/4 {
 		r.orderer.Compact(r.keepLog(position))
 	}
 }
 
-// steerSnapshots begins a snapshot when a restart would have much to repeat: three eighths of what the
-// journal may hold, because one more comes while it is captured (captureStep) and others while it is saved;
-// or half of what there is, so that what is written for snapshots stays in proportion.
-func (r *Replica) steerSnapshots() {
-	j := &r.journal
-	if !r.cfg.Durable || j.saving != nil {
-		return
-	}
-	due := uint64(max(r.cfg.JournalBytes/8*3, r.seen.StoreBytes/2))
-	if j.captured == 0 { // the first time at another moment on each seat, and so ever after
-		due = due * uint64(r.cfg.Seat+1) / uint64(max(r.cfg.Seats, r.cfg.Seat+1))
-	}
-	if j.bytes-j.captured > due {
-		r.capture(false)
+// trimAgain trims below the newest durable snapshot when the orderer has repeated everything since.
+func (r *Replica) trimAgain() {
+	if j := &r.journal; j.refreshed && j.saved > 0 {
+		r.trimTo(j.saved)
 	}
 }
 
@@ -339,9 +345,11 @@ func (r *Replica) saveCaptured() {
 	}
 	j.lowest = t.lowest
 	if mutate.On(mutate.TrimBeforeSaved) {
+		j.needed = t.lowest
 		r.trimTo(t.captured)
 	}
 	j.saving = r.capturedFile()
+	j.measured(t.capturing.Data(), len(j.saving.Header)+j.saving.Size)
 }
 
 // capturedFile is what was captured, as a file.

@@ -132,6 +132,9 @@ func (r *Replica) holds(m *order.Mark) order.Verdict {
 		r.ingest.Expect(l.recv, m.Frames)
 		return order.Missing
 	}
+	if r.held(l) < m.Frames {
+		return order.Missing // there is no room to journal it
+	}
 	chain, ok := l.recv.Chain(m.Frames - 1)
 	if (!ok || chain != m.Chain) && !mutate.On(mutate.IgnoreDigest) {
 		return order.Mismatch

@@ -108,12 +108,17 @@ func TestWhenSnapshotsAreTaken(t *testing.T) {
 			t.Errorf("seat %d takes its first snapshot at %d bytes, as another, or too late", seat, at)
 		}
 		begins[r.journal.bytes] = true
-		r.seen.StoreBytes = 4 << 20
+		r.seen.StoreBytes = 6 << 20
 		r.quiet, r.transfer.stepped = false, r.journal.bytes
-		r.journal.bytes += 128 << 10 // an eighth of an eighth
-		if n := r.captureStep(); n != 512<<10 && n != 512<<10-1 {
+		r.journal.bytes += 128 << 10 // a sixty-fourth: of a sixth, a tenth or so
+		if n := r.captureStep(); n < 575<<10 || n > 577<<10 {
 			t.Errorf("captures %d bytes", n)
 		}
+		r.journal.bytes += 512 << 10 // more than a step may: the rest is owed
+		if n, then := r.captureStep(), r.captureOwed(); n != captureBytes || then < 5<<18-2 || then > 5<<18+2 {
+			t.Errorf("captures %d bytes, and owes %d", n, then)
+		}
+		r.transfer.stepped = r.journal.bytes
 		if n := r.captureStep(); n != captureLeast {
 			t.Errorf("captures %d bytes while nothing is journaled", n)
 		}

@@ -79,6 +79,9 @@ func (r *Replica) beginning(from *Recovered) (c order.Config, err error) {
 		case recordOrder:
 			if fresh := in.U64(); fresh > 0 {
 				r.journal.fresh = append(r.journal.fresh, freshMark{fresh, number, 0})
+				if fresh <= restart.Snapshot.Position {
+					restart.Records = nil // repeated here; the first of them may be trimmed, and the rest not
+				}
 			}
 			restart.Records = append(restart.Records, append([]byte(nil), in.Rest()...))
 		case recordFrames:

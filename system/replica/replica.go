@@ -282,6 +282,7 @@ func (r *Replica) Tick(now int64) {
 	}
 	r.soon = lane.Never
 	r.progress()
+	r.keepPace()
 	r.serveTransfers()
 }
 
@@ -301,6 +302,7 @@ func (r *Replica) tickSlow() {
 		return
 	}
 	r.repeatReports()
+	r.trimAgain()
 	r.steerSnapshots()
 	r.steerExport()
 	r.tickTransfer()
@@ -315,6 +317,7 @@ const stillTicks = 5
 func (r *Replica) progress() {
 	r.unshelve()
 	r.gather()
+	r.steerRoom()
 	if r.moved {
 		r.moved = false
 		r.orderer.Recheck()

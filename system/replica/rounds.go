@@ -109,11 +109,12 @@ func since(t *int64, now int64, holds bool) {
 // merely slower than the others still moves.
 func (r *Replica) trails() (trails bool) {
 	for _, l := range r.lanes {
-		stands := l.stoodAt == l.recv.Mark().Frames
-		l.stoodAt = l.recv.Mark().Frames
+		held := r.held(l)
+		stands := l.stoodAt == held
+		l.stoodAt = held
 		ahead := 0
 		for _, id := range r.members.Voters {
-			if id != r.id && r.holding(id, l.id).Frames > l.recv.Mark().Frames {
+			if id != r.id && r.holding(id, l.id).Frames > held {
 				ahead++
 			}
 		}
@@ -370,7 +371,7 @@ func (r *Replica) nextCut() order.Cut {
 		if !l.open {
 			continue
 		}
-		m, ok := l.whole(l.recv.Mark().Frames)
+		m, ok := l.whole(r.held(l))
 		if !ok {
 			continue
 		}
@@ -472,7 +473,7 @@ func (r *Replica) reportHoldings() {
 		if !l.open {
 			continue
 		}
-		if m, ok := l.whole(l.recv.Mark().Frames); ok {
+		if m, ok := l.whole(r.held(l)); ok {
 			now = append(now, order.Holding{Mark: m, High: max(m.Frames, l.recv.Window().To)})
 		}
 	}

@@ -108,6 +108,7 @@ func (r *Replica) tryCapture() {
 	t.captured, t.placed, t.ready = r.applied, placed, false
 	t.head = r.state.append(nil)
 	if t.own {
+		r.carry()
 		t.lowest, r.journal.captured = r.lowestRecord(), r.journal.bytes
 	}
 }
@@ -172,16 +173,39 @@ func (r *Replica) stepCapture() {
 }
 
 // captureStep is how much is captured now: all that a step may, if somebody waits for it or nothing else is
-// to be done; else in proportion to what is journaled, so that it is done when an eighth of what the
-// journal may hold has come, and clients hardly feel it.
+// to be done; else in proportion to what is journaled, so that it is done when a sixth of what the journal
+// may hold has come, and clients hardly feel it. What is more than a step may is owed.
 func (r *Replica) captureStep() int {
 	t, j := &r.transfer, &r.journal
 	if t.urgent || r.quiet || !r.cfg.Durable {
 		return captureBytes
 	}
-	share := float64(j.bytes-t.stepped) / float64(r.cfg.JournalBytes/8+1)
-	t.stepped = j.bytes
-	return min(max(int(share*float64(r.seen.StoreBytes)), captureLeast), captureBytes)
+	owed := r.captureOwed()
+	n := min(max(owed, captureLeast), captureBytes)
+	if owed > n {
+		t.stepped += uint64(float64(j.bytes-t.stepped) * float64(n) / float64(owed))
+	} else {
+		t.stepped = j.bytes
+	}
+	return n
+}
+
+// captureOwed is how much is to be captured for what was journaled since the last step.
+func (r *Replica) captureOwed() int {
+	t, j := &r.transfer, &r.journal
+	size := j.size
+	if size == 0 {
+		size = r.seen.StoreBytes
+	}
+	return int(float64(j.bytes-t.stepped) / float64(r.journalBound()/6+1) * float64(size))
+}
+
+// keepPace captures between two ticks, a little at a time, what is owed.
+func (r *Replica) keepPace() {
+	t := &r.transfer
+	if t.capturing != nil && !t.ready && r.cfg.Durable && r.captureOwed() >= captureLeast {
+		r.stepCapture()
+	}
 }
 
 // serveTransfers goes on with what is under way: as fast as it goes while nothing else is to be done,
@@ -413,6 +437,10 @@ func (r *Replica) install(in *received) error {
 	}
 	r.status = r.orderer.Status()
 	r.setMembers(r.status.Members)
+	if r.cfg.Durable { // what it replaces is needed no more
+		r.journal.needed = r.lowestRecord()
+		r.trimTo(r.journal.saved)
+	}
 	return nil
 }
 

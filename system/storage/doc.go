@@ -18,6 +18,15 @@
 //   - a directory of another replica, another cluster or a newer version: an error, and nothing is
 //     touched.
 //
+// # How much it takes
+//
+// At most the configured journal and three times the live data: keys and values, as of the newest snapshot.
+// Of these, two snapshots lie there while the second is written; the journal may have what they leave. Where
+// keys and values are so small that two snapshots take more than three times as much (each key costs 14
+// bytes there, and sessions count too), at most the journal and two snapshots. Package replica sees to that
+// (Replica.JournalTakes): it takes a snapshot in time, and no frames without room. Beside that lies what was
+// set aside; and while a snapshot is sent to a peer or an operator, the bound is lifted.
+//
 // The package does no more than one file-system call after another on its caller's thread, through
 // disk.FS, so that the simulator crashes it between any two. Group commit is journal.Writer's, and
 // when to save a snapshot is package replica's.

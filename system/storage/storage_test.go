@@ -33,20 +33,28 @@ type rig struct {
 	saving *storage.Saving
 	ended  map[uint64]wire.Status
 	err    error // of the disk: the process ends
+	piece  int   // bytes of a snapshot written at a time
+	told   bool  // the core is told what the journal takes
 }
 
 func start(t *testing.T, fs disk.FS, nonce uint64) (*rig, error) {
 	t.Helper()
-	r := &rig{t: t, now: int64(nonce) * 1000 * ms, fs: fs, ended: map[uint64]wire.Status{}}
+	return startWith(t, fs, nonce, func(*replica.Config) {})
+}
+
+func startWith(t *testing.T, fs disk.FS, nonce uint64, change func(*replica.Config)) (*rig, error) {
+	t.Helper()
+	r := &rig{t: t, now: int64(nonce) * 1000 * ms, fs: fs, ended: map[uint64]wire.Status{}, piece: 700}
 	d, err := wire.NewDigester(wire.ModeXXH3, []byte("a cluster's key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	salt := uint32(nonce)
+	cfg := replica.Config{Cluster: 7, Seat: 0, Seats: 1, Nonce: nonce, Digest: d, MaxItem: 1000,
+		Lane: lane.Config{Window: 256, Arena: 1 << 16}, Durable: true, JournalBytes: 12 << 10}
+	change(&cfg)
 	r.dir, r.core, r.report, err = storage.Start(fs, dir, journal.Config{SegmentBytes: 64 << 10,
-		Salt: func() uint32 { salt++; return salt * 2654435761 }},
-		replica.Config{Cluster: 7, Seat: 0, Seats: 1, Nonce: nonce, Digest: d, MaxItem: 1000,
-			Lane: lane.Config{Window: 256, Arena: 1 << 16}, Durable: true, JournalBytes: 12 << 10})
+		Salt: func() uint32 { salt++; return salt * 2654435761 }}, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +117,7 @@ func (r *rig) keep(out *node.Output) {
 		}
 	}
 	if r.saving != nil {
-		done, err := r.saving.Step(700)
+		done, err := r.saving.Step(r.piece)
 		if r.err = err; done && err == nil {
 			r.core.Saved(r.now, r.core.Save().Position)
 			r.saving = nil
@@ -117,6 +125,9 @@ func (r *rig) keep(out *node.Output) {
 	}
 	if r.err == nil {
 		r.err = j.Trim(r.core.Trimmable())
+	}
+	if r.told {
+		r.core.JournalTakes(j.Bytes())
 	}
 }
 

@@ -33,6 +33,7 @@ type Snapshot struct {
 	open     []byte   // the one being filled
 	kind     uint32
 	sorted   []hashed
+	data     int // bytes of keys and values
 	done     bool
 }
 
@@ -198,6 +199,7 @@ func (sn *Snapshot) record(p *part, rec []byte) int {
 	sn.open = le.AppendUint16(sn.open, uint16(len(key)))
 	sn.open = le.AppendUint64(sn.open, revisionOf(rec))
 	sn.open = append(append(sn.open, key...), value...)
+	sn.data += len(key) + len(value)
 	sn.fill()
 	return recordFixed + len(key) + len(value)
 }
@@ -244,6 +246,9 @@ func (sn *Snapshot) Size() int {
 	}
 	return sn.ends[len(sn.ends)-1]
 }
+
+// Data is how many of these are keys and values.
+func (sn *Snapshot) Data() int { return sn.data }
 
 // Read returns some bytes of the stream from offset, at most limit; none at its end or before Done. They
 // are valid until Release.

@@ -1,0 +1,140 @@
+package replica
+
+// The journal has a bound on the disk, and it holds whatever the disk does:
+//
+//   - Frames are journaled only while there is room. Without, they stay in their lanes' windows: they are
+//     not held as far as anybody is told (held), so no cut is accepted that rests on them (R11), and when the
+//     windows are full the proxies send no more (R21). The orderer's records are always written: a
+//     sixteenth of the bound is kept for them.
+//   - A snapshot begins so early that by the time it is durable the journal has taken what it did the time
+//     before, and a quarter more. It is captured in proportion to what is journaled, and written without
+//     pauses when room gets scarce.
+//   - What else would hold records back does not for long: a log that some member lacks (trimTo), and frames
+//     of a lane that stands still (carry).
+//
+// Two snapshots are on the disk while the second is written. Where both take less than three times the keys
+// and values in them, the journal may have the rest. So a data directory takes at most Config.JournalBytes
+// and three times the live data, or Config.JournalBytes and two snapshots, if those are more.
+//
+// The bound is lifted while a snapshot is sent to a peer or handed to an operator: none is captured
+// meanwhile, and to stand still until the end would be worse.
+
+// roomState is what a replica knows of the journal's place on the disk.
+type roomState struct {
+	takes   int64  // on the disk, as the driver told; 0: it did not
+	takesAt uint64 // bytes when it did
+	spare   int64  // what two snapshots leave of three times the live data
+	size    int    // of the newest snapshot
+	came    uint64 // bytes from the capture of the newest snapshot until it was durable; 0: none was
+	shut    bool   // there was no room, and there are frames that are not journaled
+	turned  uint64 // next when a snapshot was last captured
+	carried uint64 // the last record that carry wrote
+}
+
+// JournalTakes tells what the journal takes on the disk, in bytes: its files, spare ones too, and what is on
+// its way to them. From then on it is kept within its bound; 0 ends that.
+func (r *Replica) JournalTakes(bytes int64) {
+	r.journal.takes, r.journal.takesAt = bytes, r.journal.bytes
+}
+
+// measured takes note of a snapshot's size, and of the keys and values in it.
+func (j *journalState) measured(data, size int) {
+	j.size, j.spare = size, max(0, 3*int64(data)-2*int64(size))
+}
+
+// journalBound is what the journal may take.
+func (r *Replica) journalBound() int64 { return int64(r.cfg.JournalBytes) + r.journal.spare }
+
+const plenty = 1 << 62
+
+// room is for how many bytes of frames there is room. What was journaled since the driver looked counts
+// twice: at worst, a batch leaves as much behind at its segment's end.
+func (r *Replica) room() int64 {
+	j := &r.journal
+	if j.takes == 0 || r.lent() {
+		return plenty
+	}
+	bound := r.journalBound()
+	return bound - bound/16 - j.takes - 2*int64(j.bytes-j.takesAt)
+}
+
+// lent reports whether what was captured is read by somebody else: none can be captured meanwhile.
+func (r *Replica) lent() bool { return r.transfer.sending() || r.export.out != nil }
+
+// Pressed reports whether the journal is so near its bound that a snapshot had better be durable soon.
+func (r *Replica) Pressed() bool { return r.journal.shut || r.room() < r.journalBound()/8 }
+
+// held is how many frames of a lane may be counted on. As long as there is room that is all there are, for
+// whatever rests on them is journaled behind them.
+func (r *Replica) held(l *laneState) uint64 {
+	mark := l.recv.Mark().Frames
+	if r.journal.shut {
+		mark = min(mark, max(l.journaled, l.cut.Frames))
+	}
+	return mark
+}
+
+// steerRoom stops journaling frames when there is no room, and catches up when there is. It stops behind
+// everything that came: it may have been counted on.
+func (r *Replica) steerRoom() {
+	j := &r.journal
+	if !j.shut {
+		if r.cfg.Durable && r.room() <= 0 {
+			r.gather()
+			j.shut = true
+		}
+		return
+	}
+	for _, l := range r.lanes {
+		for mark := l.recv.Mark().Frames; (l.open || l.early) && l.journaled < mark; r.moved = true {
+			if r.room() <= 0 {
+				return
+			}
+			r.journalSome(l, mark, framesBytes)
+		}
+	}
+	j.shut = r.room() <= 0
+}
+
+// steerSnapshots begins a snapshot when the one before took so much journal that there is just room for
+// that once more; the first time, or if nobody tells what room there is, at three eighths of the bound.
+func (r *Replica) steerSnapshots() {
+	j := &r.journal
+	if !r.cfg.Durable || j.saving != nil {
+		return
+	}
+	bound, since := r.journalBound(), int64(j.bytes-j.captured)
+	first, due := j.captured == 0, bound/8*3
+	if first { // at another moment on each seat, and so ever after
+		due = due * int64(r.cfg.Seat+1) / int64(max(r.cfg.Seats, r.cfg.Seat+1))
+	}
+	again := min(max(int64(j.came), bound/8), bound/8*3)
+	switch {
+	case since > due && (first || j.takes == 0),
+		since > bound/16 && r.room() < again+again/4,
+		j.shut && r.ticks%shutTicks == 0 && r.applied > j.saved:
+		r.capture(false)
+	}
+}
+
+// shutTicks is how often a snapshot is begun for want of room although little came since the last.
+const shutTicks = 16
+
+// carry journals frames again that lie before the snapshot before this one: of a lane that stands still,
+// because its proxy is gone, perhaps. Their old records can be trimmed then.
+func (r *Replica) carry() {
+	j := &r.journal
+	for _, l := range r.lanes {
+		if !l.open && !l.early || l.journaled <= l.applied.Frames || j.turned == 0 ||
+			l.firstRecord(l.applied.Frames) >= j.turned || int64(l.recv.Used()) > r.journalBound()/32 {
+			continue
+		}
+		mark := l.journaled
+		l.journaled, l.notes = l.applied.Frames, l.notes[:0]
+		for l.journaled < mark {
+			j.carried = r.journalSome(l, mark, framesBytes)
+		}
+		j.sync = true
+	}
+	j.turned = j.next
+}
