@@ -7,8 +7,8 @@ package replica
 //     windows are full the proxies send no more (R21). The orderer's records are always written: a
 //     sixteenth of the bound is kept for them.
 //   - A snapshot begins so early that by the time it is durable the journal has taken what it did the time
-//     before, and a quarter more. It is captured in proportion to what is journaled, and written without
-//     pauses when room gets scarce.
+//     before, and a quarter more, there is a sixteenth of the bound left. It is captured in proportion to
+//     what is journaled, and written with pauses; without them, which clients feel, when room is scarce.
 //   - What else would hold records back does not for long: a log that some member lacks (trimTo), and frames
 //     of a lane that stands still (carry).
 //
@@ -62,7 +62,7 @@ func (r *Replica) room() int64 {
 func (r *Replica) lent() bool { return r.transfer.sending() || r.export.out != nil }
 
 // Pressed reports whether the journal is so near its bound that a snapshot had better be durable soon.
-func (r *Replica) Pressed() bool { return r.journal.shut || r.room() < r.journalBound()/8 }
+func (r *Replica) Pressed() bool { return r.journal.shut || r.room() < r.journalBound()/32 }
 
 // held is how many frames of a lane may be counted on. As long as there is room that is all there are, for
 // whatever rests on them is journaled behind them.
@@ -111,7 +111,7 @@ func (r *Replica) steerSnapshots() {
 	again := min(max(int64(j.came), bound/8), bound/8*3)
 	switch {
 	case since > due && (first || j.takes == 0),
-		since > bound/16 && r.room() < again+again/4,
+		since > bound/16 && r.room() < again+again/4+bound/16,
 		j.shut && r.ticks%shutTicks == 0 && r.applied > j.saved:
 		r.capture(false)
 	}
