@@ -42,9 +42,12 @@ func (o *Outbox[A]) Record(b []byte) {
 	}
 }
 
-// Repeat adds a record that repeats all that counts from a position on (Persist.Fresh).
+// Repeat makes the next write begin with a record that repeats all that counts from a position on
+// (Persist.Fresh). What was to be written before it is in it: a write may be cut short between any two of its
+// records, and what says of itself that it repeats everything has to be the record that does.
 func (o *Outbox[A]) Repeat(position uint64, b []byte) {
-	o.Persist().Fresh = position
+	p := o.Persist()
+	p.Fresh, p.Records = position, nil
 	o.Record(b)
 }
 

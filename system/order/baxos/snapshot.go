@@ -5,7 +5,6 @@ import "metronome/system/order"
 // Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
 func (b *Baxos) Compact(position uint64) {
 	if b.Forget(position) {
-		b.out.Persist().Records = nil
 		b.repeat()
 	}
 }

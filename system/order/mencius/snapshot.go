@@ -5,7 +5,6 @@ import "metronome/system/order"
 // Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
 func (p *Mencius) Compact(position uint64) {
 	if p.Forget(position) {
-		p.out.Persist().Records = nil
 		p.fresh()
 	}
 }

@@ -10,7 +10,6 @@ import (
 // Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
 func (p *Paxos) Compact(position uint64) {
 	if p.Forget(position) {
-		p.out.Persist().Records = nil
 		p.repeat()
 	}
 }

@@ -5,7 +5,6 @@ import "metronome/system/order"
 // Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
 func (r *Rabia) Compact(position uint64) {
 	if r.Forget(position) {
-		r.out.Persist().Records = nil
 		r.fresh()
 	}
 }

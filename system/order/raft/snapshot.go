@@ -29,7 +29,6 @@ func (r *Raft) Compact(position uint64) {
 	if r.behind.ticks == 0 {
 		r.behind = behind{base: r.log.base.index, ticks: r.patience}
 	}
-	r.out.Persist().Records = nil
 	r.repeat()
 }
 
