@@ -18,6 +18,26 @@ type storeKept struct {
 	saving *storage.Saving
 	save   *replica.Save
 	told   uint64 // records that the replica knows to be durable
+	full   bool   // the disk nearly is
+	takes  *taken // nil: the replica is not told what the journal takes
+}
+
+// taken is what a journal takes, by the records in it: files are far too large for so little work.
+type taken struct {
+	first uint64 // the number of sizes[0]
+	sizes []int
+	bytes int64
+}
+
+func (t *taken) wrote(record []byte) {
+	t.sizes, t.bytes = append(t.sizes, len(record)), t.bytes+int64(len(record))
+}
+
+func (t *taken) trimmed(below uint64) {
+	for ; t.first < below && len(t.sizes) > 0; t.first++ {
+		t.bytes -= int64(t.sizes[0])
+		t.sizes = t.sizes[1:]
+	}
 }
 
 // Continue opens a disk. Segments, batches and the journal's bound are as small as can be, and
@@ -31,6 +51,9 @@ func (s storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
 		return nil, err
 	}
 	k.dir, k.Replica, k.lost = dir, core, report.Lost
+	if c.Seed>>60 < 8 {
+		k.takes = &taken{first: dir.Journal().Next()}
+	}
 	if c.Found && core.ID() == 0 {
 		k.found()
 	}
@@ -72,8 +95,24 @@ func (k *storeKept) Write(records [][]byte) error {
 		if _, err := k.dir.Journal().Append(b); err != nil {
 			return err
 		}
+		if k.takes != nil {
+			k.takes.wrote(b)
+		}
 	}
+	k.tellTakes()
 	return nil
+}
+
+// tellTakes tells the replica what its journal takes.
+func (k *storeKept) tellTakes() {
+	switch {
+	case k.full:
+		k.JournalTakes(1 << 50)
+	case k.takes != nil:
+		k.JournalTakes(max(1, k.takes.bytes))
+	default:
+		k.JournalTakes(0)
+	}
 }
 
 // Flush hands them to the file system.
@@ -99,10 +138,15 @@ func (k *storeKept) Sync(now int64, idle bool) error {
 }
 
 func (k *storeKept) trim() error {
-	if t := k.Trimmable(); t > 0 {
-		return k.dir.Journal().Trim(t)
+	t := k.Trimmable()
+	if t == 0 {
+		return nil
 	}
-	return nil
+	if k.takes != nil {
+		k.takes.trimmed(t)
+		k.tellTakes()
+	}
+	return k.dir.Journal().Trim(t)
 }
 
 // Save goes on with a snapshot.
@@ -135,11 +179,8 @@ func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
 // SetFull says whether the disk is nearly full. Then the journal takes no frames either, as at its bound.
 func (k *storeKept) SetFull(full bool) {
 	k.SetDiskFull(full)
-	takes := int64(0)
-	if full {
-		takes = 1 << 50
-	}
-	k.JournalTakes(takes)
+	k.full = full
+	k.tellTakes()
 }
 
 // Promise reads what an orderer's message says of its sender.

@@ -304,9 +304,9 @@ func (r *Replica) trimTo(position uint64) {
 	}
 	if n > 0 {
 		j.fresh = append(j.fresh[:0], j.fresh[n-1:]...)
-		j.trimAt = max(j.fresh[0].record, j.carried)
 		if to := min(j.needed, j.fresh[0].record); to > j.trim {
-			j.trim, j.sync = to, j.sync || j.synced < j.trimAt // or it may wait for ever, and frames for room
+			j.trim, j.trimAt = to, max(j.fresh[0].record, j.carried)
+			j.sync = j.sync || j.synced < j.trimAt // or it may wait for ever, and frames for room
 		}
 	}
 	// A log that is not compacted, because some member lacks much of it, holds the journal back: at a

@@ -106,12 +106,14 @@ func (r *Replica) unshelve() {
 // as long as it goes forward, in steps of at most keepTicks; at most maxKept entries.
 const (
 	keepTicks = 100
-	maxKept   = 1 << 17
+	maxKept   = 1 << 16
 )
 
-// compactLog forgets the log up to where frames were dropped, or less while somebody catches up.
+// compactLog forgets the log up to where frames were dropped, or less while somebody catches up: then by
+// large steps, for what remains is written again at each.
 func (r *Replica) compactLog() {
-	if to := r.keepLog(r.dropped); to > r.compacted {
+	to := r.keepLog(r.dropped)
+	if to > r.compacted && to-r.compacted >= (r.dropped-to)/2 {
 		r.compacted = to
 		r.orderer.Compact(to)
 	}

@@ -303,6 +303,7 @@ func (r *Replica) tickSlow() {
 	}
 	r.repeatReports()
 	r.trimAgain()
+	r.tickRoom()
 	r.steerSnapshots()
 	r.steerExport()
 	r.tickTransfer()

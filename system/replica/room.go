@@ -6,9 +6,9 @@ package replica
 //     not held as far as anybody is told (held), so no cut is accepted that rests on them (R11), and when the
 //     windows are full the proxies send no more (R21). The orderer's records are always written: a
 //     sixteenth of the bound is kept for them.
-//   - A snapshot begins so early that by the time it is durable the journal has taken what it did the time
-//     before, and a quarter more, there is a sixteenth of the bound left. It is captured in proportion to
-//     what is journaled, and written with pauses; without them, which clients feel, when room is scarce.
+//   - A snapshot begins so early that, if the journal takes a quarter more until it is durable than it did
+//     the time before, a sixteenth of the bound is left. It is captured in proportion to what is journaled,
+//     and written with pauses; without them, which clients feel, when room is scarce.
 //   - What else would hold records back does not for long: a log that some member lacks (trimTo), and frames
 //     of a lane that stands still (carry).
 //
@@ -16,8 +16,10 @@ package replica
 // and values in them, the journal may have the rest. So a data directory takes at most Config.JournalBytes
 // and three times the live data, or Config.JournalBytes and two snapshots, if those are more.
 //
-// The bound is lifted while a snapshot is sent to a peer or handed to an operator: none is captured
-// meanwhile, and to stand still until the end would be worse.
+// The bound is lifted while a snapshot is sent to a peer or handed to an operator, and until one of its own has
+// made room again: none is captured meanwhile, and to stand still until the end would be worse. It is lifted for a
+// moment, too, when all that was applied is in a snapshot and there is no room all the same: all replicas may
+// hold frames that none of the others has room for, and only taking more of them decides anything.
 
 // roomState is what a replica knows of the journal's place on the disk.
 type roomState struct {
@@ -27,6 +29,8 @@ type roomState struct {
 	size    int    // of the newest snapshot
 	came    uint64 // bytes from the capture of the newest snapshot until it was durable; 0: none was
 	shut    bool   // there was no room, and there are frames that are not journaled
+	stuck   int    // ticks without room in which nothing that could make some was under way
+	over    bool   // the bound was lifted, and is passed still
 	turned  uint64 // next when a snapshot was last captured
 	carried uint64 // the last record that carry wrote
 }
@@ -51,7 +55,16 @@ const plenty = 1 << 62
 // twice: at worst, a batch leaves as much behind at its segment's end.
 func (r *Replica) room() int64 {
 	j := &r.journal
-	if j.takes == 0 || r.lent() {
+	if r.lent() || j.over || j.stuck > stuckTicks {
+		return plenty
+	}
+	return r.space()
+}
+
+// space is the same by the bound alone.
+func (r *Replica) space() int64 {
+	j := &r.journal
+	if j.takes == 0 {
 		return plenty
 	}
 	bound := r.journalBound()
@@ -111,24 +124,48 @@ func (r *Replica) steerSnapshots() {
 	again := min(max(int64(j.came), bound/8), bound/8*3)
 	switch {
 	case since > due && (first || j.takes == 0),
-		since > bound/16 && r.room() < again+again/4+bound/16,
+		since > bound/16 && !r.lent() && r.space() < again+again/4+bound/16,
 		j.shut && r.ticks%shutTicks == 0 && r.applied > j.saved:
 		r.capture(false)
 	}
 }
 
-// shutTicks is how often a snapshot is begun for want of room although little came since the last.
-const shutTicks = 16
+const (
+	shutTicks  = 16 // between snapshots that are begun for want of room although little came since the last
+	stuckTicks = 50 // without room and hope for any, until frames are taken nevertheless
+)
 
-// carry journals frames again that lie before the snapshot before this one: of a lane that stands still,
-// because its proxy is gone, perhaps. Their old records can be trimmed then.
+// tickRoom notes when the bound is lifted, and until when it is passed; and for how long there has been no
+// room, and nothing under way that will make some.
+func (r *Replica) tickRoom() {
+	j := &r.journal
+	switch {
+	case r.lent():
+		j.over = true
+	case r.space() > 0 || r.applied <= j.saved:
+		j.over = false
+	}
+	if j.stuck++; !j.shut || j.saving != nil || r.working || len(r.queue) > 0 || r.applied > j.saved {
+		j.stuck = 0
+	}
+}
+
+// carry journals frames again that lie before the snapshot before this one: of lanes that stand still,
+// because their proxies are gone, perhaps. Their old records can be trimmed then. All together they are a
+// small part of the bound, or stay where they are.
 func (r *Replica) carry() {
 	j := &r.journal
+	left := r.journalBound() / 32
 	for _, l := range r.lanes {
 		if !l.open && !l.early || l.journaled <= l.applied.Frames || j.turned == 0 ||
-			l.firstRecord(l.applied.Frames) >= j.turned || int64(l.recv.Used()) > r.journalBound()/32 {
+			l.firstRecord(l.applied.Frames) >= j.turned {
 			continue
 		}
+		n := l.waiting()
+		if n > left {
+			continue
+		}
+		left -= n
 		mark := l.journaled
 		l.journaled, l.notes = l.applied.Frames, l.notes[:0]
 		for l.journaled < mark {
@@ -137,4 +174,10 @@ func (r *Replica) carry() {
 		j.sync = true
 	}
 	j.turned = j.next
+}
+
+// waiting is about how many bytes of the lane's frames are journaled and not applied.
+func (l *laneState) waiting() int64 {
+	mark, from := l.recv.Mark().Frames, l.recv.Trimmed()
+	return int64(uint64(l.recv.Used()) * (l.journaled - l.applied.Frames) / max(mark-from, 1))
 }

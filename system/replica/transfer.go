@@ -177,7 +177,7 @@ func (r *Replica) stepCapture() {
 // may hold has come, and clients hardly feel it. What is more than a step may is owed.
 func (r *Replica) captureStep() int {
 	t, j := &r.transfer, &r.journal
-	if t.urgent || r.quiet || !r.cfg.Durable {
+	if t.urgent || r.quiet || j.shut || !r.cfg.Durable {
 		return captureBytes
 	}
 	owed := r.captureOwed()

@@ -78,3 +78,21 @@ func (r *rig) overwrite(next, most, keys, size int) int {
 	}
 	return next
 }
+
+// TestNobodyStandsStillForWantOfRoom: when everything that was applied is in a snapshot, and the journal takes
+// more than it may all the same, nothing will make room. Frames are taken nevertheless, a few at a time.
+func TestNobodyStandsStillForWantOfRoom(t *testing.T) {
+	r, err := start(t, fault.New(1), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(0, 20)
+	r.core.JournalTakes(1 << 40)
+	began := r.now
+	if n := r.write(20, 23); n != 23 {
+		t.Fatal(n, r.err)
+	}
+	if r.now-began < 200*ms {
+		t.Errorf("it did not wait for room: %d ns", r.now-began)
+	}
+}
