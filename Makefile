@@ -83,24 +83,26 @@ godpdk: ## build bin/ingest-godpdk, for the arm go-dpdk-memif of ingest-11x (nee
 	cd system/packet/godpdk && go mod tidy -modfile=$(CURDIR)/bin/godpdk.mod && \
 		go build -modfile=$(CURDIR)/bin/godpdk.mod -o $(CURDIR)/bin/ingest-godpdk ./ingest-godpdk
 
-# Tests of what measures: they pin processes to cores and send real traffic, and two would disturb each other.
+# Packages that measure: their tests pin processes to cores and send real traffic, and two would disturb each other.
 MEASURING = /harness/(arm|cmd/lab|peer|driver/.*)$$
 
 # The others run two packages at a time: most wait for something, and what they make is in namespaces of their own.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
-	go test $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -vE '$(MEASURING)')
-	go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -E '$(MEASURING)')
+	all=$$(go list $(TAGS) ./...) && go test $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(echo "$$all" | grep -vE '$(MEASURING)')
+	all=$$(go list $(TAGS) ./...) && go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) $$(echo "$$all" | grep -E '$(MEASURING)')
 
 test-long: ensure ## run what make test shortens: a fleet killed in every phase, settings changed with three replicas (4 minutes; root)
 	go test $(TAGS) -count=1 -timeout=20m $(TESTFLAGS) ./harness/fleet -fleet.long
 
-# Packages whose tests start programs, built without the detector, and wait for them.
+# Packages whose tests mostly wait for programs that are built without the detector; what runs in the tests
+# themselves is not checked either.
 PROCESSES = arm|cmd/lab|fleet|nemesis|peer|driver/.*
 # Packages of one goroutine and much arithmetic.
 ALONE = plot|sim
 
-test-race: ensure ## run the tests under the race detector, but for those that it would see nothing in
-	go test -race $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(go list $(TAGS) ./... | grep -vE '/harness/($(PROCESSES)|$(ALONE))$$')
+test-race: ensure ## run the tests under the race detector, but for packages that mostly wait for programs, or have one goroutine
+	all=$$(go list $(TAGS) ./...) && \
+		go test -race $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(echo "$$all" | grep -vE '/harness/($(PROCESSES)|$(ALONE))$$')
 
 test-pci: ensure ## bind and receive from an emulated machine's NICs: virtio-net, e1000e, vmxnet3 (1 minute; root)
 	METRONOME_REQUIRE=$${METRONOME_REQUIRE:+$$METRONOME_REQUIRE,}pci go test $(TAGS) -count=1 -v -run TestPCI ./harness/pcivm

@@ -3,7 +3,10 @@ package factorial
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -48,6 +51,17 @@ type Cell struct {
 	Attempt int               // from 1
 	Seed    uint64            // the same for all arms at the point in the block
 	Length  time.Duration     // what to measure for; 0: until the work is done
+}
+
+// Folder names this trial like no other of its run: for what it leaves.
+func (c Cell) Folder() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%d-%s", c.Block, c.Arm)
+	for _, name := range slices.Sorted(maps.Keys(c.Factors)) {
+		s.WriteString("-" + c.Factors[name])
+	}
+	fmt.Fprintf(&s, "-%d.%d", c.Repeat, c.Attempt)
+	return s.String()
 }
 
 // Get is a factor's value, or else the arm's setting of that name.

@@ -13,7 +13,7 @@ type Config struct {
 	Number  uint32 // the proxy's number in the cluster file
 	Nonce   uint64 // names this instance (R19); random
 	Seed    uint64
-	Seats   int // replicas in the cluster file
+	Seats   int // seats there may be
 	Lanes   int // lanes to open
 
 	ReadLanes int // over how many replicas reads at a barrier are spread; 0 = Seats

@@ -88,7 +88,7 @@ func (p *Proxy) sendReads() {
 	}
 }
 
-// recycleReads is after what was sent is no longer looked at.
+// recycleReads keeps the buffers of ended batches for new ones, once nothing points to what they sent.
 func (p *Proxy) recycleReads() {
 	for i := range p.endedReads {
 		b := &p.endedReads[i]

@@ -70,7 +70,7 @@ func (s session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outco
 // plan reads a cell.
 func (s session) plan(c factorial.Cell) (t trial, err error) {
 	t = trial{session: s, dir: filepath.Join(s.env.Dir, "c"),
-		logs: filepath.Join(s.env.Logs, fmt.Sprintf("%s-%d", c.Arm, c.Block))}
+		logs: filepath.Join(s.env.Logs, c.Folder())}
 	t.mode, err = c.Get("port")
 	number := func(name string) int {
 		n, e := c.Int(name)

@@ -84,7 +84,7 @@ func rename(v map[string]float64, from, to string) {
 // planReads reads a cell.
 func (s readsSession) planReads(c factorial.Cell) (t trial, err error) {
 	t = trial{session: s.session, dir: filepath.Join(s.env.Dir, "c"),
-		logs: filepath.Join(s.env.Logs, fmt.Sprintf("%s-%d", c.Arm, c.Block))}
+		logs: filepath.Join(s.env.Logs, c.Folder())}
 	number := func(name string) int {
 		n, e := c.Int(name)
 		err = errors.Join(err, e)

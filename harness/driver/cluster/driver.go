@@ -99,7 +99,7 @@ func (s *session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outc
 		return o, fmt.Errorf("folder for a trial: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	logs := filepath.Join(s.env.Logs, fmt.Sprintf("%d-%s-%d", c.Block, name(c), c.Attempt))
+	logs := filepath.Join(s.env.Logs, c.Folder())
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return o, fmt.Errorf("folder for logs: %w", err)
 	}
@@ -114,18 +114,6 @@ func (s *session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outc
 		return o, errors.New(said.Error)
 	}
 	return said.Outcome, nil
-}
-
-// name is a cell's, for a folder.
-func name(c factorial.Cell) string {
-	s := c.Arm
-	for _, k := range []string{"nemesis", "fault", "path", "loss", "pattern", "rtt", "jitter", "hits",
-		"replicas", "n", "rate", "outstanding", "durability"} {
-		if v := c.Factors[k]; v != "" {
-			s += "-" + v
-		}
-	}
-	return s
 }
 
 // sandboxed runs a task in a sandbox. When ctx ends it gets time to end in good order.

@@ -187,11 +187,11 @@ func (t *task) bring(ctx context.Context, o nemesis.Options) (c *nemesis.Cluster
 			continue
 		}
 		if _, err := os.Stat(program); err != nil {
-			return nil, nil, &packet.ErrUnavailable{What: filepath.Base(program), Why: err.Error(), Next: "make build"}
+			return c, done, &packet.ErrUnavailable{What: filepath.Base(program), Why: err.Error(), Next: "make build"}
 		}
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, nil, fmt.Errorf("folder of the cluster: %w", err)
+		return c, done, fmt.Errorf("folder of the cluster: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()

@@ -67,7 +67,7 @@ func (t *task) nonIdeal(ctx context.Context) (o factorial.Outcome, err error) {
 
 // told adds what the window cost to the metrics.
 func told(v map[string]float64, c kv.Cost) {
-	frames, seconds := c.Counters[framesCounter], float64(c.WallNS)/1e9
+	frames, seconds := max(c.Counters[framesCounter], 1), float64(c.WallNS)/1e9
 	v["repaired"] = 1000 * c.Counters["metronome_lane_repaired_frames_total"] / frames
 	v["requests"] = 1000 * c.Counters["metronome_lane_nacks_total"] / frames
 	v["repeated"] = 1000 * c.Counters["metronome_lane_duplicate_frames_total"] / frames

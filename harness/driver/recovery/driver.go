@@ -53,7 +53,7 @@ func (s session) Trial(ctx context.Context, c factorial.Cell) (o factorial.Outco
 		return o, fmt.Errorf("arm %s: nothing is called measure=%s", c.Arm, kind)
 	}
 	set := Setting{Binary: s.binary, Seed: c.Seed, Dir: filepath.Join(s.dir, "cluster"),
-		Logs: filepath.Join(s.logs, fmt.Sprintf("%s-%d", c.Arm, c.Block))}
+		Logs: filepath.Join(s.logs, c.Folder())}
 	if err := os.RemoveAll(set.Logs); err != nil { // of an attempt before
 		return o, fmt.Errorf("old logs: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -136,7 +137,10 @@ func TestAFXDPQueuesOverVeth(t *testing.T) {
 		}
 		sent, next := [2]uint64{}, [2]uint64{}
 		of := func(q int, n uint64) []byte { return frameOf(n<<1 | uint64(q)) }
-		for sent[0] < 400 {
+		for deadline := time.Now().Add(30 * time.Second); sent[0] < 400; {
+			if time.Now().After(deadline) {
+				t.Fatalf("%v frames were sent in 30 s", sent)
+			}
 			for q, most := range [2]uint64{20, 10} { // twice as many on the first
 				for range most {
 					n, err := queues[q].Port(0).Send([][]byte{of(q, sent[q])})
