@@ -46,12 +46,15 @@ func (s storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
 	k := &storeKept{storeReplica: &storeReplica{c: c, by: s.by, stale: true, applied: true}}
 	rc := k.config()
 	rc.Durable, rc.JournalBytes = true, 4<<10+int(c.Seed>>32%(60<<10))
+	if s.told(&c) {
+		rc.JournalBytes += 28 << 10 // the orderers' own records alone may take as much
+	}
 	dir, core, report, err := storage.Start(fs, storeDir, s.journal(&c), rc)
 	if err != nil {
 		return nil, err
 	}
 	k.dir, k.Replica, k.lost = dir, core, report.Lost
-	if c.Seed>>60 < 8 {
+	if s.told(&c) {
 		k.takes = &taken{first: dir.Journal().Next()}
 	}
 	if c.Found && core.ID() == 0 {
@@ -59,6 +62,9 @@ func (s storeSystem) Continue(c ReplicaConfig, fs disk.FS) (Kept, error) {
 	}
 	return k, nil
 }
+
+// told reports whether a life is told what its journal takes, and so keeps it within its bound.
+func (s storeSystem) told(c *ReplicaConfig) bool { return c.Seed>>60 < 8 }
 
 func (s storeSystem) journal(c *ReplicaConfig) journal.Config {
 	return journal.Config{SegmentBytes: 64 << 10, BatchBytes: 1<<10 + int(c.Seed>>48%(32<<10)),

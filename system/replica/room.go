@@ -18,8 +18,8 @@ package replica
 //
 // The bound is lifted while a snapshot is sent to a peer or handed to an operator, and until one of its own has
 // made room again: none is captured meanwhile, and to stand still until the end would be worse. It is lifted for a
-// moment, too, when all that was applied is in a snapshot and there is no room all the same: all replicas may
-// hold frames that none of the others has room for, and only taking more of them decides anything.
+// moment, too, when snapshots make no room: all replicas may hold frames that none of the others has room for,
+// and only taking more of them decides anything.
 
 // roomState is what a replica knows of the journal's place on the disk.
 type roomState struct {
@@ -29,7 +29,8 @@ type roomState struct {
 	size    int    // of the newest snapshot
 	came    uint64 // bytes from the capture of the newest snapshot until it was durable; 0: none was
 	shut    bool   // there was no room, and there are frames that are not journaled
-	stuck   int    // ticks without room in which nothing that could make some was under way
+	stuck   int    // ticks without room, beside snapshots, in which nothing was trimmed
+	freed   uint64 // trim when that was last looked at
 	over    bool   // the bound was lifted, and is passed still
 	turned  uint64 // next when a snapshot was last captured
 	carried uint64 // the last record that carry wrote
@@ -132,11 +133,11 @@ func (r *Replica) steerSnapshots() {
 
 const (
 	shutTicks  = 16 // between snapshots that are begun for want of room although little came since the last
-	stuckTicks = 50 // without room and hope for any, until frames are taken nevertheless
+	stuckTicks = 50 // without room although snapshots are durable, until frames are taken nevertheless
 )
 
 // tickRoom notes when the bound is lifted, and until when it is passed; and for how long there has been no
-// room, and nothing under way that will make some.
+// room, and snapshots made none.
 func (r *Replica) tickRoom() {
 	j := &r.journal
 	switch {
@@ -145,8 +146,11 @@ func (r *Replica) tickRoom() {
 	case r.space() > 0 || r.applied <= j.saved:
 		j.over = false
 	}
-	if j.stuck++; !j.shut || j.saving != nil || r.working || len(r.queue) > 0 || r.applied > j.saved {
-		j.stuck = 0
+	switch {
+	case !j.shut || j.trim != j.freed:
+		j.stuck, j.freed = 0, j.trim
+	case j.saving == nil && (r.transfer.capturing == nil || r.transfer.ready):
+		j.stuck++
 	}
 }
 
