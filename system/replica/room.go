@@ -16,10 +16,10 @@ package replica
 // and values in them, the journal may have the rest. So a data directory takes at most Config.JournalBytes
 // and three times the live data, or Config.JournalBytes and two snapshots, if those are more.
 //
-// The bound is lifted while a snapshot is sent to a peer or handed to an operator, and until one of its own has
-// made room again: none is captured meanwhile, and to stand still until the end would be worse. It is lifted for a
-// moment, too, when snapshots make no room: all replicas may hold frames that none of the others has room for,
-// and only taking more of them decides anything.
+// The bound is lifted while a snapshot is sent to a peer or handed to an operator, and until one of its own
+// has made room again: none is captured meanwhile, and to stand still until the end would be worse. It is
+// lifted for a moment, too, when snapshots make no room: all replicas may hold frames that none of the others
+// has room for, and only taking more of them decides anything.
 
 // roomState is what a replica knows of the journal's place on the disk.
 type roomState struct {

@@ -486,8 +486,10 @@ func (r *Replica) adopt(position uint64, s state, st *store.Store) error {
 // unopened is a lane that was opened beyond a snapshot, and is again when what lies there is handed out anew.
 // Accepted cuts rest on its frames.
 func (l *laneState) unopened() *laneState {
-	row := &laneRow{id: l.id, proxy: l.proxy, incarnation: l.incarnation, index: l.index, cut: order.Mark{Lane: l.id}}
-	return &laneState{laneRow: row, early: true, recv: l.recv, applied: row.cut, journaled: l.journaled, notes: l.notes}
+	row := &laneRow{id: l.id, proxy: l.proxy, incarnation: l.incarnation, index: l.index,
+		cut: order.Mark{Lane: l.id}}
+	return &laneState{laneRow: row, early: true, recv: l.recv, applied: row.cut,
+		journaled: l.journaled, notes: l.notes}
 }
 
 // resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold

@@ -269,8 +269,8 @@ func (s *ours) Dial(ctx context.Context, writer int) (putter, error) {
 // Fault implements [target].
 func (s *ours) Fault(name string, leader, follower wire.Peer) (nemesis.Fault, error) {
 	if s.Network() == nil && (name == "loss" || strings.HasPrefix(name, "isolate")) {
-		return nemesis.Fault{}, fmt.Errorf("factor fault: %q needs a network, here is loopback; next: experiment faults",
-			name)
+		return nemesis.Fault{}, fmt.Errorf("factor fault: %q needs a network, this is loopback; next: "+
+			"experiment faults", name)
 	}
 	switch name {
 	case "kill-proxy":
