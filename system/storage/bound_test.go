@@ -80,7 +80,8 @@ func (r *rig) overwrite(next, most, keys, size int) int {
 }
 
 // TestNobodyStandsStillForWantOfRoom: when everything that was applied is in a snapshot, and the journal
-// takes more than it may all the same, nothing will make room. Frames are taken nevertheless, a few at a time.
+// takes more than it may all the same, nothing will make room. Frames are taken nevertheless, a few at
+// a time.
 func TestNobodyStandsStillForWantOfRoom(t *testing.T) {
 	r, err := start(t, fault.New(1), 1)
 	if err != nil {
