@@ -136,6 +136,9 @@ func label(all []record.DesignName, name string) string {
 		if strings.HasPrefix(n.Unit, words) {
 			return n.Unit
 		}
+		if strings.HasPrefix(words, n.Unit+" ") {
+			return words // messages per round
+		}
 		return words + ", " + n.Unit
 	}
 	return words
