@@ -242,13 +242,18 @@ const victimEnv = "METRONOME_DRIVER_VICTIM"
 
 // victim begins a long trial in a folder with the programs.
 func victim(dir string) int {
-	c := linearizable(map[string]string{"mutation": "none"},
-		map[string]string{"nemesis": "mixed", "replicas": "3", "clients": "4"})
-	c.Length = time.Hour
+	c := victimCell()
 	s := session{Linearizability, factorial.Env{Bin: dir, Logs: dir, Dir: dir}}
 	_, err := s.Trial(context.Background(), c)
 	fmt.Fprintln(os.Stderr, err)
 	return 1
+}
+
+func victimCell() factorial.Cell {
+	c := linearizable(map[string]string{"mutation": "none"},
+		map[string]string{"nemesis": "mixed", "replicas": "3", "clients": "4"})
+	c.Length = time.Hour
+	return c
 }
 
 // Whoever started a trial is killed with SIGKILL in the middle: every process of the trial ends, and nothing
@@ -268,7 +273,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 	cmd.Env = append(os.Environ(), victimEnv+"="+dir)
 	must(t, cmd.Start())
 	struck := func() bool { // the first fault has been told
-		b, _ := os.ReadFile(filepath.Join(dir, "1-metronome-mixed-3-1", "trial.log"))
+		b, _ := os.ReadFile(filepath.Join(dir, victimCell().Folder(), "trial.log"))
 		return strings.Contains(string(b), "healed")
 	}
 	until(t, "a fault", struck)
