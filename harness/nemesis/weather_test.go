@@ -46,13 +46,7 @@ func TestBypass(t *testing.T) {
 		c.DeadQueue(follower, 0), c.DeadQueue(wire.ProxyPeer(1), 0), n.Loss(0.1), n.Bursts(0.1, 8),
 		n.Twice(0.3), n.Reorder(0.1), delay, corrupt, n.Partition(follower), n.Deaf(follower),
 	} {
-		w.Outage()
-		from := time.Now()
-		must(t, f.Apply(t.Context()))
-		progress(t, w, 50)
-		must(t, f.Heal(t.Context()))
-		progress(t, w, 20)
-		t.Logf("%s: longest time without an answer %v; %v in all", f.Name, w.Outage(), time.Since(from))
+		befall(t, w, f)
 	}
 	s, err := c.SwitchStats()
 	must(t, err)
@@ -64,6 +58,18 @@ func TestBypass(t *testing.T) {
 		t.Errorf("dead %d, cut %d: %+v", s.Switch.Dead, cuts, s.Switch)
 	}
 	finish(t, c, w)
+}
+
+// befall applies a fault and heals it; writes go on meanwhile and after it.
+func befall(t *testing.T, w *Workload, f Fault) {
+	t.Helper()
+	w.Outage()
+	from := time.Now()
+	must(t, f.Apply(t.Context()))
+	progress(t, w, 50)
+	must(t, f.Heal(t.Context()))
+	progress(t, w, 20)
+	t.Logf("%s: longest time without an answer %v; %v in all", f.Name, w.Outage(), time.Since(from))
 }
 
 // Kernel sockets joined by the switch: multicast and streams pass it, what befalls datagrams befalls streams
@@ -83,13 +89,7 @@ func TestKernelPorts(t *testing.T) {
 		Reorder: .05, Delay: vswitch.Span(500 * time.Microsecond), Jitter: vswitch.Span(500 * time.Microsecond)})
 	must(t, err)
 	for _, f := range []Fault{n.Loss(0.1), weather, n.Partition(follower), n.Deaf(follower)} {
-		w.Outage()
-		from := time.Now()
-		must(t, f.Apply(t.Context()))
-		progress(t, w, 50)
-		must(t, f.Heal(t.Context()))
-		progress(t, w, 20)
-		t.Logf("%s: longest time without an answer %v; %v in all", f.Name, w.Outage(), time.Since(from))
+		befall(t, w, f)
 	}
 	s, err := c.SwitchStats()
 	must(t, err)

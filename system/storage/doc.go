@@ -25,7 +25,8 @@
 // keys and values are so small that two snapshots take more than three times as much (each key costs 14
 // bytes there, and sessions count too), at most the journal and two snapshots. Package replica sees to that
 // (Replica.JournalTakes): it takes a snapshot in time, and no frames without room. Beside that lies what was
-// set aside; and while a snapshot is sent to a peer or an operator, the bound is lifted.
+// set aside; and while a snapshot is sent to a peer or an operator, the bound is lifted
+// until a snapshot of its own has made room again, and for a moment whenever snapshots make none.
 //
 // The package does no more than one file-system call after another on its caller's thread, through
 // disk.FS, so that the simulator crashes it between any two. Group commit is journal.Writer's, and
