@@ -82,10 +82,14 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		}
 	}
 	peers := cfg.Peers()
-	for _, p := range peers[:len(peers)-o.Reserve] {
+	peers = peers[:len(peers)-o.Reserve]
+	for _, p := range peers {
 		if err := c.Run(p); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
+	}
+	if err := c.linked(ctx, peers); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	if err := c.found(ctx); err != nil {
 		return nil, errors.Join(err, c.Close())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -82,6 +83,26 @@ func (c *Cluster) openSwitch(ctx context.Context) error {
 		c.o.Network.weather = w
 	}
 	return nil
+}
+
+// linked waits until the switch has the ports of some nodes: a memif that asked too early asks again only
+// after seconds, and what is sent to it until then is lost.
+func (c *Cluster) linked(ctx context.Context, peers []wire.Peer) error {
+	if c.weather == nil {
+		return nil
+	}
+	return Poll(ctx, "the nodes' links to the switch", func(context.Context) error {
+		s, err := c.SwitchStats()
+		if err != nil {
+			return err
+		}
+		for _, port := range s.Ports {
+			if !port.Up && slices.ContainsFunc(peers, func(p wire.Peer) bool { return p.String() == port.Name }) {
+				return fmt.Errorf("%s has none", port.Name)
+			}
+		}
+		return nil
+	})
 }
 
 // switchPorts are the ports of the switch: the nodes' bypass ports, or the far ends of their kernels' links.

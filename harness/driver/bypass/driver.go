@@ -1,9 +1,9 @@
 package bypass
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -88,47 +88,45 @@ const warmup = time.Second
 // change is what the trial alters in a development cluster's file.
 func (t trial) change(c *cluster.Config) {
 	c.Durability = "memory"
-	c.Port.Burst = t.burst
+	c.Port.Burst = cmp.Or(t.burst, c.Port.Burst)
 	if t.mode != memif {
-		c.Port.Mode = t.mode
-		return
-	}
-	c.Port.Kind, c.Port.Mode = "dpdk", memif
-	for i := range c.Replicas {
-		c.Replicas[i].Device = c.Replicas[i].Name + ".sock"
-	}
-	for i := range c.Proxies {
-		c.Proxies[i].Device = c.Proxies[i].Peer().String() + ".sock"
+		c.Port.Mode = cmp.Or(t.mode, c.Port.Mode)
 	}
 }
 
 // run brings the cluster up, loads it, and ends it.
 func (t trial) run(ctx context.Context) (o factorial.Outcome, err error) {
-	if err := os.MkdirAll(t.logs, 0o755); err != nil {
-		return o, fmt.Errorf("folder for logs: %w", err)
-	}
-	n, err := nemesis.Start(ctx, nemesis.Options{Binary: t.metronome, Dir: t.dir, Logs: t.logs, Reserve: 1,
-		Cluster: cluster.DevOptions{Replicas: t.replicas, Proxies: 1, Change: t.change}})
+	n, err := t.start(ctx)
 	if err != nil {
 		return o, err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	var sw *networkSwitch
-	if t.mode == memif {
-		if sw, err = t.openSwitch(ctx, n.Config); err != nil {
-			return o, err
-		}
-		defer func() { err = errors.Join(err, sw.close()) }()
+	r, err := t.measured(ctx, n)
+	if err != nil {
+		return o, err
 	}
+	return outcome(r, n)
+}
+
+// start brings the trial's cluster up. Its one proxy is left to be started as the load's generator.
+func (t trial) start(ctx context.Context) (*nemesis.Cluster, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	o := nemesis.Options{Binary: t.metronome, Dir: t.dir, Logs: t.logs, Reserve: 1,
+		Cluster: cluster.DevOptions{Replicas: t.replicas, Proxies: 1, Change: t.change}}
+	if t.mode == memif {
+		o.Switch, o.Seed = t.lab, t.load.Seed
+	}
+	return nemesis.Start(ctx, o)
+}
+
+// measured loads a cluster from within its proxy.
+func (t trial) measured(ctx context.Context, n *nemesis.Cluster) (*readings, error) {
 	g, err := t.generate(n.File(), n.Config.Proxies[0].Peer().String())
 	if err != nil {
-		return o, err
+		return nil, err
 	}
-	r, err := g.measure(ctx, t.processes(n, g, sw))
-	if err != nil {
-		return o, err
-	}
-	return t.outcome(r, sw)
+	return g.measure(ctx, processes(n, g))
 }
 
 // process is one whose cost is read.
@@ -137,19 +135,19 @@ type process struct {
 	pid  int
 }
 
-func (t trial) processes(n *nemesis.Cluster, g *generator, sw *networkSwitch) (all []process) {
+func processes(n *nemesis.Cluster, g *generator) (all []process) {
 	for i := range n.Config.Replicas {
 		all = append(all, process{"replica", n.PID(n.Config.Replicas[i].Peer())})
 	}
 	all = append(all, process{"proxy", g.cmd.Process.Pid})
-	if sw != nil {
-		all = append(all, process{"switch", sw.cmd.Process.Pid})
+	if pid := n.SwitchPID(); pid != 0 {
+		all = append(all, process{"switch", pid})
 	}
 	return all
 }
 
 // outcome turns readings into the experiment's metrics.
-func (t trial) outcome(r *readings, sw *networkSwitch) (o factorial.Outcome, err error) {
+func outcome(r *readings, n *nemesis.Cluster) (o factorial.Outcome, err error) {
 	seconds := float64(r.cost.WallNS) / 1e9
 	v := map[string]float64{"items_per_s": r.load.OpsPerS, "p50_us": r.load.LatencyP50,
 		"p99_us": r.load.LatencyP99, "p999_us": r.load.LatencyP999,
@@ -163,9 +161,9 @@ func (t trial) outcome(r *readings, sw *networkSwitch) (o factorial.Outcome, err
 	v["cpu_replica"] /= count["replica"]
 	v["memory_replica"] /= count["replica"]
 	v["cpu_us_per_item"] = float64(r.cost.TargetCPUNS) / 1e3 / (r.load.OpsPerS * seconds)
-	if sw != nil {
+	if n.SwitchPID() != 0 {
 		var s *vswitchd.Stats
-		if s, err = sw.client.Ask(vswitchd.Request{Cmd: "stats"}); err != nil {
+		if s, err = n.SwitchStats(); err != nil {
 			return o, err
 		}
 		v["switch_lost"] = float64(s.Loop.Lost)

@@ -115,7 +115,7 @@ func TestPlan(t *testing.T) {
 		t.Error(err)
 	}
 	c, err := cluster.Dev(t.TempDir(), cluster.DevOptions{Change: p.change})
-	if err != nil || !c.Bypass() || c.Port.Burst != 32 {
+	if err != nil || c.Durability != "memory" || c.Port.Burst != 32 {
 		t.Error(err)
 	}
 }

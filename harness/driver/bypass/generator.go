@@ -9,14 +9,11 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"metronome/harness/load/kv"
-	"metronome/harness/vswitch/vswitchd"
-	"metronome/system/cluster"
 	"metronome/system/load"
 )
 
@@ -126,52 +123,4 @@ func (g *generator) measure(ctx context.Context, processes []process) (_ *readin
 		return nil, fmt.Errorf("%d processes ended while they were measured", len(r.cost.Gone))
 	}
 	return r, nil
-}
-
-// networkSwitch is a switch process and a connection to it. It ends with its standard input, and so
-// with this process.
-type networkSwitch struct {
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	client *vswitchd.Client
-	log    bytes.Buffer
-}
-
-// openSwitch starts a switch with a port for every node.
-func (t trial) openSwitch(ctx context.Context, c *cluster.Config) (*networkSwitch, error) {
-	control := filepath.Join(t.dir, "switch.sock")
-	args := []string{"vswitch", "--control", control, "--until-eof"}
-	for _, p := range c.Peers() {
-		args = append(args, "--port", p.String()+"="+c.Device(p))
-	}
-	s := &networkSwitch{cmd: exec.Command(t.lab, args...)}
-	s.cmd.Stderr = &s.log
-	stdin, err := s.cmd.StdinPipe()
-	if err != nil {
-		return nil, fmt.Errorf("start the switch: %w", err)
-	}
-	s.stdin = stdin
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the switch: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	if s.client, err = vswitchd.Dial(ctx, control); err != nil {
-		return nil, errors.Join(err, s.close(), errors.New(s.log.String()))
-	}
-	return s, nil
-}
-
-// close ends the switch.
-func (s *networkSwitch) close() error {
-	if s.client != nil {
-		_ = s.client.Close() // it has nothing left to say
-	}
-	_ = s.stdin.Close()
-	end := time.AfterFunc(endLimit, func() { _ = s.cmd.Process.Kill() })
-	defer end.Stop()
-	if err := s.cmd.Wait(); err != nil {
-		return fmt.Errorf("the switch: %w: %s", err, s.log.String())
-	}
-	return nil
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"metronome/harness/factorial"
-	"metronome/harness/nemesis"
-	"metronome/system/cluster"
 	"metronome/system/load"
 )
 
@@ -43,12 +41,7 @@ func (s readsSession) Trial(ctx context.Context, c factorial.Cell) (o factorial.
 		return o, err
 	}
 	defer os.RemoveAll(t.dir) // what is left, the session's end removes
-	if err := os.MkdirAll(t.logs, 0o755); err != nil {
-		return o, fmt.Errorf("folder for logs: %w", err)
-	}
-	n, err := nemesis.Start(ctx, nemesis.Options{Binary: t.metronome, Dir: t.dir, Logs: t.logs, Reserve: 1,
-		Cluster: cluster.DevOptions{Replicas: t.replicas, Proxies: 1,
-			Change: func(c *cluster.Config) { c.Durability = "memory" }}})
+	n, err := t.start(ctx)
 	if err != nil {
 		return o, err
 	}
@@ -64,7 +57,7 @@ func (s readsSession) Trial(ctx context.Context, c factorial.Cell) (o factorial.
 	if err != nil {
 		return o, err
 	}
-	if o, err = t.outcome(r, nil); err != nil {
+	if o, err = outcome(r, n); err != nil {
 		return o, err
 	}
 	rename(o.Values, "items_per_s", "reads_per_s")
@@ -99,13 +92,4 @@ func (s readsSession) planReads(c factorial.Cell) (t trial, err error) {
 		Reads: 1, Barrier: how == "barrier", Outstanding: number("outstanding"), Warmup: warmup / 2,
 		Length: max(c.Length, time.Second)}
 	return t, err
-}
-
-// measured loads a cluster from within its proxy.
-func (t trial) measured(ctx context.Context, n *nemesis.Cluster) (*readings, error) {
-	g, err := t.generate(n.File(), n.Config.Proxies[0].Peer().String())
-	if err != nil {
-		return nil, err
-	}
-	return g.measure(ctx, t.processes(n, g, nil))
 }
