@@ -26,9 +26,7 @@ func (r *Raft) Compact(position uint64) {
 	if r.log.base == before {
 		return
 	}
-	if r.behind.ticks == 0 {
-		r.behind = behind{base: r.log.base.index, ticks: r.patience}
-	}
+	r.await()
 	r.repeat()
 }
 
