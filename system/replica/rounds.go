@@ -166,7 +166,7 @@ type peerState struct {
 	holdings order.Holdings
 	expect   []expectation
 	hash     hashAt
-	odd      bool // its state hash was not ours
+	odd      bool // its state hash was not ours when they were compared last
 	feature  uint32
 }
 
@@ -537,7 +537,7 @@ func (r *Replica) onHoldings(seat int, b []byte) bool {
 	p := &r.peers[seat]
 	if p.life != id {
 		p.holdings.Forget()
-		p.expect, p.life = nil, id
+		p.expect, p.life, p.odd = nil, id, false
 	}
 	p.heard, p.feature = r.now, feature
 	if held := p.frames(); p.absorb(&report) > held {
