@@ -103,8 +103,7 @@ func (r *Replica) unshelve() {
 }
 
 // The log is kept from a snapshot on that is captured for a member, and for a member that was sent one for
-// as long as it goes forward, in steps of at most keepTicks; at most maxKept entries, and at each compaction
-// at most order.MaxRepeated of them.
+// as long as it goes forward, in steps of at most keepTicks; at most maxKept entries.
 const (
 	keepTicks = 100
 	maxKept   = 1 << 16
