@@ -109,7 +109,9 @@ type Orderer interface {
 	// no leader, or to has not got what is committed (R15). Proposals fail with [ErrBusy] until it is
 	// done or an election timeout has passed.
 	TransferLeader(to uint64)
-	// Compact forgets the log up to a position that was applied, and that a durable snapshot covers.
+	// Compact forgets the log up to a position that was applied, or further if what was applied takes more
+	// than [MaxRepeated] beyond it. A restart from an older snapshot needs the records before, too
+	// (Persist.Fresh).
 	Compact(position uint64)
 	// Snapshot offers state captured at an applied position to followers that need one.
 	Snapshot(position uint64)
@@ -156,6 +158,10 @@ type Persist struct {
 	// Lazy: nothing waits for these records. They must be durable before those that follow, no sooner.
 	Lazy bool
 }
+
+// MaxRepeated is how many bytes of log a compaction leaves, if all of it was applied: they are repeated in
+// one record, and a journal takes none beyond 32 MiB.
+const MaxRepeated = 24 << 20
 
 // Committed is one position of the agreed sequence.
 type Committed struct {

@@ -221,6 +221,35 @@ func (r *Replica) compact() {
 	}
 }
 
+// leadSafe works out what every member has, so that log and frames below may go, and tells the
+// others.
+func (r *Replica) leadSafe() {
+	if !r.status.Leading {
+		return
+	}
+	safe := r.applied
+	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
+		for _, id := range ids {
+			if id != r.id {
+				safe = min(safe, r.status.Match[id])
+			}
+		}
+	}
+	if safe <= r.safe {
+		return
+	}
+	if r.safe = safe; r.status.Leaderless {
+		return // the others work it out, too
+	}
+	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
+		for _, id := range ids {
+			if id != r.id {
+				r.sendHoldings(id, &order.Report{})
+			}
+		}
+	}
+}
+
 // pressed reports whether a lane would hold more than half its bound after trimming to the last of
 // the given checkpoints, or as it is if there is none, or all lanes together more than theirs.
 func (r *Replica) pressed(passed []checkpoint) bool {

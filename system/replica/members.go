@@ -272,9 +272,8 @@ func (r *Replica) compareHash(p *peerState) {
 	}
 	for _, h := range r.hashes {
 		if h.position == p.hash.position {
-			if h.hash != p.hash.hash {
+			if p.odd = h.hash != p.hash.hash; p.odd {
 				r.counts.HashMismatches++
-				p.odd = true
 			}
 			p.hash = hashAt{}
 			break

@@ -166,7 +166,7 @@ type peerState struct {
 	holdings order.Holdings
 	expect   []expectation
 	hash     hashAt
-	odd      bool // its state hash was not ours
+	odd      bool // its state hash was not ours when they were compared last
 	feature  uint32
 }
 
@@ -549,7 +549,7 @@ func (r *Replica) onHoldings(seat int, b []byte) bool {
 	p := &r.peers[seat]
 	if p.life != id {
 		p.holdings.Forget()
-		p.expect, p.life = nil, id
+		p.expect, p.life, p.odd = nil, id, false
 	}
 	p.heard, p.feature = r.now, feature
 	if held := p.frames(); p.absorb(&report) > held {
@@ -575,33 +575,4 @@ func (p *peerState) frames() (sum uint64) {
 		sum += h.High
 	}
 	return sum
-}
-
-// leadSafe works out what every member has, so that log and frames below may go, and tells the
-// others.
-func (r *Replica) leadSafe() {
-	if !r.status.Leading {
-		return
-	}
-	safe := r.applied
-	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
-		for _, id := range ids {
-			if id != r.id {
-				safe = min(safe, r.status.Match[id])
-			}
-		}
-	}
-	if safe <= r.safe {
-		return
-	}
-	if r.safe = safe; r.status.Leaderless {
-		return // the others work it out, too
-	}
-	for _, ids := range [2][]uint64{r.members.Voters, r.members.Learners} {
-		for _, id := range ids {
-			if id != r.id {
-				r.sendHoldings(id, &order.Report{})
-			}
-		}
-	}
 }

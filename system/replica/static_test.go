@@ -90,6 +90,30 @@ func TestOwnersAreToldApart(t *testing.T) {
 	}
 }
 
+// A replica stops when a majority has another state than it, now: not because one seat was wrong once, and
+// another later, and both came back right.
+func TestWhoWasWrongOnceCountsNoMore(t *testing.T) {
+	r := ordered(t, 0, "raft")
+	if err := r.Found([]int{0, 1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	r.hashes = []hashAt{{64, 7}, {128, 8}}
+	says := func(seat int, position, hash uint64) error {
+		r.peers[seat].hash = hashAt{position, hash}
+		r.compareHash(&r.peers[seat])
+		return r.Err()
+	}
+	if err := errors.Join(says(1, 64, 9), says(1, 128, 8), says(2, 64, 9)); err != nil {
+		t.Fatalf("one of three has another state: %v", err)
+	}
+	if r.counts.HashMismatches != 2 {
+		t.Errorf("%d mismatches", r.counts.HashMismatches)
+	}
+	if err := says(1, 128, 9); !errors.Is(err, errDiverged) {
+		t.Errorf("two of three have another: %v", err)
+	}
+}
+
 // Where everyone leads, one that follows waits anew whenever a round takes the lane on: only a lane that
 // stands still is taken over.
 func TestARoundThatTakesALaneOnLetsOthersWait(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 )
 
 var errDiverged = errors.New("replica: a majority has another state hash: this replica's state is wrong. " +
-	"Next: restart it, it rejoins empty")
+	"Next: empty its data directory if it has one, for that would bring the state back, and start it again: " +
+	"it joins as a new life")
 
 // State transfer (R30): the leader captures its state at an applied position without stopping,
 // offers it to the follower that the orderer names, and the follower pulls it piece by piece, which

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"metronome/system/node"
+	"metronome/system/order"
 	"metronome/system/wire"
 )
 
@@ -53,22 +54,54 @@ func TestTwoSendersDoNotHoldEachOtherUp(t *testing.T) {
 	}
 }
 
+// until lets time pass until something holds.
+func (r *Replica) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for range 10_000 {
+		if holds() {
+			return
+		}
+		r.Tick(r.now + r.cfg.Tick)
+		r.Settle()
+		r.Output(&node.Output{})
+	}
+	t.Fatal(what)
+}
+
+// A backup has everything that was agreed on when it was asked for, also if a snapshot was being captured
+// then that has less.
+func TestWhatIsExportedWasCapturedSince(t *testing.T) {
+	r := single(t, nil)
+	r.until(t, "limits are agreed on", func() bool { return len(r.state.limits) > 0 && r.applied > 0 })
+	r.capture(false)
+	if r.transfer.capturing == nil || r.transfer.ready {
+		t.Fatal("nothing is being captured")
+	}
+	if err := r.orderer.Propose(order.AppendDecision(nil, &order.Decision{Time: r.state.time})); err != nil {
+		t.Fatal(err)
+	}
+	for r.drain() {
+		r.Settle()
+	}
+	if r.applied <= r.transfer.captured {
+		t.Fatal("nothing was agreed on meanwhile")
+	}
+	if err := r.Export(); err != nil {
+		t.Fatal(err)
+	}
+	agreed := r.applied
+	r.until(t, "a snapshot is exported", func() bool { return r.Exported() != nil })
+	if at := r.Exported().Position; at < agreed {
+		t.Errorf("it ends at position %d; when it was asked for, %d was applied", at, agreed)
+	}
+}
+
 // A snapshot that is wanted waits, because items are being applied, and meanwhile somebody asks for the one
 // before: that is sent to its end, of one position, and only then another is captured.
 func TestWhatIsBeingSentIsNotCapturedAnew(t *testing.T) {
 	r := single(t, nil)
 	x := &r.transfer
-	until := func(what string, holds func() bool) {
-		for range 10_000 {
-			if holds() {
-				return
-			}
-			r.Tick(r.now + r.cfg.Tick)
-			r.Settle()
-			r.Output(&node.Output{})
-		}
-		t.Fatal(what)
-	}
+	until := func(what string, holds func() bool) { t.Helper(); r.until(t, what, holds) }
 	until("limits are agreed on", func() bool { return len(r.state.limits) > 0 && r.applied > 0 })
 	r.capture(true)
 	until("a snapshot is captured", func() bool { return x.ready })

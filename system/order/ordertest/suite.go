@@ -23,7 +23,7 @@ func Run(t *testing.T, by Algorithm) {
 		"R8NoProposalOfWhatIsNotHeld": proposesHeldOnly, "R4HolesAfterRestart": holesAfterRestart,
 		"R16ASlowDiskDelaysNoHeartbeat": slowDisk, "R15HandOver": handOver, "R26Reads": reads,
 		"R17ASnapshotForWhoLacksMuch": snapshot, "Volatile": volatile, "HostileMessages": hostile,
-		"FixedMembers": fixedMembers, "BrokenRecords": brokenRecords,
+		"FixedMembers": fixedMembers, "BrokenRecords": brokenRecords, "ACompactionIsOneRecord": oneRecord,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, by) })
 	}
@@ -114,6 +114,39 @@ func mismatchRefused(t *testing.T, by Algorithm) {
 	}
 	if got := c.Members[3].Place.Position; got != m.Place.Position {
 		t.Fatalf("it stays at %d, the leader is at %d", got, m.Place.Position)
+	}
+}
+
+// What a compaction leaves is repeated in one record, however little it was asked to forget.
+func oneRecord(t *testing.T, by Algorithm) {
+	c := New(t, by, 1, 1, nil)
+	m := c.Elect(1)
+	large := order.Decision{Commands: make([]order.Command, order.MaxCommands)}
+	for i := range large.Commands {
+		large.Commands[i] = order.Command{Kind: order.SetLimits, Limits: make([]byte, order.MaxLimits)}
+	}
+	decision := order.AppendDecision(nil, &large)
+	at, written := m.Place.Position, 0
+	for written < order.MaxRepeated+2<<20 {
+		if err := m.O.Propose(decision); err == nil {
+			written += len(decision)
+		} else if m.O.Tick(); !errors.Is(err, order.ErrBusy) {
+			t.Fatal(err)
+		}
+		for rd := m.O.Ready(); rd.Persist != nil || len(rd.Committed) > 0; rd = m.O.Ready() {
+			if n := len(rd.Committed); n > 0 {
+				at = rd.Committed[n-1].Position
+				m.O.Applied(at)
+			}
+			if rd.Persist != nil {
+				m.O.Persisted(rd.Persist.Seq)
+			}
+		}
+	}
+	m.O.Compact(m.Place.Position + 1)
+	p := m.O.Ready().Persist
+	if p == nil || len(p.Records) != 1 || len(p.Records[0]) > order.MaxRepeated+1<<10 || p.Fresh > at {
+		t.Fatalf("%d positions applied, after %d bytes: %d records", at, written, len(p.Records))
 	}
 }
 

@@ -104,6 +104,19 @@ func (l *log) compact(index uint64) {
 	}
 }
 
+// entryBytes is what an entry takes beyond its data, at most.
+const entryBytes = 48
+
+// light is the lowest index behind which the entries take at most so many bytes.
+func (l *log) light(bytes int) uint64 {
+	n := len(l.entries)
+	for n > 0 && bytes >= len(l.entries[n-1].GetData())+entryBytes {
+		n--
+		bytes -= len(l.entries[n].GetData()) + entryBytes
+	}
+	return l.base.index + uint64(n)
+}
+
 func (l *log) configured(from uint64, state *pb.ConfState) {
 	l.confs = append(l.confs, conf{from, state})
 }

@@ -140,6 +140,32 @@ func TestSnapshotToFollowerAtItsGate(t *testing.T) {
 	}
 }
 
+// The same if it waits for what only a second compaction takes away, soon after a first that took nothing it
+// lacks, and the last there is: afterwards nothing happens any more.
+func TestSnapshotToFollowerThatASecondCompactionLeavesBehind(t *testing.T) {
+	seedElections(t, 3)
+	c := newCluster(t, 1, 2, 3)
+	leader := c.elect(1)
+	c.holds(7, 99, 1, 2)
+	c.holds(7, 3, 3)
+	for n := uint64(1); n <= 6; n++ {
+		c.propose(leader, at(7, n))
+		c.settle()
+	}
+	leader.durable = leader.place
+	for _, below := range []uint64{4, 0} {
+		leader.r.Compact(leader.place.Position - below)
+		c.ready(leader)
+		c.tick()
+	}
+	for range 60 {
+		c.tick()
+	}
+	if !leader.want {
+		t.Fatalf("nobody asks for a snapshot: %+v", leader.r.Status())
+	}
+}
+
 // A follower far behind the compacted log is restored from a snapshot and goes on from there. A
 // failed transfer is tried again.
 func TestSnapshotToFarBehindFollower(t *testing.T) {

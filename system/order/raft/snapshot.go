@@ -22,13 +22,11 @@ func snapshotMeta(m *pb.Message) order.SnapshotMeta {
 // Compact implements [order.Orderer]. What remains of the log is repeated in a fresh record.
 func (r *Raft) Compact(position uint64) {
 	before := r.log.base
-	r.log.compact(min(position, r.node.BasicStatus().Applied))
+	r.log.compact(min(max(position, r.log.light(order.MaxRepeated)), r.node.BasicStatus().Applied))
 	if r.log.base == before {
 		return
 	}
-	if r.behind.ticks == 0 {
-		r.behind = behind{base: r.log.base.index, ticks: r.patience}
-	}
+	r.await()
 	r.repeat()
 }
 

@@ -73,6 +73,16 @@ func (l *Log) Cut(n, term uint64) {
 	l.Base, l.Term = n, term
 }
 
+// light is the lowest slot behind which the log takes at most so many bytes.
+func (l *Log) light(bytes int) uint64 {
+	n := len(l.slots)
+	for n > 0 && bytes >= len(l.slots[n-1].Decision)+2*EntryBytes {
+		n--
+		bytes -= len(l.slots[n].Decision) + 2*EntryBytes
+	}
+	return l.Base + uint64(n)
+}
+
 // Holes are the slots that were accepted before a restart: all are to be judged again (R4).
 func (l *Log) Holes() (holes []uint64) {
 	for n := l.Base + 1; n <= l.Last(); n++ {

@@ -59,10 +59,11 @@ func (r *Replica) SnapshotSent(to uint64, _ bool) {
 // ForgetTransfers ends the transfers of a leadership.
 func (r *Replica) ForgetTransfers() { clear(r.sending) }
 
-// Forget forgets the log up to a position that was applied, and reports whether there was any of it. What is
-// left is to be repeated in a fresh record ([order.Outbox.Repeat]).
+// Forget forgets the log up to a position that was applied, or further if the rest is too much for one
+// record, and reports whether there was any of it. What is left is to be repeated in a fresh record
+// ([order.Outbox.Repeat]).
 func (r *Replica) Forget(position uint64) bool {
-	if position = min(position, r.Done); position <= r.Log.Base {
+	if position = min(max(position, r.Log.light(order.MaxRepeated)), r.Done); position <= r.Log.Base {
 		return false
 	}
 	r.Log.Cut(position, r.termOr(r.Log.TermAt(position)))
