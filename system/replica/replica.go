@@ -89,6 +89,7 @@ type Counters struct {
 	Hedges          uint64 // answers sent because another replica owed them
 	SnapshotsSent   uint64
 	SnapshotsTaken  uint64 // installed here
+	Unsaved         uint64 // snapshots that could not be written
 	HashMismatches  uint64
 	Proposals       uint64
 	Cuts            uint64 // positions that took items
