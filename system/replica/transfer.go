@@ -493,14 +493,17 @@ func (l *laneState) unopened() *laneState {
 }
 
 // resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold
-// cuts that were accepted on the strength of it.
+// cuts that were accepted on the strength of it. So it is with a lane that was closed by a decision behind the
+// snapshot: this and what it takes before are handed out again. Nothing comes into it any more, and nothing
+// has to: all of it was held when that was handed out first.
 func (r *Replica) resume(row *laneRow, old []*laneState) error {
 	i, ok := slices.BinarySearchFunc(old, row.id, byID)
-	if !ok || !old[i].open && !old[i].early || old[i].recv.Mark().Frames < row.cut.Frames {
+	if !ok || old[i].recv.Mark().Frames < row.cut.Frames || old[i].recv.Trimmed() > row.cut.Frames {
 		return r.admit(row)
 	}
 	l := &laneState{laneRow: row, open: true, recv: old[i].recv, applied: row.cut, heard: r.now,
 		journaled: max(old[i].journaled, row.cut.Frames), notes: old[i].notes}
 	r.insert(l)
+	r.journalFrames(l) // of a closed lane, those that came last may not have been
 	return nil
 }
