@@ -121,7 +121,7 @@ func New(cfg Config) (*Replica, error) {
 	return &Replica{cfg: cfg, consensus: consensus, ingest: in, store: st, state: newState(), checkpointEvery: 1,
 		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1},
 		reads:    readState{ctx: cfg.Nonce},
-		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, chunkBytes))}}, nil
+		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, int64(cfg.ChunkBytes)))}}, nil
 }
 
 // Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit

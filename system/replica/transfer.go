@@ -21,14 +21,19 @@ var errDiverged = errors.New("replica: a majority has another state hash: this r
 // the rest of the state.
 
 const (
-	chunkBytes   = 256 << 10
-	captureBytes = 1 << 20 // copied a step, so that no step takes long
-	captureLeast = 64 << 10
-	sentAhead    = 2 << 20 // sent and not asked for yet
-	pullTicks    = 20      // without a chunk for so long, ask again
-	offerTicks   = 20      // between offers that nobody took up
-	patience     = 400     // ticks without a pull after which a transfer has failed
+	chunkBytes = 256 << 10
+	pullTicks  = 20  // without a chunk for so long, ask again
+	offerTicks = 20  // between offers that nobody took up
+	patience   = 400 // ticks without a pull after which a transfer has failed
 )
+
+// sentAhead is what is sent and not asked for yet.
+func (c *Config) sentAhead() uint64 { return 8 * uint64(c.ChunkBytes) }
+
+// captureMost and captureLeast are what is copied a step: no step takes long.
+func (c *Config) captureMost() int { return 4 * c.ChunkBytes }
+
+func (c *Config) captureLeast() int { return c.ChunkBytes / 4 }
 
 type transferState struct {
 	// sending
@@ -178,10 +183,10 @@ func (r *Replica) stepCapture() {
 func (r *Replica) captureStep() int {
 	t, j := &r.transfer, &r.journal
 	if t.urgent || r.quiet || j.shut || !r.cfg.Durable {
-		return captureBytes
+		return r.cfg.captureMost()
 	}
 	owed := r.captureOwed()
-	n := min(max(owed, captureLeast), captureBytes)
+	n := min(max(owed, r.cfg.captureLeast()), r.cfg.captureMost())
 	if owed > n {
 		t.stepped += uint64(float64(j.bytes-t.stepped) * float64(n) / float64(owed))
 	} else {
@@ -203,7 +208,7 @@ func (r *Replica) captureOwed() int {
 // keepPace captures between two ticks, a little at a time, what is owed.
 func (r *Replica) keepPace() {
 	t := &r.transfer
-	if t.capturing != nil && !t.ready && r.cfg.Durable && r.captureOwed() >= captureLeast {
+	if t.capturing != nil && !t.ready && r.cfg.Durable && r.captureOwed() >= r.cfg.captureLeast() {
 		r.stepCapture()
 	}
 }
@@ -358,23 +363,23 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 func (r *Replica) sendChunks(seat int) {
 	t := &r.transfer
 	o := &t.offers[seat]
-	size := uint64(len(t.head) + t.capturing.Size())
-	for o.sent < min(size, o.acked+sentAhead) {
-		if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, chunkBytes) {
-			r.later(t.budget.Ready(r.now, chunkBytes))
+	size, chunk := uint64(len(t.head)+t.capturing.Size()), r.cfg.ChunkBytes
+	for o.sent < min(size, o.acked+r.cfg.sentAhead()) {
+		if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, int64(chunk)) {
+			r.later(t.budget.Ready(r.now, int64(chunk)))
 			return
 		}
-		w := wire.NewWriter(make([]byte, 0, chunkBytes+32), wire.KindChunk)
+		w := wire.NewWriter(make([]byte, 0, chunk+32), wire.KindChunk)
 		w.U64(o.meta.Position)
 		w.U64(o.sent)
 		before := len(w.B)
 		if n := uint64(len(t.head)); o.sent < n {
-			w.B = append(w.B, t.head[o.sent:]...)
+			w.B = append(w.B, t.head[o.sent:min(n, o.sent+uint64(chunk))]...)
 		} else {
-			for part := t.capturing.Read(int(o.sent-n), chunkBytes); len(part) > 0; {
+			for part := t.capturing.Read(int(o.sent-n), chunk); len(part) > 0; {
 				w.B = append(w.B, part...)
 				at := int(o.sent-n) + len(w.B) - before
-				part = t.capturing.Read(at, chunkBytes-(len(w.B)-before))
+				part = t.capturing.Read(at, chunk-(len(w.B)-before))
 			}
 		}
 		o.sent += uint64(len(w.B) - before)
