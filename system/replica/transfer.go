@@ -61,9 +61,12 @@ type offerState struct {
 	// More was asked for, up to which everything has arrived; sent is how far this side is.
 	wanted      bool
 	acked, sent uint64
-	// How far its log was when it last went forward, and when: see keepLog.
-	match   uint64
-	forward int64
+	// How far its log was when it last went forward, and when; and by when it will have installed what it
+	// was sent: see keepLog.
+	match    uint64
+	forward  int64
+	began    int64
+	installs int64
 }
 
 // sending reports whether what was captured goes to somebody, who must get all of it of one position.
@@ -243,7 +246,7 @@ func (r *Replica) offer(meta *order.SnapshotMeta) {
 		return
 	}
 	seat := SeatOf(meta.To)
-	t.offers[seat] = offerState{meta: *meta, live: true, heard: r.now}
+	t.offers[seat] = offerState{meta: *meta, live: true, heard: r.now, began: r.now}
 	t.offers[seat].meta.Message = append([]byte(nil), meta.Message...)
 	r.sendOffer(seat)
 }
@@ -345,7 +348,7 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 	}
 	o.heard, o.next = r.now, r.now+offerTicks*r.cfg.Tick
 	if offset >= size {
-		o.live = false
+		o.live, o.installs = false, r.now+(r.now-o.began)
 		r.counts.SnapshotsSent++
 		r.orderer.SnapshotSent(id, true)
 		return true
