@@ -116,8 +116,8 @@ func TestVerifiedFramesArePutAside(t *testing.T) {
 	}
 }
 
-// The log is kept for a member that was sent a snapshot for as long as it takes to install that, which a large
-// state takes longer; then for as long as it goes forward.
+// The log is kept for a member that was sent a snapshot for as long as it takes to install that, longer the
+// larger it is; then for as long as it goes forward.
 func TestTheLogIsKeptUntilASnapshotIsInstalled(t *testing.T) {
 	r := ordered(t, 0, "raft")
 	if err := r.Found([]int{0, 1, 2}); err != nil {

@@ -15,7 +15,8 @@ func TestALaneThatWasClosedBeyondASnapshotKeepsItsFrames(t *testing.T) {
 		r := single(t, func(c *Config) { c.Durable = durable })
 		take := func(position uint64, d order.Decision) {
 			t.Helper()
-			if err := r.commit(order.Committed{Position: position, Decision: order.AppendDecision(nil, &d)}); err != nil {
+			c := order.Committed{Position: position, Decision: order.AppendDecision(nil, &d)}
+			if err := r.commit(c); err != nil {
 				t.Fatalf("durable %t: %v", durable, err)
 			}
 		}

@@ -405,6 +405,9 @@ func (r *Replica) onChunk(seat int, b []byte) bool {
 	if len(data) == 0 || uint64(len(data)) > t.size-offset {
 		return false
 	}
+	if !r.given {
+		data = slices.Clone(data)
+	}
 	t.add(data)
 	t.heard = r.now
 	r.saveReceived()
@@ -501,9 +504,9 @@ func (l *laneState) unopened() *laneState {
 }
 
 // resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold
-// cuts that were accepted on the strength of it. So it is with a lane that was closed by a decision behind the
-// snapshot: this and what it takes before are handed out again. Nothing comes into it any more, and nothing
-// has to: all of it was held when that was handed out first.
+// cuts that were accepted on the strength of it. So it is with a lane that was closed by a decision behind
+// the snapshot: this and what it takes before are handed out again. Nothing comes into it any more, and
+// nothing has to: all of it was held when that was handed out first.
 func (r *Replica) resume(row *laneRow, old []*laneState) error {
 	i, ok := slices.BinarySearchFunc(old, row.id, byID)
 	if !ok || old[i].recv.Mark().Frames < row.cut.Frames || old[i].recv.Trimmed() > row.cut.Frames {
