@@ -86,7 +86,8 @@ func TestDisksAreReached(t *testing.T) {
 		"power lost between two operations on the disk", "process ended by an error of its disk",
 		"process ended by a full disk", "life continued from its disk", "life ended with its disk",
 		"life continued from a saved snapshot", "disk looked at, as a power failure would leave it",
-		"restored from a backup", "session found expired"} {
+		"restored from a backup", "session found expired", "piece of a snapshot behind its first",
+		"transfer of state begun anew, of another snapshot"} {
 		if sum[name] == 0 {
 			t.Errorf("never: %s", name)
 		}

@@ -26,6 +26,8 @@ const (
 	storeTick      = milli
 	storeElection  = 12 // ticks
 	storeHeartbeat = 2
+	storeChunk     = 128 // bytes of a snapshot in one message, at least; then doubled up to so many times
+	storeChunks    = 12
 )
 
 // Store is the replicated store of system/replica and system/proxy, ordered by the default algorithm.
@@ -171,6 +173,7 @@ func (r *storeReplica) config() replica.Config {
 		Tick: storeTick * c.Skew.Timing / 1000, ElectionTicks: storeElection, HeartbeatTicks: storeHeartbeat,
 		RoundInterval: 300 * micro * c.Skew.Timing / 1000, Silence: 150 * milli * c.Skew.Timing / 1000,
 		ReportInterval: 2 * milli, ResultBytes: int(1 << 20 * c.Skew.Limits / 1000), Observer: r,
+		ChunkBytes: storeChunk << (c.Seed >> 20 % storeChunks),
 	}
 }
 

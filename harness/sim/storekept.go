@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"math/rand/v2"
 
 	"metronome/system/disk"
@@ -166,7 +167,7 @@ func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
 			return false, nil
 		}
 		k.saving, err = k.dir.Save(k.save)
-		return true, err
+		return true, k.unsaved(now, err)
 	}
 	there := k.save.Ready() - k.saving.Offset()
 	if there == 0 && k.saving.Offset() < k.save.Size {
@@ -174,12 +175,23 @@ func (k *storeKept) Save(now int64, bytes int) (busy bool, err error) {
 	}
 	done, err := k.saving.Step(min(bytes, there))
 	if err != nil || !done {
-		return true, err
+		return true, k.unsaved(now, err)
 	}
 	k.saving, k.stale = nil, true
 	k.Saved(now, k.save.Position)
 	k.settle()
 	return true, k.trim()
+}
+
+// unsaved tells the replica of a snapshot that could not be written; any other error ends the process.
+func (k *storeKept) unsaved(now int64, err error) error {
+	if !errors.Is(err, storage.ErrUnsaved) {
+		return err
+	}
+	k.saving, k.stale = nil, true
+	k.Unsaved(now, k.save.Position)
+	k.settle()
+	return nil
 }
 
 // SetFull says whether the disk is nearly full. Then the journal takes no frames either, as at its bound.

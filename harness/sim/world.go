@@ -33,6 +33,8 @@ type process struct {
 	deadLane int // frames of lanes ≡ deadLane mod deadOf are lost here; deadOf 0 = none
 	deadOf   int
 	deadAll  bool // repairs too
+
+	pieces map[wire.Peer]pieces // of snapshots that it sends
 }
 
 // clock is the process' own monotonic time.
@@ -175,6 +177,7 @@ func (w *world) flush(p *process) {
 	for i := range w.out.Messages {
 		if p.replica != nil {
 			w.promised(p, w.out.Messages[i].Bytes)
+			w.notePiece(p, w.out.Messages[i].To, w.out.Messages[i].Bytes)
 		}
 		w.net.message(w, p, w.out.Messages[i].To, w.out.Messages[i].Bytes)
 	}

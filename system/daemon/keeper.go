@@ -28,12 +28,13 @@ type keeper struct {
 	floor  uint64
 
 	segment int64 // bytes
+	log     *slog.Logger
 
 	wake func()
 
 	synced  atomic.Uint64 // the last record that is durable
 	saves   chan *saving
-	saved   atomic.Pointer[saving] // the snapshot that was saved last
+	saved   atomic.Pointer[saving] // the snapshot that was saved last, or could not be
 	low     atomic.Bool            // less space is free than the floor
 	failure atomic.Pointer[error]
 	ends    sync.WaitGroup
@@ -75,7 +76,7 @@ func recoverReplica(c *cluster.Config, me *cluster.Replica, rc replica.Config, l
 	log.Info("data directory opened", "path", path, "journal", report.Journal.String(),
 		"snapshot", report.Snapshot, "bytes", report.SnapshotBytes,
 		"took", time.Since(began).Round(time.Millisecond))
-	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor), segment: segment,
+	return &keeper{dir: dir, fs: fs, path: path, floor: uint64(c.Storage.Floor), segment: segment, log: log,
 		saves: make(chan *saving, 1), quit: make(chan struct{})}, core, nil
 }
 
@@ -183,8 +184,12 @@ func (k *keeper) tell(now int64, core *replica.Replica) (n int, err error) {
 		core.Synced(now, synced)
 		n++
 	}
-	if position, ok := k.finished(); ok {
-		core.Saved(now, position)
+	if s := k.finished(); s != nil {
+		if s.unsaved == nil {
+			core.Saved(now, s.save.Position)
+		} else {
+			core.Unsaved(now, s.save.Position)
+		}
 		n++
 	}
 	k.hand(core.Save())
@@ -233,6 +238,12 @@ func (k *keeper) view() (v JournalView) {
 func (k *keeper) save() {
 	for s := range k.saves {
 		done, err := k.write(s)
+		if errors.Is(err, storage.ErrUnsaved) {
+			k.log.Error("a snapshot could not be written: the journal is not trimmed, and at its bound no writes "+
+				"are taken", "in", k.path, "bytes", s.save.Size, "reason", err,
+				"next", "make room on this disk; it is tried again in at most half a minute")
+			s.unsaved, done, err = err, true, nil
+		}
 		if err != nil {
 			k.fail(fmt.Errorf("snapshot in %s: %w", k.path, err))
 			return

@@ -186,7 +186,7 @@ func (p *Proxy) turn() (busy bool, next int64, err error) {
 		call()
 	default:
 	}
-	n := p.inbox.Drain(func(from wire.Peer, msg []byte) {
+	n := p.inbox.Drain(func(from wire.Peer, msg []byte, _ bool) {
 		p.core.Message(now, from, msg)
 		p.desk.settle() // results are valid only as long as the message
 	})

@@ -179,7 +179,8 @@ func openStreams(c *cluster.Config, self wire.Peer, id *cluster.Identity, listen
 	log *slog.Logger,
 ) (*stream.Transport, error) {
 	return stream.Listen(stream.Config{Self: self, Listen: listen, Addresses: c.StreamAddresses(), Identity: id,
-		Cluster: id.Tag(), Hello: hello(c), Check: checkHello(c, log), Message: inbox.Put, Log: log,
+		Cluster: id.Tag(), Hello: hello(c), Check: checkHello(c, log),
+		Message: inbox.Put, Given: inbox.Give, Log: log,
 		MaxMessage: maxMessage, QueueBytes: int(c.Limits.StreamQueueBytes), Timeout: c.Timing.PeerTimeout})
 }
 
@@ -401,7 +402,13 @@ func (r *Replica) turn() (busy bool, err error) {
 		}
 	}
 	n += r.unic.receive(func(b []byte) { r.core.Datagram(now, b) })
-	n += r.inbox.Drain(func(from wire.Peer, msg []byte) { r.core.Message(now, from, msg) })
+	n += r.inbox.Drain(func(from wire.Peer, msg []byte, given bool) {
+		if given {
+			r.core.Given(now, from, msg)
+		} else {
+			r.core.Message(now, from, msg)
+		}
+	})
 	told, err := r.keep.tell(now, r.core)
 	if err != nil {
 		return false, err
@@ -486,14 +493,18 @@ func sendMessages(t *stream.Transport, list []node.Message) {
 	for i := range list {
 		m := &list[i]
 		// A message that is not taken is as good as lost on the way: cores repeat what matters.
-		_ = t.Post(m.To, m.Bytes, bulk(wire.Kind(m.Bytes[0])))
+		if bulk(wire.Kind(m.Bytes[0])) {
+			_ = t.Give(m.To, m.Bytes)
+		} else {
+			_ = t.Post(m.To, m.Bytes, false)
+		}
 	}
 	for i := range list {
 		t.Flush(list[i].To)
 	}
 }
 
-// bulk are the messages that may be late.
+// bulk are the messages that may be late. Each has memory of its own, which the core leaves to its driver.
 func bulk(k wire.Kind) bool { return k == wire.KindChunk || k == wire.KindFrames }
 
 func (r *Replica) sleeps() { r.view.Sleeps++ }

@@ -15,6 +15,8 @@ type saving struct {
 	ready atomic.Int64 // bytes of the state that may be read; -1: forget it
 	hurry atomic.Bool  // the journal is near its bound, and trimmed when this is durable
 	more  chan struct{}
+
+	unsaved error // why it could not be written, and was given up; set before it counts as saved
 }
 
 // hand sees to it that what the core wants saved is what is being saved.
@@ -35,19 +37,19 @@ func (k *keeper) hand(want *replica.Save) {
 	k.saving.tell(int64(want.Ready()))
 }
 
-// finished is the position of a snapshot that got durable since it was last asked. One that was given up
-// meanwhile, while its last sync was under way, is nobody's: another is being saved in its place, and
-// goes on.
-func (k *keeper) finished() (position uint64, ok bool) {
+// finished is a snapshot that got durable since it was last asked, or could not be written; nil: none. One
+// that was given up meanwhile, while its last sync was under way, is nobody's: another is being saved in its
+// place, and goes on.
+func (k *keeper) finished() *saving {
 	s := k.saved.Load()
 	if s == k.told {
-		return 0, false
+		return nil
 	}
 	if k.told = s; s != k.saving {
-		return 0, false
+		return nil
 	}
 	k.saving = nil
-	return s.save.Position, true
+	return s
 }
 
 // tell says how much there is by now.

@@ -58,6 +58,7 @@ type Config struct {
 	// TransferRate bounds the bytes a second of snapshots sent to followers while there is other work;
 	// 0 = no bound.
 	TransferRate int64
+	ChunkBytes   int // of a snapshot in one message; 0 = 256 KiB. What is captured a step goes by it
 
 	Observer Observer // nil outside simulations and tests
 }
@@ -100,6 +101,9 @@ func (c *Config) Defaults() {
 	}
 	if c.ResultBytes == 0 {
 		c.ResultBytes = 16 << 20
+	}
+	if c.ChunkBytes == 0 {
+		c.ChunkBytes = chunkBytes
 	}
 	if c.Lane.Window == 0 {
 		c.Lane = lane.Config{Window: 1 << 15, Arena: 1 << 25}

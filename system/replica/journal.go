@@ -283,7 +283,7 @@ func (r *Replica) Saved(now int64, position uint64) {
 	if j.saving == nil || j.saving.Position != position {
 		return
 	}
-	j.saving, j.saved, j.needed = nil, position, j.lowest
+	j.saving, j.saved, j.needed, j.unsaved = nil, position, j.lowest, 0
 	if in := r.transfer.in; in != nil && in.save != nil && in.meta.Position == position {
 		in.saved = true
 		r.tryInstall()
@@ -292,6 +292,30 @@ func (r *Replica) Saved(now int64, position uint64) {
 	j.came = j.bytes - j.captured
 	r.trimTo(position)
 }
+
+// Unsaved says that the snapshot could not be written, for want of room for example, and is given up. A
+// restart begins with the one before, so nothing is trimmed. Another is taken after a while, or the same if
+// it came from a peer; at the journal's bound proxies are told to take no writes until then.
+func (r *Replica) Unsaved(now int64, position uint64) {
+	r.now = now
+	j := &r.journal
+	if j.saving == nil || j.saving.Position != position {
+		return
+	}
+	if in := j.saving.in; in != nil {
+		in.save = nil // what has arrived is here still
+	}
+	j.saving = nil
+	j.retry = r.ticks + retryTicks<<min(j.unsaved, retryMost)
+	j.unsaved++
+	r.counts.Unsaved++
+}
+
+// Between attempts at a snapshot that could not be written: ticks, doubled so many times at most.
+const (
+	retryTicks = 64
+	retryMost  = 5
+)
 
 // trimTo lets go of the records that a snapshot makes superfluous: frames that it has applied, and
 // what the orderer wrote before it repeated everything (order.Persist.Fresh).
@@ -364,7 +388,7 @@ func (r *Replica) capturedFile() *Save {
 // durable before it is installed (R30), and written while it arrives.
 func (r *Replica) saveReceived() {
 	in, j := r.transfer.in, &r.journal
-	if !r.cfg.Durable || in.save != nil || j.saving != nil || in.have < in.headLen {
+	if !r.cfg.Durable || in.save != nil || j.saving != nil || in.have < in.headLen || r.ticks < j.retry {
 		return // of several, each has its turn
 	}
 	j.lowest = 0

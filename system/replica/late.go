@@ -103,7 +103,10 @@ func (r *Replica) unshelve() {
 }
 
 // The log is kept from a snapshot on that is captured for a member, and for a member that was sent one for
-// as long as it goes forward, in steps of at most keepTicks; at most maxKept entries.
+// as long as it goes forward, in steps of at most keepTicks; at most maxKept entries. The first step takes
+// longer: what was sent has to be made durable and installed before the member's log goes on from it, which
+// takes no longer than it took to send it, as a rule. Was it not waited for, a large state would be installed
+// in vain and sent anew, again and again.
 const (
 	keepTicks = 100
 	maxKept   = 1 << 16
@@ -137,7 +140,8 @@ func (r *Replica) keepLog(position uint64) uint64 {
 			o.match, o.forward = match, r.now
 		}
 		at := max(o.meta.Position, match)
-		if o.forward < lately || at >= position || position-at > maxKept {
+		if o.forward < lately && r.now-o.installs > keepTicks*r.cfg.Tick || at >= position ||
+			position-at > maxKept {
 			continue
 		}
 		position = at

@@ -115,3 +115,38 @@ func TestVerifiedFramesArePutAside(t *testing.T) {
 		t.Errorf("%d frames are put aside, of %d, or they are others", len(aside), len(all))
 	}
 }
+
+// The log is kept for a member that was sent a snapshot for as long as it takes to install that, longer the
+// larger it is; then for as long as it goes forward.
+func TestTheLogIsKeptUntilASnapshotIsInstalled(t *testing.T) {
+	r := ordered(t, 0, "raft")
+	if err := r.Found([]int{0, 1, 2}); err != nil {
+		t.Fatal(err)
+	}
+	const position, sending = 70, 5 * keepTicks
+	to, at := LifeID(1, 1), func(tick int64) { r.now = tick * r.cfg.Tick }
+	at(1000)
+	r.status.Match = map[uint64]uint64{to: 3}
+	r.transfer.offers[1] = offerState{live: true, began: r.now,
+		meta: order.SnapshotMeta{To: to, Position: position}}
+	kept := func(tick int64, want uint64) {
+		t.Helper()
+		if at(tick); r.keepLog(500) != want {
+			t.Errorf("at tick %d the log is kept from %d on, not %d", tick, r.keepLog(500), want)
+		}
+	}
+	kept(1000+sending, position)
+	w := wire.NewWriter(nil, wire.KindPull)
+	for _, v := range []uint64{to, position, 10, 10} {
+		w.U64(v)
+	}
+	r.Message(r.now, wire.ReplicaPeer(1), w.B)
+	if r.transfer.sending() {
+		t.Fatal("it is still being sent")
+	}
+	kept(1000+2*sending, position) // it installs
+	r.status.Match[to] = position + 10
+	kept(1000+2*sending+keepTicks, position+10) // it goes on
+	kept(1000+2*sending+2*keepTicks, position+10)
+	kept(1000+2*sending+2*keepTicks+1, 500) // and does not any more
+}

@@ -27,12 +27,12 @@ type piece struct {
 	next *piece
 }
 
-// add takes the bytes that follow.
+// add takes the bytes that follow, and keeps them.
 func (in *received) add(b []byte) {
 	if n := min(in.headLen-min(in.headLen, in.have), uint64(len(b))); n > 0 {
 		in.head = append(in.head, b[:n]...)
 	}
-	p := &piece{at: int(in.have), b: append([]byte(nil), b...)}
+	p := &piece{at: int(in.have), b: b}
 	if in.last == nil {
 		in.first = p
 	} else {

@@ -115,14 +115,14 @@ func TestWhenSnapshotsAreTaken(t *testing.T) {
 			t.Errorf("captures %d bytes", n)
 		}
 		r.journal.bytes += 512 << 10 // more than a step may: the rest is owed
-		if n, then := r.captureStep(), r.captureOwed(); n != captureBytes || then < 5<<18-2 || then > 5<<18+2 {
+		if n, then := r.captureStep(), r.captureOwed(); n != 1<<20 || then < 5<<18-2 || then > 5<<18+2 {
 			t.Errorf("captures %d bytes, and owes %d", n, then)
 		}
 		r.transfer.stepped = r.journal.bytes
-		if n := r.captureStep(); n != captureLeast {
+		if n := r.captureStep(); n != r.cfg.captureLeast() {
 			t.Errorf("captures %d bytes while nothing is journaled", n)
 		}
-		if r.transfer.urgent = true; r.captureStep() != captureBytes {
+		if r.transfer.urgent = true; r.captureStep() != r.cfg.captureMost() {
 			t.Errorf("captures %d bytes while somebody waits", r.captureStep())
 		}
 	}

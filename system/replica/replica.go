@@ -66,6 +66,7 @@ type Replica struct {
 	replying []*laneState
 	dirty    bool // a lane has something to report
 	moved    bool // frames came that the gate has not looked at
+	given    bool // the message under way is this replica's to keep
 	diskFull bool
 	replays  bool // the journal is being read again: nobody waits for answers
 
@@ -89,6 +90,7 @@ type Counters struct {
 	Hedges          uint64 // answers sent because another replica owed them
 	SnapshotsSent   uint64
 	SnapshotsTaken  uint64 // installed here
+	Unsaved         uint64 // snapshots that could not be written
 	HashMismatches  uint64
 	Proposals       uint64
 	Cuts            uint64 // positions that took items
@@ -117,10 +119,11 @@ func New(cfg Config) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("replica: %w", err)
 	}
+	chunk := int64(cfg.ChunkBytes)
 	return &Replica{cfg: cfg, consensus: consensus, ingest: in, store: st, state: newState(), checkpointEvery: 1,
 		advanced: make([]*lane.Receiver, 0, maxAdvanced), journal: journalState{next: 1},
 		reads:    readState{ctx: cfg.Nonce},
-		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, chunkBytes))}}, nil
+		transfer: transferState{budget: lane.NewBucket(cfg.TransferRate, max(cfg.TransferRate/8, chunk))}}, nil
 }
 
 // Found makes this replica a founding member of a new cluster: `cluster init`, which is explicit
@@ -215,6 +218,13 @@ func (r *Replica) Message(now int64, from wire.Peer, b []byte) {
 	if !ok {
 		r.counts.BadMessages++
 	}
+}
+
+// Given is Message of bytes that are the replica's from then on, and so need not be copied.
+func (r *Replica) Given(now int64, from wire.Peer, b []byte) {
+	r.given = true
+	r.Message(now, from, b)
+	r.given = false
 }
 
 func (r *Replica) fromReplica(seat int, kind wire.Kind, b []byte) bool {

@@ -20,6 +20,10 @@ package replica
 // has made room again: none is captured meanwhile, and to stand still until the end would be worse. It is
 // lifted for a moment, too, when snapshots make no room: all replicas may hold frames that none of the others
 // has room for, and only taking more of them decides anything.
+//
+// When a snapshot cannot be written (Unsaved), the one before and the journal behind it are what a restart
+// needs, and nothing is trimmed. At the bound proxies are told to take no more writes (stalled), and so are
+// clients, until a later attempt succeeds; what was taken before is decided as above.
 
 // roomState is what a replica knows of the journal's place on the disk.
 type roomState struct {
@@ -34,6 +38,8 @@ type roomState struct {
 	over    bool   // the bound was lifted, and is passed still
 	turned  uint64 // next when a snapshot was last captured
 	carried uint64 // the last record that carry wrote
+	unsaved int    // snapshots that could not be written since one was
+	retry   uint64 // the tick from which another is tried
 }
 
 // JournalTakes tells what the journal takes on the disk, in bytes: its files, spare ones too, and what is on
@@ -71,6 +77,9 @@ func (r *Replica) space() int64 {
 	bound := r.journalBound()
 	return bound - bound/16 - j.takes - 2*int64(j.bytes-j.takesAt)
 }
+
+// stalled reports whether the journal is at its bound and will be for as long as no snapshot can be written.
+func (r *Replica) stalled() bool { return r.journal.unsaved > 0 && r.space() <= 0 }
 
 // lent reports whether what was captured is read by somebody else: none can be captured meanwhile.
 func (r *Replica) lent() bool { return r.transfer.sending() || r.export.out != nil }
@@ -114,7 +123,7 @@ func (r *Replica) steerRoom() {
 // that once more; the first time, or if nobody tells what room there is, at three eighths of the bound.
 func (r *Replica) steerSnapshots() {
 	j := &r.journal
-	if !r.cfg.Durable || j.saving != nil {
+	if !r.cfg.Durable || j.saving != nil || r.ticks < j.retry {
 		return
 	}
 	bound, since := r.journalBound(), int64(j.bytes-j.captured)

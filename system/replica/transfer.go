@@ -22,14 +22,19 @@ var errDiverged = errors.New("replica: a majority has another state hash: this r
 // the rest of the state.
 
 const (
-	chunkBytes   = 256 << 10
-	captureBytes = 1 << 20 // copied a step, so that no step takes long
-	captureLeast = 64 << 10
-	sentAhead    = 2 << 20 // sent and not asked for yet
-	pullTicks    = 20      // without a chunk for so long, ask again
-	offerTicks   = 20      // between offers that nobody took up
-	patience     = 400     // ticks without a pull after which a transfer has failed
+	chunkBytes = 256 << 10
+	pullTicks  = 20  // without a chunk for so long, ask again
+	offerTicks = 20  // between offers that nobody took up
+	patience   = 400 // ticks without a pull after which a transfer has failed
 )
+
+// sentAhead is what is sent and not asked for yet.
+func (c *Config) sentAhead() uint64 { return 8 * uint64(c.ChunkBytes) }
+
+// captureMost and captureLeast are what is copied a step: no step takes long.
+func (c *Config) captureMost() int { return 4 * c.ChunkBytes }
+
+func (c *Config) captureLeast() int { return c.ChunkBytes / 4 }
 
 type transferState struct {
 	// sending
@@ -57,9 +62,12 @@ type offerState struct {
 	// More was asked for, up to which everything has arrived; sent is how far this side is.
 	wanted      bool
 	acked, sent uint64
-	// How far its log was when it last went forward, and when: see keepLog.
-	match   uint64
-	forward int64
+	// How far its log was when it last went forward, and when; and by when it will have installed what it
+	// was sent: see keepLog.
+	match    uint64
+	forward  int64
+	began    int64
+	installs int64
 }
 
 // sending reports whether what was captured goes to somebody, who must get all of it of one position.
@@ -179,10 +187,10 @@ func (r *Replica) stepCapture() {
 func (r *Replica) captureStep() int {
 	t, j := &r.transfer, &r.journal
 	if t.urgent || r.quiet || j.shut || !r.cfg.Durable {
-		return captureBytes
+		return r.cfg.captureMost()
 	}
 	owed := r.captureOwed()
-	n := min(max(owed, captureLeast), captureBytes)
+	n := min(max(owed, r.cfg.captureLeast()), r.cfg.captureMost())
 	if owed > n {
 		t.stepped += uint64(float64(j.bytes-t.stepped) * float64(n) / float64(owed))
 	} else {
@@ -204,7 +212,7 @@ func (r *Replica) captureOwed() int {
 // keepPace captures between two ticks, a little at a time, what is owed.
 func (r *Replica) keepPace() {
 	t := &r.transfer
-	if t.capturing != nil && !t.ready && r.cfg.Durable && r.captureOwed() >= captureLeast {
+	if t.capturing != nil && !t.ready && r.cfg.Durable && r.captureOwed() >= r.cfg.captureLeast() {
 		r.stepCapture()
 	}
 }
@@ -239,7 +247,7 @@ func (r *Replica) offer(meta *order.SnapshotMeta) {
 		return
 	}
 	seat := SeatOf(meta.To)
-	t.offers[seat] = offerState{meta: *meta, live: true, heard: r.now}
+	t.offers[seat] = offerState{meta: *meta, live: true, heard: r.now, began: r.now}
 	t.offers[seat].meta.Message = append([]byte(nil), meta.Message...)
 	r.sendOffer(seat)
 }
@@ -341,7 +349,7 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 	}
 	o.heard, o.next = r.now, r.now+offerTicks*r.cfg.Tick
 	if offset >= size {
-		o.live = false
+		o.live, o.installs = false, r.now+(r.now-o.began)
 		r.counts.SnapshotsSent++
 		r.orderer.SnapshotSent(id, true)
 		return true
@@ -359,23 +367,23 @@ func (r *Replica) onPull(seat int, b []byte) bool {
 func (r *Replica) sendChunks(seat int) {
 	t := &r.transfer
 	o := &t.offers[seat]
-	size := uint64(len(t.head) + t.capturing.Size())
-	for o.sent < min(size, o.acked+sentAhead) {
-		if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, chunkBytes) {
-			r.later(t.budget.Ready(r.now, chunkBytes))
+	size, chunk := uint64(len(t.head)+t.capturing.Size()), r.cfg.ChunkBytes
+	for o.sent < min(size, o.acked+r.cfg.sentAhead()) {
+		if r.cfg.TransferRate > 0 && !r.quiet && !t.budget.Take(r.now, int64(chunk)) {
+			r.later(t.budget.Ready(r.now, int64(chunk)))
 			return
 		}
-		w := wire.NewWriter(make([]byte, 0, chunkBytes+32), wire.KindChunk)
+		w := wire.NewWriter(make([]byte, 0, chunk+32), wire.KindChunk)
 		w.U64(o.meta.Position)
 		w.U64(o.sent)
 		before := len(w.B)
 		if n := uint64(len(t.head)); o.sent < n {
-			w.B = append(w.B, t.head[o.sent:]...)
+			w.B = append(w.B, t.head[o.sent:min(n, o.sent+uint64(chunk))]...)
 		} else {
-			for part := t.capturing.Read(int(o.sent-n), chunkBytes); len(part) > 0; {
+			for part := t.capturing.Read(int(o.sent-n), chunk); len(part) > 0; {
 				w.B = append(w.B, part...)
 				at := int(o.sent-n) + len(w.B) - before
-				part = t.capturing.Read(at, chunkBytes-(len(w.B)-before))
+				part = t.capturing.Read(at, chunk-(len(w.B)-before))
 			}
 		}
 		o.sent += uint64(len(w.B) - before)
@@ -397,6 +405,9 @@ func (r *Replica) onChunk(seat int, b []byte) bool {
 	}
 	if len(data) == 0 || uint64(len(data)) > t.size-offset {
 		return false
+	}
+	if !r.given {
+		data = slices.Clone(data)
 	}
 	t.add(data)
 	t.heard = r.now
@@ -494,14 +505,17 @@ func (l *laneState) unopened() *laneState {
 }
 
 // resume takes a lane on where a snapshot leaves it. What is held beyond stays: the log may hold
-// cuts that were accepted on the strength of it.
+// cuts that were accepted on the strength of it. So it is with a lane that was closed by a decision behind
+// the snapshot: this and what it takes before are handed out again. Nothing comes into it any more, and
+// nothing has to: all of it was held when that was handed out first.
 func (r *Replica) resume(row *laneRow, old []*laneState) error {
 	i, ok := slices.BinarySearchFunc(old, row.id, byID)
-	if !ok || !old[i].open && !old[i].early || old[i].recv.Mark().Frames < row.cut.Frames {
+	if !ok || old[i].recv.Mark().Frames < row.cut.Frames || old[i].recv.Trimmed() > row.cut.Frames {
 		return r.admit(row)
 	}
 	l := &laneState{laneRow: row, open: true, recv: old[i].recv, applied: row.cut, heard: r.now,
 		journaled: max(old[i].journaled, row.cut.Frames), notes: old[i].notes}
 	r.insert(l)
+	r.journalFrames(l) // of a closed lane, those that came last may not have been
 	return nil
 }

@@ -122,3 +122,29 @@ func TestWhatIsBeingSentIsNotCapturedAnew(t *testing.T) {
 	x.offers[0].live = false
 	until("then another is captured", func() bool { return x.capturing != first && x.ready })
 }
+
+// A snapshot from a peer that could not be written is written anew after a while, from what has arrived: it
+// is not sent again.
+func TestAReceivedSnapshotIsWrittenAgain(t *testing.T) {
+	r := single(t, func(c *Config) { c.Durable = true })
+	in := &received{meta: order.SnapshotMeta{Position: 70}, size: 10, headLen: 2}
+	in.add([]byte("01234"))
+	r.transfer.in = in
+	for want := range uint64(3) {
+		for r.saveReceived(); r.Save() == nil; r.saveReceived() {
+			if r.ticks++; r.ticks > 1000 {
+				t.Fatal("it is not tried again")
+			}
+		}
+		if want > 0 && r.ticks < retryTicks {
+			t.Errorf("tried again after %d ticks", r.ticks)
+		}
+		if got := string(r.Save().Read(0, 5)); got != "01234" || r.Save().Ready() != 5 {
+			t.Errorf("attempt %d reads %q of %d", want, got, r.Save().Ready())
+		}
+		r.Unsaved(r.now, 70)
+	}
+	if r.counts.Unsaved != 3 || r.transfer.in != in {
+		t.Errorf("%d attempts failed; it is given up: %t", r.counts.Unsaved, r.transfer.in == nil)
+	}
+}

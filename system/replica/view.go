@@ -107,10 +107,10 @@ func (r *Replica) admitted() (seats uint16) {
 	return seats
 }
 
-// full reports whether the store has reached its bound: proxies then take no new writes (I6). It is
-// looked at after every batch.
+// full reports whether a bound is reached, the store's, the disk's or the journal's: proxies then take no
+// new writes (I6).
 func (r *Replica) full() bool {
-	return r.diskFull || r.cfg.StoreBytes > 0 && r.seen.StoreBytes > r.cfg.StoreBytes
+	return r.diskFull || r.stalled() || r.cfg.StoreBytes > 0 && r.seen.StoreBytes > r.cfg.StoreBytes
 }
 
 // SetDiskFull says whether there is too little space left for the journal to take more for long.

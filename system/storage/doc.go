@@ -28,6 +28,15 @@
 // set aside; and while a snapshot is sent to a peer or an operator, the bound is lifted
 // until a snapshot of its own has made room again, and for a moment whenever snapshots make none.
 //
+// # When a snapshot cannot be written
+//
+// Because there is no room for it beside what the journal must keep free ([journal.Config.FreeFloor]), or
+// because a write fails. Then it is given up ([ErrUnsaved]) and what there is of it is removed. The snapshot
+// before and the journal stay what a restart begins with, and nothing is trimmed; package replica tries again
+// after a while, and has proxies refuse writes once the journal is at its bound (Replica.Unsaved). A sync
+// that fails ends the process as ever: what it should have made durable may be gone, and no later sync says
+// so.
+//
 // The package does no more than one file-system call after another on its caller's thread, through
 // disk.FS, so that the simulator crashes it between any two. Group commit is journal.Writer's, and
 // when to save a snapshot is package replica's.

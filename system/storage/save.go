@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -29,14 +30,52 @@ type Saving struct {
 // all of it at once, which whoever waits for the journal would feel.
 const syncEvery = 4 << 20
 
+// ErrUnsaved is wrapped when a snapshot could not be written, because there is no room for it, for
+// example. It is given up then and nothing of it is left; the one before counts on, with the journal behind
+// it. replica.Replica.Unsaved is to be told. Every other error ends the process: of a sync above all.
+var ErrUnsaved = errors.New("the snapshot is given up, and tried again later")
+
 // Save begins to write a snapshot. One at a time.
 func (d *Dir) Save(s *replica.Save) (*Saving, error) {
+	if err := d.fits(s); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsaved, err)
+	}
 	f, err := d.fs.Create(path.Join(d.path, unfinished))
 	if err != nil {
-		return nil, err
+		return nil, d.unsaved(err)
 	}
 	w := &Saving{dir: d, file: f, save: s}
 	return w, w.write(s.Header)
+}
+
+// fits refuses a snapshot before it takes the last room from the journal, which has more use for it.
+func (d *Dir) fits(s *replica.Save) error {
+	free, err := d.fs.Free(d.path)
+	if err != nil {
+		return err
+	}
+	if need := uint64(len(s.Header)+s.Size) + d.config.FreeFloor; free < need {
+		return fmt.Errorf("%w: %d bytes are free, the snapshot and the journal's floor take %d: free some",
+			disk.ErrNoSpace, free, need)
+	}
+	return nil
+}
+
+// unsaved removes what there is of a snapshot that could not be written.
+func (d *Dir) unsaved(cause error) error {
+	if err := d.dropUnfinished(); err != nil {
+		return errors.Join(cause, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnsaved, cause)
+}
+
+// dropUnfinished removes a snapshot that is not whole, if there is one.
+func (d *Dir) dropUnfinished() error {
+	err := d.fs.Remove(path.Join(d.path, unfinished))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Offset is how much of the state is written.
@@ -80,7 +119,13 @@ func (w *Saving) settle() error {
 func (w *Saving) write(b []byte) error {
 	n, err := w.file.WriteAt(b, w.at)
 	w.at += int64(n)
-	return err
+	if err == nil {
+		return nil
+	}
+	if closed := w.file.Close(); closed != nil {
+		return errors.Join(err, closed)
+	}
+	return w.dir.unsaved(err)
 }
 
 // finish gives the file its name, which makes it count, and removes those that it replaces.
@@ -94,6 +139,9 @@ func (w *Saving) finish() error {
 	err := errors.Join(sync(), w.file.Close())
 	if err == nil {
 		err = d.fs.Rename(path.Join(d.path, unfinished), path.Join(d.path, name))
+		if errors.Is(err, disk.ErrNoSpace) {
+			return d.unsaved(err)
+		}
 	}
 	if err == nil && !mutate.On(mutate.SkipDirSync) {
 		err = d.fs.SyncDir(d.path)
@@ -121,4 +169,4 @@ func (d *Dir) dropOlder() error {
 }
 
 // Abort gives a snapshot up.
-func (w *Saving) Abort() error { return w.file.Close() }
+func (w *Saving) Abort() error { return errors.Join(w.file.Close(), w.dir.dropUnfinished()) }

@@ -50,6 +50,9 @@ func Start(fs disk.FS, dir string, jc journal.Config, rc replica.Config) (*Dir, 
 		return nil, nil, nil, errors.Join(err, d.Close())
 	}
 	if lost == nil {
+		if err := d.dropUnfinished(); err != nil { // its room is needed before another is begun
+			return nil, nil, nil, errors.Join(err, d.Close())
+		}
 		return d, core, report, nil
 	}
 	report.Lost = lost

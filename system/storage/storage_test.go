@@ -35,6 +35,7 @@ type rig struct {
 	err    error // of the disk: the process ends
 	piece  int   // bytes of a snapshot written at a time
 	told   bool  // the core is told what the journal takes
+	sent   int   // puts of flood
 }
 
 func start(t *testing.T, fs disk.FS, nonce uint64) (*rig, error) {
@@ -111,24 +112,35 @@ func (r *rig) keep(out *node.Output) {
 		}
 		r.core.Synced(r.now, j.Synced()-1)
 	}
-	if s := r.core.Save(); s != nil && r.saving == nil {
-		if r.saving, r.err = r.dir.Save(s); r.err != nil {
-			return
-		}
-	}
-	if r.saving != nil {
-		done, err := r.saving.Step(r.piece)
-		if r.err = err; done && err == nil {
-			r.core.Saved(r.now, r.core.Save().Position)
-			r.saving = nil
-		}
-	}
-	if r.err == nil {
+	if r.err = r.save(); r.err == nil {
 		r.err = j.Trim(r.core.Trimmable())
 	}
 	if r.told {
 		r.core.JournalTakes(j.Bytes())
 	}
+}
+
+// save goes on with a snapshot, if there is one to be saved.
+func (r *rig) save() (err error) {
+	s, done := r.core.Save(), false
+	if s == nil {
+		return nil
+	}
+	if r.saving == nil {
+		r.saving, err = r.dir.Save(s)
+	}
+	if err == nil {
+		done, err = r.saving.Step(r.piece)
+	}
+	switch {
+	case errors.Is(err, storage.ErrUnsaved):
+		r.saving, err = nil, nil
+		r.core.Unsaved(r.now, s.Position)
+	case done:
+		r.saving = nil
+		r.core.Saved(r.now, s.Position)
+	}
+	return err
 }
 
 // until steps until something holds; false if the disk failed before.

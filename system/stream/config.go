@@ -37,6 +37,9 @@ type Config struct {
 	// Message takes a message. msg is borrowed: it is overwritten after the call returns. While the
 	// call lasts nothing else is read from that peer, and its queue fills.
 	Message func(from wire.Peer, msg []byte)
+	// Given takes a bulk message that came in several parts, instead of Message: msg is the callee's from
+	// then on. May be nil.
+	Given func(from wire.Peer, msg []byte)
 	// State tells that a peer can be sent to (err is nil), or no longer can, and why. Messages come
 	// only between the two. May be nil.
 	State func(peer wire.Peer, up bool, err error)

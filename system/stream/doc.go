@@ -4,6 +4,9 @@
 //	Send(to, msg, bulk) -> queue -> writer: one write for all that came meanwhile -> TLS, TCP
 //	TLS, TCP -> reader -> Config.Message(from, msg)
 //
+// A large message is copied once on each side, from and into the bytes of TLS, if it is given instead
+// of lent: [Transport.Give], Config.Given, [Inbox.Give].
+//
 // # What it promises
 //
 // The sender of a message is who its certificate names (R22). Messages of one connection and one

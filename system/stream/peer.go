@@ -35,6 +35,7 @@ type peer struct {
 	sent    tally
 	drops   Drops
 
+	usual    int // the reader's own: bytes of the last bulk message in several parts
 	received atomicTally
 	rtt      atomic.Int64
 	connects atomic.Uint64
@@ -46,7 +47,7 @@ type peer struct {
 var errGone = errors.New("closed")
 
 // send queues a message for the writer, and wakes it unless a flush will follow.
-func (p *peer) send(msg []byte, bulk, flush bool) bool {
+func (p *peer) send(msg []byte, bulk, flush, given bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -56,7 +57,7 @@ func (p *peer) send(msg []byte, bulk, flush bool) bool {
 	case p.current == nil:
 		p.drops.Down++
 		return false
-	case !p.queue.put(msg, bulk):
+	case !p.queue.put(msg, bulk, given):
 		p.drops.Full++
 		return false
 	}
@@ -343,9 +344,18 @@ func (p *peer) takePart(k kind, content, whole []byte) ([]byte, error) {
 		p.deliver(content)
 		return whole, nil
 	}
+	if cap(whole) == 0 {
+		whole = make([]byte, 0, max(p.usual, 2*partBytes))
+	}
 	whole = append(whole, content...)
 	if k == kindPart {
 		return whole, nil
+	}
+	p.usual = len(whole)
+	if p.t.cfg.Given != nil && cap(whole)-len(whole) < len(whole)/4 {
+		p.received.add(whole)
+		p.t.cfg.Given(p.id, whole)
+		return nil, nil
 	}
 	p.deliver(whole)
 	if cap(whole) > keepBytes {

@@ -1,18 +1,20 @@
 package stream
 
-// queue is what waits to be written to one peer: frames, ready to go, in two classes.
+import "slices"
+
+// queue is what waits to be written to one peer, in two classes.
 type queue struct {
-	limit   int    // bytes of each class
-	urgent  []byte // whole frames
-	writing int    // bytes of urgent frames that are being written
-	bulk    []byte // parts; those before off are written
-	off     int
+	limit   int      // bytes of each class
+	urgent  []byte   // whole frames
+	writing int      // bytes of urgent frames that are being written
+	bulk    [][]byte // messages, the first without what is written of it
+	waiting int      // bytes of them, as frames
 }
 
-// put adds a message as frames; false if its class is full.
-func (q *queue) put(msg []byte, bulk bool) bool {
+// put adds a message; false if its class is full. A bulk message that is given is kept, others are copied.
+func (q *queue) put(msg []byte, bulk, given bool) bool {
 	if bulk {
-		return q.putBulk(msg)
+		return q.putBulk(msg, given)
 	}
 	if len(q.urgent)+q.writing+headerBytes+len(msg) > q.limit {
 		return false
@@ -21,20 +23,16 @@ func (q *queue) put(msg []byte, bulk bool) bool {
 	return true
 }
 
-func (q *queue) putBulk(msg []byte) bool {
-	parts := (len(msg) + partBytes - 1) / partBytes
-	if len(q.bulk)-q.off+len(msg)+parts*headerBytes > q.limit {
+func (q *queue) putBulk(msg []byte, given bool) bool {
+	size := len(msg) + (len(msg)+partBytes-1)/partBytes*headerBytes
+	if q.waiting+size > q.limit {
 		return false
 	}
-	if q.off > len(q.bulk)/2 {
-		q.bulk = q.bulk[:copy(q.bulk, q.bulk[q.off:])]
-		q.off = 0
+	if !given {
+		msg = slices.Clone(msg)
 	}
-	for len(msg) > partBytes {
-		q.bulk = append(appendHeader(q.bulk, kindPart, partBytes), msg[:partBytes]...)
-		msg = msg[partBytes:]
-	}
-	q.bulk = append(appendHeader(q.bulk, kindLast, len(msg)), msg...)
+	q.bulk = append(q.bulk, msg)
+	q.waiting += size
 	return true
 }
 
@@ -47,21 +45,29 @@ func (q *queue) take(empty []byte) []byte {
 		q.urgent = nil // memory of a burst that is over
 	}
 	q.writing = len(out)
-	if q.off < len(q.bulk) {
-		_, length := parseHeader(q.bulk[q.off:])
-		end := q.off + headerBytes + length
-		out = append(out, q.bulk[q.off:end]...)
-		q.off = end
-	}
-	if q.off == len(q.bulk) {
-		q.bulk, q.off = q.bulk[:0], 0
-		if cap(q.bulk) > keepBytes {
-			q.bulk = nil
-		}
+	if len(q.bulk) > 0 {
+		out = q.takePart(out)
 	}
 	return out
 }
 
-func (q *queue) bytes() int { return len(q.urgent) + q.writing + len(q.bulk) - q.off }
+// takePart appends the next part of bulk as a frame.
+func (q *queue) takePart(out []byte) []byte {
+	msg, k := q.bulk[0], kindLast
+	n := min(len(msg), partBytes)
+	if n < len(msg) {
+		k = kindPart
+	}
+	q.waiting -= headerBytes + n
+	if q.bulk[0] = msg[n:]; k == kindLast {
+		q.bulk[0] = nil
+		if q.bulk = q.bulk[1:]; len(q.bulk) == 0 {
+			q.bulk = nil
+		}
+	}
+	return append(appendHeader(out, k, n), msg[:n]...)
+}
+
+func (q *queue) bytes() int { return len(q.urgent) + q.writing + q.waiting }
 
 func (q *queue) reset() { *q = queue{limit: q.limit} }

@@ -113,13 +113,19 @@ func (t *Transport) Peers() []wire.Peer { return slices.Sorted(maps.Keys(*t.peer
 // messages give way to urgent ones, and may be overtaken by them.
 func (t *Transport) Send(to wire.Peer, msg []byte, bulk bool) bool {
 	p := t.peer(to)
-	return p != nil && p.send(msg, bulk, false)
+	return p != nil && p.send(msg, bulk, false, false)
 }
 
 // Post is Send for a caller that will call Flush soon: the message may wait for that.
 func (t *Transport) Post(to wire.Peer, msg []byte, bulk bool) bool {
 	p := t.peer(to)
-	return p != nil && p.send(msg, bulk, true)
+	return p != nil && p.send(msg, bulk, true, false)
+}
+
+// Give is Post of a bulk message that is the transport's from then on, and so is not copied.
+func (t *Transport) Give(to wire.Peer, msg []byte) bool {
+	p := t.peer(to)
+	return p != nil && p.send(msg, true, true, true)
 }
 
 // Flush sends on what was posted: little of it at once, from this goroutine, without ever blocking.
