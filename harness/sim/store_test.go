@@ -20,6 +20,9 @@ func TestTheStoreSurvivesBaxos(t *testing.T) { survives(t, "baxos", storeSeeds/2
 // TestTheStoreSurvivesRabia is the same where all propose, and a coin is thrown.
 func TestTheStoreSurvivesRabia(t *testing.T) { survives(t, "rabia", storeSeeds/2) }
 
+// TestTheStoreSurvivesRacs is the same with a leader that a coin draws.
+func TestTheStoreSurvivesRacs(t *testing.T) { survives(t, "racs", storeSeeds/2) }
+
 func survives(t *testing.T, orderer string, seeds uint64) {
 	for _, profile := range ProfilesFor(storeBy(t, orderer)) {
 		t.Run(profile.Name, func(t *testing.T) {
@@ -44,7 +47,7 @@ func TestOneSeedOfTheStoreTwiceIsTheSameRun(t *testing.T) {
 	for seed := range uint64(len(Profiles)) {
 		profile := Profiles[seed%uint64(len(Profiles))].Name
 		run := func() *Report { return runStore(t, seed, profile) }
-		if by := []string{"raft", "multipaxos", "mencius", "baxos", "rabia"}[seed%5]; profile != "disk-damage" {
+		if by := []string{"raft", "multipaxos", "mencius", "baxos", "rabia", "racs"}[seed%6]; profile != "disk-damage" {
 			run = func() *Report { return runStoreBy(t, by, seed, profile) }
 		}
 		first, second := run(), run()
