@@ -1,6 +1,10 @@
 package sim
 
-import "testing"
+import (
+	"testing"
+
+	"metronome/system/order/orderers"
+)
 
 // storeSeeds is how many seeds of each profile a plain `go test` runs; `make sim` runs more.
 const storeSeeds = 6
@@ -19,6 +23,9 @@ func TestTheStoreSurvivesBaxos(t *testing.T) { survives(t, "baxos", storeSeeds/2
 
 // TestTheStoreSurvivesRabia is the same where all propose, and a coin is thrown.
 func TestTheStoreSurvivesRabia(t *testing.T) { survives(t, "rabia", storeSeeds/2) }
+
+// TestTheStoreSurvivesRacs is the same with a leader that a coin draws.
+func TestTheStoreSurvivesRacs(t *testing.T) { survives(t, "racs", storeSeeds/2) }
 
 func survives(t *testing.T, orderer string, seeds uint64) {
 	for _, profile := range ProfilesFor(storeBy(t, orderer)) {
@@ -41,10 +48,11 @@ func survives(t *testing.T, orderer string, seeds uint64) {
 // TestOneSeedOfTheStoreTwiceIsTheSameRun is R18 for the real cores: nothing in them may follow from
 // anything but what they are given.
 func TestOneSeedOfTheStoreTwiceIsTheSameRun(t *testing.T) {
+	all := orderers.Names()
 	for seed := range uint64(len(Profiles)) {
 		profile := Profiles[seed%uint64(len(Profiles))].Name
 		run := func() *Report { return runStore(t, seed, profile) }
-		if by := []string{"raft", "multipaxos", "mencius", "baxos", "rabia"}[seed%5]; profile != "disk-damage" {
+		if by := all[seed%uint64(len(all))]; profile != "disk-damage" {
 			run = func() *Report { return runStoreBy(t, by, seed, profile) }
 		}
 		first, second := run(), run()

@@ -130,6 +130,19 @@ const (
 	RabiaOneVote
 	// RabiaForgetVotes lets a restarted member forget what it said in the present slot (I2).
 	RabiaForgetVotes
+	// RacsForgetAccepted lets who leads a view of racs propose as if nobody else had accepted anything (I2).
+	RacsForgetAccepted
+	// RacsLowestBallot lets it propose, of what was accepted, the value of the lowest ballot (I2).
+	RacsLowestBallot
+	// RacsAcceptBelowPromise accepts in a ballot lower than the one promised (I2).
+	RacsAcceptBelowPromise
+	// RacsMinority decides with one acceptance too few (I1, R13).
+	RacsMinority
+	// RacsRecoverUnheld lets who was drawn propose again, and accept, values whose items it does not hold
+	// (R8, R11).
+	RacsRecoverUnheld
+	// RacsEveryoneDrawn lets whoever completes in a fallback lead in its ballot, whatever the coin says (I2).
+	RacsEveryoneDrawn
 	count
 )
 
@@ -187,6 +200,13 @@ var catalog = [count]struct{ name, doc string }{
 	RabiaHastyVote:     {"rabia-hasty-vote", "I2: vote 1 without a majority of states"},
 	RabiaOneVote:       {"rabia-one-vote", "I2: decide with one vote too few"},
 	RabiaForgetVotes:   {"rabia-forget-votes", "I2: forget what was said before a restart"},
+
+	RacsForgetAccepted:     {"racs-forget-accepted", "I2: lead as if nobody had accepted anything"},
+	RacsLowestBallot:       {"racs-lowest-ballot", "I2: take the value of the lowest ballot"},
+	RacsAcceptBelowPromise: {"racs-accept-below-promise", "I2: accept below the ballot promised"},
+	RacsMinority:           {"racs-minority", "I1, R13: decide with one acceptance too few"},
+	RacsRecoverUnheld:      {"racs-recover-unheld", "R8: lead with values whose items are not held"},
+	RacsEveryoneDrawn:      {"racs-everyone-drawn", "I2: lead whatever the coin says"},
 }
 
 // All are the mutations, None left out, in a fixed order.
@@ -223,6 +243,8 @@ func (m Mutation) Orderer() string {
 		return "mencius"
 	case m >= RabiaProposeUnheld && m <= RabiaForgetVotes:
 		return "rabia"
+	case m >= RacsForgetAccepted && m <= RacsEveryoneDrawn:
+		return "racs"
 	}
 	return ""
 }

@@ -18,7 +18,7 @@ func TestConsensusIsOneThatThereIs(t *testing.T) {
 		"flexible":                    {"multipaxos", 3, ""},
 		"without a leader":            {"mencius", 0, ""},
 		"without one, flexible":       {"baxos", 3, ""},
-		"misspelt":                    {"paxos", 0, `"paxos": use raft, multipaxos, mencius, baxos or rabia`},
+		"misspelt":                    {"paxos", 0, `"paxos": use raft, multipaxos, mencius, baxos, rabia or racs`},
 		"raft is not flexible":        {"raft", 3, "raft commits with a majority, 2"},
 		"less than a majority":        {"multipaxos", 1, "use 2 to 3"},
 		"more than there are":         {"multipaxos", 4, "use 2 to 3"},

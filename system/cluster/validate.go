@@ -183,7 +183,7 @@ func (k *check) words() {
 }
 
 // Algorithms are those that can order cuts, the default first. Only raft's members can change.
-var Algorithms = []string{"raft", "multipaxos", "mencius", "baxos", "rabia"}
+var Algorithms = []string{"raft", "multipaxos", "mencius", "baxos", "rabia", "racs"}
 
 func (k *check) consensus() {
 	c, n := k.c, len(k.c.Replicas)

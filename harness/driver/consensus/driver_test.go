@@ -133,6 +133,20 @@ func TestBaxosGoesRoundWhoIsSlow(t *testing.T) {
 	}
 }
 
+// Racs misses a leader after two heartbeats, and needs no timeout that is right to have another: an exchange
+// of 300 ms one way takes longer than the least election timeout, which is 200 ms.
+func TestRacsNeedsNoTimeoutThatIsRight(t *testing.T) {
+	near := trial(t, "racs", struck(leaderCrash, map[string]string{"length": "1s"})).Values
+	if near["outage_p99_ms"] > 150 {
+		t.Errorf("an outage of more than 7 ticks: %v", near)
+	}
+	slowly := map[string]string{"length": "5s", "delay": "300ms", "rate": "50"}
+	far := trial(t, "racs", struck(leaderCrash, slowly)).Values
+	if far["outage_p99_ms"] > 3000 {
+		t.Errorf("300 ms one way: %v", far)
+	}
+}
+
 func TestASeedGivesTheSameRows(t *testing.T) {
 	on := map[string]string{"jitter": "0.5", "loss": "0.02", "fault": "pause", "length": "1500ms",
 		"repeats": "2", "fsync": "200us", "cpu": "2us", "rounds": "2", "n": "5"}

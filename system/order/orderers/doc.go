@@ -10,6 +10,7 @@
 //	mencius     slots whose owners rotate: every replica proposes; members are fixed
 //	baxos       Paxos without a leader, with random back-off: every replica proposes; members are fixed
 //	rabia       randomised binary agreement on what a majority proposes; members are fixed
+//	racs        a leader per view, drawn by a coin in an asynchronous fallback; members are fixed
 //
 // # What this package does not do
 //

@@ -9,6 +9,7 @@ import (
 	"metronome/system/order/mencius"
 	"metronome/system/order/multipaxos"
 	"metronome/system/order/rabia"
+	"metronome/system/order/racs"
 	"metronome/system/order/raft"
 )
 
@@ -37,6 +38,8 @@ var algorithms = [...]algorithm{
 		func(c order.Config) (order.Orderer, error) { return baxos.New(c) }, baxos.Said, baxos.Describe},
 	{"rabia", true, true,
 		func(c order.Config) (order.Orderer, error) { return rabia.New(c) }, rabia.Said, rabia.Describe},
+	{"racs", true, false,
+		func(c order.Config) (order.Orderer, error) { return racs.New(c) }, racs.Said, racs.Describe},
 }
 
 // Names are the algorithms there are, the default first.

@@ -53,7 +53,7 @@ func TestEveryAlgorithmStartsAndSaysWhatItIs(t *testing.T) {
 		t.Errorf("no name: %v", err)
 	}
 	_, err := Parse("paxos")
-	if err == nil || !strings.Contains(err.Error(), "use raft or multipaxos or mencius or baxos or rabia") {
+	if err == nil || !strings.Contains(err.Error(), "use "+strings.Join(Names(), " or ")) {
 		t.Errorf("an unknown one: %v", err)
 	}
 }

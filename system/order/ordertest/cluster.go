@@ -22,6 +22,8 @@ type Algorithm struct {
 	Fixed bool
 	// OneTerm: a position has the same term at every member; otherwise the term is a ballot, and its own.
 	OneTerm bool
+	// Drawn: a coin draws who leads. Who is to lead in a test has it handed over.
+	Drawn bool
 	// Networks is how many random networks there are by default; 0: 60.
 	Networks int
 	// Seed makes reproducible what order.Config.Seed does not reach; nil: it reaches everything (R18).
@@ -322,7 +324,15 @@ func (c *Cluster) Elect(id uint64) *Member {
 		if m := c.Members[id]; m.O.Status().Leading {
 			return m
 		}
-		c.Tick(id)
+		if by := c.Leader(); c.by.Drawn && by != nil {
+			by.O.TransferLeader(id)
+			c.Ready(by)
+			c.Settle()
+		} else if c.by.Drawn {
+			c.Tick()
+		} else {
+			c.Tick(id)
+		}
 	}
 	c.T.Fatalf("%d is not elected: %+v", id, c.Members[id].O.Status())
 	return nil

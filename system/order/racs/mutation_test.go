@@ -1,0 +1,13 @@
+//go:build mutation
+
+package racs
+
+import (
+	"testing"
+
+	"metronome/system/order/ordertest"
+)
+
+func TestEveryMutationIsNoticed(t *testing.T) {
+	ordertest.Mutants(t, racs, "TestConformance|TestTheHighest/RandomNetwork")
+}
