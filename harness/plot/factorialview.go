@@ -204,7 +204,8 @@ func (v *factorialView) where(d record.DesignFigure, free ...string) []string {
 func factorWords(f record.DesignName, value string) string {
 	words := strings.ReplaceAll(f.Name, "_", " ")
 	said := words + " " + value
-	if f.Unit == "" || strings.HasSuffix(" "+words, " "+f.Unit) || value == "" || !unicode.IsDigit(rune(value[len(value)-1])) {
+	number := value != "" && unicode.IsDigit(rune(value[len(value)-1]))
+	if !number || f.Unit == "" || strings.HasSuffix(" "+words, " "+f.Unit) {
 		return said
 	}
 	return said + " " + f.Unit

@@ -18,9 +18,9 @@ const (
 	compressFrom = 4 << 20
 )
 
-// Compress replaces every table of a finished run that is larger than 4 MiB by NAME.gz, which [ReadFile] reads
-// as if it were NAME. The same table makes the same bytes. A table is never missing meanwhile: killed between
-// its two steps, this leaves both files, and they say the same.
+// Compress replaces every table of a finished run that is larger than 4 MiB by NAME.gz, which [ReadFile]
+// reads as if it were NAME. The same table makes the same bytes. A table is never missing meanwhile: killed
+// between its two steps, this leaves both files, and they say the same.
 func Compress(dir string) error { return compressTables(dir, compressFrom) }
 
 func compressTables(dir string, from int64) error {

@@ -26,7 +26,8 @@ type Writer[R any] struct {
 // refused, and so is one that was compressed.
 func OpenWriter[R any](path string, table Table[R]) (*Writer[R], error) {
 	if at := Stored(path); at != path {
-		return nil, fmt.Errorf("append to %s: that run is finished, its table is %s; start a new run instead", path, at)
+		return nil, fmt.Errorf("append to %s: that run is finished, its table is %s; start a new run instead",
+			path, at)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -123,9 +124,9 @@ func WriteFile[R any](path string, table Table[R], rows []R) error {
 	return replaceFile(path, b.Bytes())
 }
 
-// ReadFile reads the rows of the file at path, or of that file with .gz behind its name. Columns may come in any order; one that the file
-// lacks stays missing, so that runs of an older version can still be read. An unfinished last line
-// is ignored.
+// ReadFile reads the rows of the file at path, or of that file with .gz behind its name. Columns may come in
+// any order; one that the file lacks stays missing, so that runs of an older version can still be read. An
+// unfinished last line is ignored.
 func ReadFile[R any](path string, table Table[R]) ([]R, error) {
 	b, err := readTable(path)
 	if err != nil {

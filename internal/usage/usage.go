@@ -36,7 +36,8 @@ func Status(err error) int {
 	return 1
 }
 
-// Mark makes every wrong call of root, or of a command under it, an [Error]. All commands must have been added.
+// Mark makes every wrong call of root, or of a command under it, an [Error]. All commands must have been
+// added.
 func Mark(root *cobra.Command) {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return wrong(c, nearFlag(c, err)) })
 	mark(root)

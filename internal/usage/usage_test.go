@@ -34,7 +34,8 @@ func TestWrongCalls(t *testing.T) {
 	}{
 		{[]string{"run", "x"}, 1, "it broke"},
 		{[]string{"run"}, 2, "accepts 1 arg(s), received 0: lab run EXPERIMENT [flags]; see 'lab run --help'"},
-		{[]string{"run", "x", "--blocs=3"}, 2, "unknown flag: --blocs; did you mean --blocks?; see 'lab run --help'"},
+		{[]string{"run", "x", "--blocs=3"}, 2,
+			"unknown flag: --blocs; did you mean --blocks?; see 'lab run --help'"},
 		{[]string{"run", "x", "--zebra-zebra"}, 2, "unknown flag: --zebra-zebra; see 'lab run --help'"},
 		{[]string{"run", "x", "-z"}, 2, "unknown shorthand flag: 'z' in -z; see 'lab run --help'"},
 		{[]string{"run", "x", "--blocks"}, 2, "flag needs an argument: --blocks; see 'lab run --help'"},

@@ -150,7 +150,8 @@ func (t *task) weather() (w weather, err error) {
 	w.impairment = vswitch.Impairment{Datagrams: hits == "datagrams", Delay: vswitch.Span(w.rtt / 2),
 		Jitter: vswitch.Span(jitter), Rate: int64(megabits) * 1e6}
 	if !w.switched && (hits != "datagrams" || w.rtt != 0 || jitter != 0 || megabits != 0) {
-		return w, errors.New("path bridge: only patterns befall it, and only datagrams, and no link is narrow; next: use the switch")
+		return w, errors.New("path bridge: only patterns befall it, and only datagrams, and no link is narrow; " +
+			"next: use the switch")
 	}
 	return w, w.draw()
 }
