@@ -92,7 +92,7 @@ func trial(t *testing.T, e Experiment, c factorial.Cell) factorial.Outcome {
 		require.Skip(t, "root", errors.New("namespaces need it"))
 	}
 	must(t, programs())
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	logs := t.TempDir()
 	s, err := Driver{e}.Open(ctx, factorial.Env{Bin: bins, Logs: logs, Dir: t.TempDir()})
