@@ -55,25 +55,28 @@ func TestADeadProcessSaysWhy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.hear("ready", &struct{}{}, 5*time.Second)
+	err = p.hear("ready", &struct{}{}, time.Minute)
 	if err == nil || !strings.Contains(err.Error(), "cannot open the port") {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestAProcessThatSaysSomethingElse(t *testing.T) {
-	for script, want := range map[string]string{
-		`echo '{"event":"done","error":"no link"}'`: "no link",
-		`echo not json`: "not json",
-		`sleep 5`:       "did not answer",
+	for _, c := range []struct {
+		script, want string
+		limit        time.Duration
+	}{
+		{`echo '{"event":"done","error":"no link"}'`, "no link", time.Minute},
+		{"echo not json", "not json", time.Minute},
+		{"exec sleep 60", "did not answer", 100 * time.Millisecond},
 	} {
-		p, err := start(here{}, 0, t.TempDir(), "odd", "sh", "-c", script)
+		p, err := start(here{}, 0, t.TempDir(), "odd", "sh", "-c", c.script)
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = p.hear("ready", &struct{}{}, 300*time.Millisecond)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", script, err)
+		err = p.hear("ready", &struct{}{}, c.limit)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.script, err)
 		}
 		_ = p.cmd.Process.Kill()
 	}
@@ -87,7 +90,7 @@ func TestUnavailableCrossesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	var un *packet.ErrUnavailable
-	if err := p.hear("ready", &struct{}{}, 5*time.Second); !errors.As(err, &un) || un.What != "dpdk" ||
+	if err := p.hear("ready", &struct{}{}, time.Minute); !errors.As(err, &un) || un.What != "dpdk" ||
 		un.Why != "not installed" || un.Next != "install it" {
 		t.Errorf("got %v", err)
 	}

@@ -82,7 +82,7 @@ func options(name string) Options {
 }
 
 // patience bounds what a test waits for. Nothing is timed; a machine may be slow.
-const patience = 4 * time.Minute
+const patience = 7 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

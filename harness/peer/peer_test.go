@@ -163,7 +163,7 @@ func TestADeadServerIsNoticed(t *testing.T) {
 	if err := unix.Kill(i.Info().PIDs[0], unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	if err := i.Check(ctx); err == nil || !strings.Contains(err.Error(), "redis-0 ended") {
 		t.Errorf("the check says %v", err)
@@ -184,9 +184,11 @@ func TestAStartThatFailsLeavesNothing(t *testing.T) {
 		pids = append(pids, g.pids()...)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	_, err := h.bringUp(ctx, diskDir, start, func(context.Context) error { return errors.New("not yet") })
+	ctx, giveUp := context.WithCancel(t.Context())
+	_, err := h.bringUp(ctx, diskDir, start, func(context.Context) error {
+		giveUp()
+		return errors.New("not yet")
+	})
 	if err == nil || !strings.Contains(err.Error(), "not yet") {
 		t.Errorf("error %v", err)
 	}

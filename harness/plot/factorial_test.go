@@ -178,3 +178,16 @@ func TestFactorialCurves(t *testing.T) {
 		t.Errorf("a distribution of %d points", n)
 	}
 }
+
+// A caption says a unit once.
+func TestFactorWords(t *testing.T) {
+	for _, c := range []struct{ name, value, unit, want string }{
+		{"lasts", "1s", "s", "lasts 1s"}, {"rate", "500", "puts/s", "rate 500 puts/s"},
+		{"cut", "none", "ms", "cut none"}, {"replicas", "3", "replicas", "replicas 3"},
+		{"value_bytes", "3", "bytes", "value bytes 3"}, {"n", "3", "", "n 3"},
+	} {
+		if got := factorWords(record.DesignName{Name: c.name, Unit: c.unit}, c.value); got != c.want {
+			t.Errorf("%s=%s in %q: %q", c.name, c.value, c.unit, got)
+		}
+	}
+}

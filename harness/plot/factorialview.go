@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gonum.org/v1/plot/vg"
 
@@ -189,18 +190,25 @@ func (v *factorialView) where(d record.DesignFigure, free ...string) []string {
 	var parts []string
 	for _, f := range v.design.Factors {
 		if !slices.Contains(free, f.Name) {
-			unit := ""
-			if f.Unit != "" {
-				unit = " " + f.Unit
-			}
-			parts = append(parts, strings.ReplaceAll(f.Name, "_", " ")+" "+
-				cmp.Or(d.Where[f.Name], v.design.Base[f.Name])+unit)
+			parts = append(parts, factorWords(f, cmp.Or(d.Where[f.Name], v.design.Base[f.Name])))
 		}
 	}
 	if len(parts) == 0 {
 		return []string{d.What}
 	}
 	return []string{d.What + " At " + strings.Join(parts, ", ") + "."}
+}
+
+// factorWords is a factor with its value and unit, unless the value (1s) or the name (replicas) says the unit
+// itself, or the value is a word (none).
+func factorWords(f record.DesignName, value string) string {
+	words := strings.ReplaceAll(f.Name, "_", " ")
+	said := words + " " + value
+	number := value != "" && unicode.IsDigit(rune(value[len(value)-1]))
+	if !number || f.Unit == "" || strings.HasSuffix(" "+words, " "+f.Unit) {
+		return said
+	}
+	return said + " " + f.Unit
 }
 
 // kept are the places that a figure's scales can show, in order of x.

@@ -23,8 +23,12 @@ type Writer[R any] struct {
 
 // OpenWriter opens the file at path for appending and writes the header line if the file is new. A
 // last line that an earlier process could not finish is removed. A file with another header is
-// refused.
+// refused, and so is one that was compressed.
 func OpenWriter[R any](path string, table Table[R]) (*Writer[R], error) {
+	if at := Stored(path); at != path {
+		return nil, fmt.Errorf("append to %s: that run is finished, its table is %s; start a new run instead",
+			path, at)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, diskError("open the table", err)
@@ -120,13 +124,13 @@ func WriteFile[R any](path string, table Table[R], rows []R) error {
 	return replaceFile(path, b.Bytes())
 }
 
-// ReadFile reads the rows of the file at path. Columns may come in any order; one that the file
-// lacks stays missing, so that runs of an older version can still be read. An unfinished last line
-// is ignored.
+// ReadFile reads the rows of the file at path, or of that file with .gz behind its name. Columns may come in
+// any order; one that the file lacks stays missing, so that runs of an older version can still be read. An
+// unfinished last line is ignored.
 func ReadFile[R any](path string, table Table[R]) ([]R, error) {
-	b, err := os.ReadFile(path)
+	b, err := readTable(path)
 	if err != nil {
-		return nil, fmt.Errorf("read the table: %w", err)
+		return nil, err
 	}
 	rows, err := decode(b[:bytes.LastIndexByte(b, '\n')+1], table)
 	if err != nil {

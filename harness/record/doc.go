@@ -13,6 +13,7 @@
 //	  kills.csv       of an experiment that kills: one row a kill ([Kill]); timeline.csv ([Moment])
 //	  coverage.csv    of one on the simulator: how often rare branches were reached ([Covered])
 //	  logs/           what every process wrote to stderr
+//	  NAME.csv.gz     instead of NAME.csv, of a finished run's table over 4 MiB ([Compress])
 //	results/<experiment>/latest   a symbolic link to the newest run
 //
 // Every CSV is driven by one table of columns ([Table]), which also generates results/README.md

@@ -57,6 +57,7 @@ const readmeHead = `<!-- Generated from the column tables in harness/record; do 
       kills.csv        where processes were killed: one row a kill
       timeline.csv     likewise: writes acknowledged in each tenth of a second; or series of factorial trials
       coverage.csv     of the simulator: how often each rare branch was reached
+      NAME.csv.gz      instead of NAME.csv, of a table over 4 MiB: zcat NAME.csv.gz | head
       logs/            what the processes said, and what drivers keep
     results/<experiment>/latest        link to the newest run
     results/<experiment>/reference/    the committed run behind the figures in the documentation

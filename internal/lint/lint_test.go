@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"compress/gzip"
 	"os"
 	"strings"
 	"testing"
@@ -46,6 +47,14 @@ var lawful = map[string]string{
 	"internal/require/a.go":         "// Package require is.\npackage require\nfunc f(t T) { t.Skipf() }\n",
 	"system/packet/dpdk/a_test.go": "package dpdk\nimport \"metronome/internal/require\"\n" +
 		"func f(t T) { require.Skip(t) }\n",
+}
+
+func gzipped(text string) string {
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(text)) // a Builder has no errors
+	_ = z.Close()
+	return b.String()
 }
 
 func load(t *testing.T, files map[string]string) *Tree {
@@ -94,6 +103,7 @@ func TestRulesCanFail(t *testing.T) {
 		{"nothing is unfinished", "Makefile", "all:\n\t# TO" + "DO: more", ":2:"},
 		{"nothing is unfinished", "system/lane/c.go", "package lane // FIX" + "ME", ":1:"},
 		{"no machine paths", "results/x/reference/manifest.json", `{"argv": ["/ho` + `me/me/bin/lab"]}`, ":1:"},
+		{"no machine paths", "results/x/reference/u.csv.gz", gzipped("a\n/ho" + "me/me\n"), ":2:"},
 		{"no machine paths", "ansible/a.yml", "path: /ro" + "ot/x", ":1:"},
 		{"links resolve", "docs/b.md", "\n\n[a](a.md) [b](c.md)", "docs/b.md:3: link to c.md"},
 		{"links resolve", "README.md", "![figure](figures/x/ratio.svg)", ":1:"},

@@ -47,7 +47,7 @@ func newProxy(t testing.TB, backend resp.Backend, o resp.Options) *proxy {
 func (p *proxy) start() {
 	p.Server = resp.NewServer(p.backend, p.options)
 	var err error
-	for range 200 {
+	for range 2000 {
 		if err = p.Listen(p.address); err == nil {
 			break
 		}
@@ -95,7 +95,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 12_000 { // a minute
 		if ok() {
 			return
 		}

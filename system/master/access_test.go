@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -424,6 +425,54 @@ func TestARecordThatCannotBeRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wait("it is well again", func() bool { return len(w.m.Findings()) == 0 })
+}
+
+// begins is a body before whose first byte something happens.
+type begins struct {
+	io.Reader
+	first func()
+}
+
+func (b begins) Read(p []byte) (int, error) {
+	b.first()
+	return b.Reader.Read(p)
+}
+
+// TestLeaseEndsWhileABodyComes: whoever was shut out since its request came stores nothing, also if its lease
+// held when the request began.
+func TestLeaseEndsWhileABodyComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := w.join("hallway")
+	client := w.as(h.keeper)
+	hello := func() (lease api.Lease) {
+		if err := client.Call(t.Context(), http.MethodPost, api.EdgePath("hallway", "hello"),
+			api.Hello{KeyID: h.config().Key.ID()}, &lease); err != nil {
+			t.Error(err)
+		}
+		return lease
+	}
+	slow := ship.Client(h.keeper)
+	slow.Transport.(*http.Transport).ExpectContinueTimeout = time.Hour // the body waits until it is asked for
+	for _, path := range []string{api.EdgePath("hallway", "backups"), api.EdgePath("hallway", "log", "1")} {
+		lease := hello()
+		body := begins{strings.NewReader("sealed"), sync.OnceFunc(func() { hello() })}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url+path, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = http.Header{api.LeaseHeader: {fmt.Sprint(lease.Lease)}, "Expect": {"100-continue"},
+			"Content-Type": {"application/octet-stream"}}
+		resp, err := slow.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if !strings.Contains(string(said), "fenced") {
+			t.Errorf("%s: %s %s", path, resp.Status, said)
+		}
+	}
 }
 
 // TestTwoProcessesBackUpOneEdge: a copied edge. The later one shuts the earlier one out, also when

@@ -31,11 +31,10 @@ func (m *Master) hello(w http.ResponseWriter, r *http.Request, b *member) error 
 		return api.NewProblem("foreign-key", fmt.Sprintf("Edge %s seals with backup key %.16s, and its record "+
 			"here has %s. Join again with a new token, or bring back the right record.", b.name, h.KeyID, key.ID()))
 	}
-	record, err := m.registry.known(b.name, func(r *Record) error { r.Lease++; return nil })
+	record, err := m.lease(b)
 	if err != nil {
 		return err
 	}
-	m.take(record)
 	out := api.Lease{Lease: record.Lease, Warning: warning(v, &h)}
 	b.mu.Lock()
 	b.warned = out.Warning
@@ -88,11 +87,12 @@ func (m *Master) takeReport(w http.ResponseWriter, r *http.Request, b *member) e
 // rivalled tells a process that was shut out so, also when it has nothing to ship; and remembers that
 // there is one, for it is a copy of the edge. One that holds no lease yet may report.
 func (b *member) rivalled(r *http.Request) error {
-	lease, err := strconv.ParseUint(r.Header.Get(api.LeaseHeader), 10, 64)
-	if err != nil {
-		return nil //nolint:nilerr // none, or nonsense, which holds nothing
+	lease := leaseOf(r)
+	if lease == 0 {
+		return nil // none, or nonsense, which holds nothing
 	}
-	if err = b.hold(lease); err != nil {
+	err := b.hold(lease)
+	if err != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.rival = b.m.cfg.Now()
@@ -151,10 +151,12 @@ func (m *Master) commit(w http.ResponseWriter, r *http.Request, b *member) error
 	if err != nil {
 		return err
 	}
-	b.mu.Lock()
-	lease := b.record.Lease
-	b.mu.Unlock()
-	s, missing, err := v.Commit(r.Context(), lease, body)
+	var s *vault.Summary
+	var missing []string
+	err = b.holding(r, func(lease uint64) (err error) {
+		s, missing, err = v.Commit(r.Context(), lease, body)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -185,7 +187,11 @@ func (m *Master) appendLog(w http.ResponseWriter, r *http.Request, b *member) er
 	if err != nil {
 		return err
 	}
-	reach, err := v.AppendLog(r.Context(), number, body)
+	var reach uint64
+	err = b.holding(r, func(uint64) (err error) {
+		reach, err = v.AppendLog(r.Context(), number, body)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package master
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -19,6 +21,10 @@ type member struct {
 
 	job  sync.Mutex // held by a drill, a check or a prune of this edge: one at a time
 	open sync.Mutex // held while the vault is opened
+
+	// Held shared by what stores something under a lease, alone while a later lease is given: who was told that
+	// it is the only one finds nothing that another stores afterwards.
+	fence sync.RWMutex
 
 	mu      sync.Mutex // guards all below
 	record  *Record
@@ -131,6 +137,39 @@ func (b *member) hosts() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.record.Hosts
+}
+
+// leaseOf is the lease that a request shows; 0 is none.
+func leaseOf(r *http.Request) uint64 {
+	lease, err := strconv.ParseUint(r.Header.Get(api.LeaseHeader), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return lease
+}
+
+// holding stores something for a request whose body was read, if its lease is still the one that was given
+// last: it was when the request came, and a body may take minutes. No later one is given meanwhile.
+func (b *member) holding(r *http.Request, store func(lease uint64) error) error {
+	b.fence.RLock()
+	defer b.fence.RUnlock()
+	lease := leaseOf(r)
+	if err := b.hold(lease); err != nil {
+		return err
+	}
+	return store(lease)
+}
+
+// lease gives an edge's next lease, which ends the one before.
+func (m *Master) lease(b *member) (*Record, error) {
+	b.fence.Lock()
+	defer b.fence.Unlock()
+	record, err := m.registry.known(b.name, func(r *Record) error { r.Lease++; return nil })
+	if err != nil {
+		return nil, err
+	}
+	m.take(record)
+	return record, nil
 }
 
 // hold compares a lease with the one that was given last.

@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -209,8 +208,7 @@ func (m *Master) who(r *http.Request) (*member, pki.Peer, error) {
 // leased lets in whom the lease belongs to.
 func (m *Master) leased(do edgeAction) edgeAction {
 	return func(w http.ResponseWriter, r *http.Request, b *member) error {
-		lease, _ := strconv.ParseUint(r.Header.Get(api.LeaseHeader), 10, 64)
-		if err := b.hold(lease); err != nil {
+		if err := b.hold(leaseOf(r)); err != nil {
 			return err
 		}
 		return do(w, r, b)

@@ -336,7 +336,7 @@ func TestGarbage(t *testing.T) {
 // TestSlowHandshake: who connects and says nothing, or one byte now and then, is hung up on.
 func TestSlowHandshake(t *testing.T) {
 	c := dev(t, 2)
-	a := start(t, c, r0, func(cfg *Config) { cfg.Timeout = time.Second })
+	a := start(t, c, r0, func(cfg *Config) { cfg.Timeout = 2 * time.Second })
 	silent, err := net.Dial("tcp", a.Addr().String())
 	if err != nil {
 		t.Fatal(err)

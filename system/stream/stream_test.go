@@ -18,7 +18,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen; it decides nothing.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // wait polls until ok.
 func wait(t testing.TB, what string, ok func() bool) {

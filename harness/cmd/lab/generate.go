@@ -33,7 +33,8 @@ const window = 4096
 
 // generateCommand is the generators as processes, for trials; not meant to be typed.
 func generateCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "generate", Short: "Send frames, driven by JSON lines on stdin (used by run)"}
+	cmd := &cobra.Command{Use: "generate", Short: "Send frames, driven by JSON lines on stdin (used by run)",
+		Example: "  lab generate udp --help"}
 	g := &generation{}
 	var digest string
 	f := cmd.PersistentFlags()

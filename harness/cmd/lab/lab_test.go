@@ -201,7 +201,7 @@ func TestInterruptedRuns(t *testing.T) {
 // waitForRows waits until the run has written a row.
 func waitForRows(t *testing.T, dir string) {
 	t.Helper()
-	for range 600 {
+	for range 2400 { // four minutes
 		paths, _ := filepath.Glob(filepath.Join(dir, resultsDir, "ingest-11x", "2*", "trials.csv"))
 		for _, p := range paths {
 			if b, err := os.ReadFile(p); err == nil && bytes.Count(b, []byte("\n")) > 2 {

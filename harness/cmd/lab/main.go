@@ -14,6 +14,7 @@ import (
 	"metronome/harness/driver/rss/worker"
 	"metronome/harness/fleet/fleetcmd"
 	"metronome/harness/vswitch/vswitchd"
+	"metronome/internal/usage"
 	"metronome/internal/version"
 )
 
@@ -40,7 +41,7 @@ func main() {
 		os.Exit(int(status))
 	default:
 		fmt.Fprintln(os.Stderr, "lab:", err)
-		os.Exit(1)
+		os.Exit(usage.Status(err))
 	}
 }
 
@@ -60,5 +61,6 @@ func rootCommand() *cobra.Command {
 		figuresCommand(), readmeCommand(), doctorCommand(), generateCommand(), peersCommand(),
 		simCommand(), simulateCommand(), edgeGuardedCommand(), trialCommand(),
 		fleetcmd.Command(), vswitchd.Command(), worker.Command())
+	usage.Mark(root)
 	return root
 }

@@ -246,10 +246,13 @@ func (m *measurement) finish(status string) error {
 // tell draws the figures, prints the run and says where everything is.
 func (r *runFiles) tell(report func() error) error {
 	drawn, missing := drawInto(r.dir.Path("figures"), r.res)
+	if err := record.Compress(r.dir.Dir); err != nil {
+		return err
+	}
 	if err := report(); err != nil {
 		return err
 	}
-	fmt.Printf("\nrows     %s\nclaims   %s\n", r.dir.Path("trials.csv"), r.dir.Path("claims.csv"))
+	fmt.Printf("\nrows     %s\nclaims   %s\n", record.Stored(r.dir.Path("trials.csv")), r.dir.Path("claims.csv"))
 	for _, f := range drawn {
 		if strings.HasSuffix(f, ".png") {
 			fmt.Println("figure  ", f)

@@ -92,7 +92,7 @@ func trial(t *testing.T, e Experiment, c factorial.Cell) factorial.Outcome {
 		require.Skip(t, "root", errors.New("namespaces need it"))
 	}
 	must(t, programs())
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	logs := t.TempDir()
 	s, err := Driver{e}.Open(ctx, factorial.Env{Bin: bins, Logs: logs, Dir: t.TempDir()})
@@ -186,7 +186,21 @@ func nonIdealCell(path, pattern, loss string) factorial.Cell {
 	return factorial.Cell{Arm: "metronome", Block: 1, Attempt: 1, Seed: 4, Length: time.Second,
 		Set: map[string]string{"path": path, "durability": "memory"},
 		Factors: map[string]string{"loss": loss, "pattern": pattern, "rtt": "0s", "jitter": "0s",
-			"hits": "datagrams", "rate": "2000", "value_bytes": "208", "replicas": "3"}}
+			"bandwidth": "0", "hits": "datagrams", "rate": "2000", "value_bytes": "208", "replicas": "3"}}
+}
+
+func narrow(path string) factorial.Cell {
+	c := nonIdealCell(path, "random", "0")
+	c.Factors["bandwidth"] = "50"
+	return c
+}
+
+// A narrow link is one for the switch, in bits a second.
+func TestBandwidth(t *testing.T) {
+	w, err := (&task{Cell: narrow("switch")}).weather()
+	if err != nil || w.impairment.Rate != 50e6 || w.impairment.Validate() != nil {
+		t.Errorf("%+v, %v", w.impairment, err)
+	}
 }
 
 // A round's cost is told by real processes, without a leader too; the other two views of the same point give
@@ -229,6 +243,7 @@ func TestBadCells(t *testing.T) {
 		"path":    {NonIdeal, nonIdealCell("string", "random", "1"), "switch or bridge"},
 		"pattern": {NonIdeal, nonIdealCell("switch", "rain", "1"), "overtaken"},
 		"loss":    {NonIdeal, nonIdealCell("switch", "random", "some"), "a number"},
+		"narrow":  {NonIdeal, narrow("bridge"), "use the switch"},
 	} {
 		_, err := (&task{Experiment: tc.e, Cell: tc.c}).run(t.Context())
 		if err == nil || !strings.Contains(err.Error(), tc.want) {

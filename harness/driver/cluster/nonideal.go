@@ -79,7 +79,7 @@ func told(v map[string]float64, c kv.Cost) {
 		v["cpu_"+p.Role] += float64(p.CPUNS) / 1e9 / seconds
 	}
 	if lost, ok := c.Counters["lost"]; ok {
-		v["switch_lost"] = lost
+		v["switch_lost"], v["switch_overrun"] = lost, c.Counters["overrun"]
 	}
 }
 
@@ -135,6 +135,8 @@ func (t *task) weather() (w weather, err error) {
 	w.rtt, err = t.Cell.Duration("rtt")
 	errs = append(errs, err)
 	jitter, err := t.Cell.Duration("jitter")
+	errs = append(errs, err)
+	megabits, err := t.Cell.Int("bandwidth")
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return w, err
 	}
@@ -146,9 +148,10 @@ func (t *task) weather() (w weather, err error) {
 	}
 	w.switched, w.share = path == "switch", percent/100
 	w.impairment = vswitch.Impairment{Datagrams: hits == "datagrams", Delay: vswitch.Span(w.rtt / 2),
-		Jitter: vswitch.Span(jitter)}
-	if !w.switched && (hits != "datagrams" || w.rtt != 0 || jitter != 0) {
-		return w, errors.New("path bridge: only patterns befall it, and only datagrams; next: use the switch")
+		Jitter: vswitch.Span(jitter), Rate: int64(megabits) * 1e6}
+	if !w.switched && (hits != "datagrams" || w.rtt != 0 || jitter != 0 || megabits != 0) {
+		return w, errors.New("path bridge: only patterns befall it, and only datagrams, and no link is narrow; " +
+			"next: use the switch")
 	}
 	return w, w.draw()
 }
@@ -223,6 +226,7 @@ func (o observer) Observe(ctx context.Context) (all kv.Observation, err error) {
 	}
 	for _, l := range s.Links {
 		all.Counters["lost"] += float64(l.Lost + l.Burst + l.Corrupted)
+		all.Counters["overrun"] += float64(l.Overrun)
 	}
 	return all, nil
 }

@@ -97,12 +97,13 @@ func await(t *testing.T, s factorial.Session, c factorial.Cell, good func(factor
 		if un := (*packet.ErrUnavailable)(nil); errors.As(err, &un) {
 			require.Skip(t, "dpdk", err)
 		}
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			err = good(o)
 		}
-		if err = good(o); err == nil {
+		if err == nil {
 			return
 		}
+		t.Logf("try %d: %v", n, err)
 		if n == tries {
 			t.Fatalf("%d times; at last: %v", tries, err)
 		}

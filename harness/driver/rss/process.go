@@ -67,8 +67,13 @@ func (p *process) hear(v any) error {
 	return nil
 }
 
-// ready waits until it has said so.
+// readyLimit bounds the wait for a child that begins: more than it waits for its links.
+const readyLimit = time.Minute
+
+// ready waits until it has said so. A child that does not is killed.
 func (p *process) ready() error {
+	limit := time.AfterFunc(readyLimit, func() { _ = p.cmd.Process.Kill() })
+	defer limit.Stop()
 	var r load.Ready
 	if err := p.hear(&r); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"metronome/internal/usage"
 	"metronome/internal/version"
 	"metronome/system/access/accesscmd"
 	"metronome/system/backup/backupcmd"
@@ -33,8 +34,9 @@ func main() {
 	pki.AddCommand(accesscmd.CA(), accesscmd.Leaf(), accesscmd.Show())
 	root.AddCommand(bench, replicaCommand(), proxyCommand(), devCommand(), clusterCommand(), configCommand(), pki,
 		backupcmd.Backup(), backupcmd.Restore(), mastercmd.Command(), devicecmd.Command(), edgecmd.Command(), accesscmd.User())
+	usage.Mark(root)
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(os.Stderr, "metronome:", err)
-		os.Exit(1)
+		os.Exit(usage.Status(err))
 	}
 }

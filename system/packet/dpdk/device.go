@@ -21,10 +21,10 @@ import (
 	"metronome/system/packet/ethernet"
 )
 
-// How often WaitLink looks, and how long it gives a memif client's attempt to connect before the
-// next: a server that listens already but is not started yet turns a client away for good. Connect
-// gives an attempt that a server took more time: the driver's server corrupts its memory if a client
-// goes before it was greeted.
+// How often WaitLink looks, and how long a memif client's attempt to connect is given before the next. One that
+// nobody took is soon repeated. One that a server took has more time, on a busy machine too: the driver's server
+// corrupts its memory, and never greets anybody again, if a client goes before it was greeted. It is repeated all
+// the same: a server that listens already but is not started yet turns a client away for good.
 const (
 	linkPoll  = 5 * time.Millisecond
 	reconnect = 200 * time.Millisecond
@@ -246,16 +246,15 @@ func (d *Device) LinkUp() bool {
 // WaitLink waits for LinkUp, connecting a memif client as often as it takes, and then reports group
 // membership. Call it before polling begins.
 func (d *Device) WaitLink(ctx context.Context) error {
-	for attempt := time.Now(); !d.LinkUp(); {
+	for !d.LinkUp() {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("dpdk: wait for the link of %s: %w", d.cfg.Device, ctx.Err())
 		case <-time.After(linkPoll):
 		}
-		if d.client && time.Since(attempt) > reconnect {
-			attempt = time.Now()
-			C.mtn_restart(d.id) // a failure is the link that stays down
-		}
+		d.mu.Lock()
+		d.again()
+		d.mu.Unlock()
 	}
 	d.join()
 	return nil
@@ -272,10 +271,15 @@ func (d *Device) Connect() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.joined = false
+	d.again()
+	return false
+}
+
+// again has a memif client try once more, if it is time to. The caller holds mu.
+func (d *Device) again() {
 	if d.client && !d.closed && time.Now().After(d.retry) {
 		d.attempted(C.mtn_restart(d.id)) // a failure is the link that stays down
 	}
-	return false
 }
 
 // attempted notes that a memif client has tried to connect, and whether somebody listens.

@@ -19,7 +19,8 @@ import (
 
 // Command is "rss", to be added to a program's commands.
 func Command() *cobra.Command {
-	cmd := &cobra.Command{Use: "rss", Short: "Take frames in on several cores (used by run)"}
+	cmd := &cobra.Command{Use: "rss", Short: "Take frames in on several cores (used by run)",
+		Example: "  lab rss receive --help"}
 	s := &Setup{Shape: load.Shape{ClusterKey: []byte("metronome test key"), Cluster: 1, Proxy: 1, Window: 1024,
 		Mode: wire.ModeXXH3}}
 	var ports string
