@@ -20,6 +20,7 @@ const idleItems = 512
 type roundState struct {
 	term     uint64
 	leading  bool
+	ledAt    int64           // when this term of leadership began
 	commands []order.Command // wanted, not proposed yet
 	proposed []order.Command // proposed and not seen applied: not to be proposed again in this term
 	base     order.Cut       // decided or proposed so far
@@ -322,7 +323,7 @@ func (s *roundState) lead(r *Replica) {
 	s.leading, s.term = true, r.status.Term
 	s.commands, s.proposed = s.commands[:0], s.proposed[:0]
 	s.base = s.base[:0]
-	s.time, s.timeAt = r.state.time, r.now
+	s.time, s.timeAt, s.ledAt = r.state.time, r.now, r.now
 	if r.speaks() {
 		r.wantLimits()
 	}
