@@ -149,9 +149,9 @@ func TestReadsAtABarrierMove(t *testing.T) {
 	}
 }
 
-// Goal: reads whose answers together exceed a message are answered all the same, in their order, each once,
-// by messages that a stream takes; a client is not made to wait for its deadline. Method: one burst of reads of
-// 24 MiB of values at a barrier, with others behind it.
+// Goal: reads whose answers together exceed a message are answered all the same, in their order, each
+// once, by messages that a stream takes; no client waits for its deadline. Method: one burst of reads of
+// 10 MiB of values at a barrier, with others behind it.
 func TestLongAnswersAtABarrier(t *testing.T) {
 	c := newCluster(t, 3)
 	c.until("lanes open", c.proxy.Open)
