@@ -30,6 +30,7 @@ type Proxy struct {
 	turned    int64                // when responder changed last
 
 	reads      []readLane
+	spread     int // read lanes there are to be
 	readID     uint64
 	spareReads []readBatch
 	endedReads []readBatch // since the last Output: what they sent may still be in messages
@@ -77,12 +78,9 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce,
-		reads:     make([]readLane, cfg.ReadLanes),
+		reads: newReadLanes(cfg.ReadLanes), spread: cfg.ReadLanes,
 		opener:    wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
 		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}
-	for i := range p.reads {
-		p.reads[i].rank = i
-	}
 	return p, nil
 }
 

@@ -2,14 +2,15 @@ package proxy
 
 import (
 	"math/bits"
+	"slices"
 
 	"metronome/system/node"
 	"metronome/system/wire"
 )
 
-// Reads at a barrier (R26): they are no items. Connections are spread over as many read lanes as
-// there are replicas, each served by one replica, so that reads scale with them. A lane's messages
-// are answered in the order in which they were sent, and if its replica fails all of them move to
+// Reads at a barrier (R26): they are no items. Connections are spread over as many read lanes as there
+// are replicas in the cluster file, each served by one replica, so that reads scale with them. A lane's
+// messages are answered in the order in which they were sent, and if its replica fails all of them move to
 // another one together: so a connection never sees an older state after a newer one. While messages
 // are under way reads wait a moment to be sent together, as items wait in a frame.
 //
@@ -53,6 +54,9 @@ func (p *Proxy) SubmitRead(now int64, pin uint64, it *wire.Item, token uint64) w
 	if len(p.lanes) == 0 || p.seats == 0 {
 		return wire.StatusUnavailable
 	}
+	if p.spread != len(p.reads) && !p.reading() {
+		p.reads = newReadLanes(p.spread)
+	}
 	l := &p.reads[pin%uint64(len(p.reads))]
 	if len(l.out) >= maxReadsOut {
 		p.counts.Busy++
@@ -72,6 +76,24 @@ func (p *Proxy) SubmitRead(now int64, pin uint64, it *wire.Item, token uint64) w
 		p.sendRead(l)
 	}
 	return wire.StatusOK
+}
+
+// SpreadReads changes the number of read lanes, from the first moment on at which no read is under way: in
+// the middle of its reads no connection moves to another replica. Which replicas may be asked follows the
+// membership by itself; but those that are more than there are lanes would be asked nothing.
+func (p *Proxy) SpreadReads(lanes int) { p.spread = min(max(lanes, 1), wire.MaxSeats) }
+
+// reading reports whether reads are under way.
+func (p *Proxy) reading() bool {
+	return slices.ContainsFunc(p.reads, func(l readLane) bool { return len(l.out)+len(l.open.tokens) > 0 })
+}
+
+func newReadLanes(n int) []readLane {
+	lanes := make([]readLane, n)
+	for i := range lanes {
+		lanes[i].rank = i
+	}
+	return lanes
 }
 
 func (p *Proxy) beginRead(l *readLane) {

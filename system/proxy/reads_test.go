@@ -124,6 +124,35 @@ func TestReadsAtABarrierAreSpreadAndGathered(t *testing.T) {
 	}
 }
 
+// Goal: replicas that joined are asked too, once no read is under way; those under way stay where they are.
+func TestReadsAtABarrierAreSpreadOverMore(t *testing.T) {
+	r := newReadsProxy(t)
+	r.read(0, 1)
+	before := r.sent()
+	r.SpreadReads(4)
+	m := wire.Report{Incarnation: 1, Leader: 2, Seats: readSeats | 1<<6}
+	r.Message(r.now, wire.ReplicaPeer(1), m.Append(nil))
+	r.read(3, 1) // lane 0 of three
+	r.now += 100_000
+	late := r.sent()
+	if len(before[1]) != 1 || len(late[1]) != 1 {
+		t.Fatalf("%d and %d messages of the first lane to replica 1", len(before[1]), len(late[1]))
+	}
+	r.answer(1, append(before[1], late[1]...)...)
+	for pin := range uint64(4) {
+		r.read(pin, 1)
+	}
+	after := r.sent()
+	for _, seat := range []int{1, 2, 4, 6} {
+		if len(after[seat]) != 1 {
+			t.Errorf("replica %d is sent %d messages of 4 reads over 4 replicas", seat, len(after[seat]))
+		}
+	}
+	if len(r.ended) != 2 {
+		t.Errorf("%d of 2 reads are answered", len(r.ended))
+	}
+}
+
 // Goal: reads of a replica that does not answer move to another one together, and its late answers count
 // for nothing.
 func TestReadsAtABarrierMove(t *testing.T) {
