@@ -124,7 +124,7 @@ func (s Setting) waiting(t float64) float64 {
 
 // decision is the size of an encoded decision: marks of the lanes that so many frames moved.
 func (s Setting) decision(frames float64) float64 {
-	const head, mark = 5, 13 // format, time, counts; lane, frames, items, chain
+	const head, mark = 7, 13 // format, time, counts; lane, frames, items, chain
 	lanes := float64(s.Lanes)
 	return head + mark*lanes*(1-math.Pow(1-1/lanes, max(frames, 1)))
 }

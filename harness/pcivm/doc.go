@@ -22,5 +22,7 @@
 //
 // It does NOT run a whole replica, other NICs, or interrupts. Of these NICs only virtio-net spreads
 // packets: DPDK's e1000e driver has two queues and no receive-side scaling (dpdk.Info says none),
-// and qemu's vmxnet3 promises it and uses the first queue.
+// and qemu's vmxnet3 promises it and uses the first queue. None takes rules for flows (rte_flow); a tap of
+// DPDK's does, which a cable in the guest joins to one more NIC: each lane comes out of the queue that its
+// rule names.
 package pcivm

@@ -26,10 +26,12 @@ var kernelModules = []string{
 	"virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci",
 	"failover", "net_failover", "virtio_net", "vmxnet3",
 	"irqbypass", "vfio_virqfd", "vfio", "vfio_iommu_type1", "vfio-pci-core", "vfio-pci",
+	"tun", "sch_multiq", "sch_ingress", "cls_flower", "act_skbedit",
 }
 
 // pmds are the parts of DPDK that it loads by name; no library depends on them.
-var pmds = []string{"bus_pci", "bus_vdev", "mempool_ring", "net_virtio", "net_e1000", "net_vmxnet3"}
+var pmds = []string{"bus_pci", "bus_vdev", "mempool_ring", "net_virtio", "net_e1000", "net_vmxnet3",
+	"net_tap"}
 
 // Image writes the initramfs: program, which runs as the guest's first process, the kernel's modules,
 // the binding code of repo's ansible folder with the Python and ip(8) of this machine, and every

@@ -48,6 +48,8 @@ type Command struct {
 	Queues int            `json:"queues,omitempty"` // open
 	Key    []byte         `json:"key,omitempty"`    // open: the RSS key
 	MAC    [6]byte        `json:"mac,omitempty"`    // open: an address to take
+	Tap    bool           `json:"tap,omitempty"`    // open: a tap of DPDK's that a cable joins to the NIC
+	Flows  []uint16       `json:"flows,omitempty"`  // open: source ports to be steered
 }
 
 // Answer is a line of JSON from the guest.

@@ -17,6 +17,9 @@ type Wire struct{ fd int }
 // maxWait is how long Recv waits at most before it finds that nothing came.
 const maxWait = 100 * time.Millisecond
 
+// wireBuffer holds everything a test sends, in bytes as the kernel counts them.
+const wireBuffer = 8 << 20
+
 // OpenWire opens the interface of the calling namespace with that name, which is up.
 func OpenWire(name string) (*Wire, error) {
 	all := binary.BigEndian.Uint16([]byte{0, unix.ETH_P_ALL})
@@ -29,6 +32,7 @@ func OpenWire(name string) (*Wire, error) {
 	if err == nil {
 		timeout := unix.NsecToTimeval(int64(maxWait))
 		err = errors.Join(unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, wireBuffer),
 			unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
 			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: network, Ifindex: i.Index}))
 	}

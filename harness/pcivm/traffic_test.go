@@ -1,6 +1,7 @@
 package pcivm
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -22,13 +23,16 @@ type sender struct {
 	to     [6]byte // the NIC's address
 	lanes  [Lanes][][]byte
 	expect [Lanes]lane.Mark // when all of it is there
+
+	queues  int
+	queueOf func(pkt []byte, queues int) int // which queue a packet is to take
 }
 
 var senderMAC = [6]byte{2, 'S', 0, 0, 0, 1}
 
 func newSender(t *testing.T, w *Wire, to [6]byte) *sender {
 	t.Helper()
-	s := &sender{t: t, wire: w, to: to}
+	s := &sender{t: t, wire: w, to: to, queueOf: hashed}
 	d, err := wire.NewDigester(wire.ModeXXH3, []byte("pcivm"))
 	must(t, err)
 	in, err := NewIngest()
@@ -121,13 +125,13 @@ func (s *sender) multicast() {
 }
 
 // repair sends the late frame as repairs are sent, to the replica alone. That is another flow than the
-// lane's: from a port that the hash of so many queues takes to the same core.
-func (s *sender) repair(queues int) {
+// lane's: from a port that is taken to the same core.
+func (s *sender) repair() {
 	s.t.Helper()
 	frame := s.lanes[lateLane][lateFrame]
-	want := queueOf(s.packet(Group, [6]byte{}, lateLane, frame), queues)
+	want := s.queueOf(s.packet(Group, [6]byte{}, lateLane, frame), s.queues)
 	for port := range 1000 {
-		if pkt := s.packet(Own, s.to, port, frame); queueOf(pkt, queues) == want {
+		if pkt := s.packet(Own, s.to, port, frame); s.queueOf(pkt, s.queues) == want {
 			s.send(pkt)
 			return
 		}
@@ -137,8 +141,16 @@ func (s *sender) repair(queues int) {
 
 var hash = vswitch.NewToeplitz(vswitch.MicrosoftKey[:])
 
-// queueOf foretells the queue that a packet takes.
-func queueOf(pkt []byte, queues int) int { return vswitch.Queue(hash.Packet(pkt), queues) }
+// hashed foretells the queue that a packet takes by its hash, ruled by the rules of its lane.
+func hashed(pkt []byte, queues int) int { return vswitch.Queue(hash.Packet(pkt), queues) }
+
+func ruled(pkt []byte, queues int) int {
+	lane := int(binary.BigEndian.Uint16(pkt[ethernet.HeaderBytes-8:])) - int(Source.Port())
+	if lane >= Lanes {
+		return 0
+	}
+	return lane % queues
+}
 
 // query asks as a switch does who listens.
 func (s *sender) query() {

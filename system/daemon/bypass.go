@@ -100,11 +100,32 @@ func bypassConfig(c *cluster.Config, self wire.Peer, queues int) (cfg dpdk.Confi
 		cfg.Device = device
 		if queues > 1 {
 			cfg.RSSKey = ethernet.MicrosoftKey[:]
+			if cfg.Flows, err = flowsTo(c, cfg.Listen); err != nil {
+				return cfg, eal, err
+			}
 		}
 		eal = dpdk.EAL{PCI: []string{device}, MemoryMB: max(dpdkMemoryMB, memifMB+queues*memifMore),
 			Hugepages: true}
 	}
 	return cfg, eal, nil
+}
+
+// flowsTo are the source ports of all lanes of the cluster, as their proxies choose them for a target.
+func flowsTo(c *cluster.Config, target netip.AddrPort) (ports []uint16, err error) {
+	hash := ethernet.NewToeplitz(ethernet.MicrosoftKey[:])
+	addresses := datagramAddresses(c)
+	for i := range c.Proxies {
+		proxy := c.Proxies[i].Peer()
+		own, err := netip.ParseAddrPort(addresses[proxy])
+		if err != nil {
+			return nil, fmt.Errorf("daemon: datagram address of %v: %w", proxy, err)
+		}
+		first, lanes := c.LanesOf(proxy)
+		for lane := range lanes {
+			ports = append(ports, hash.SpreadPort(own.Addr(), target, first+lane))
+		}
+	}
+	return ports, nil
 }
 
 // routes prepares the headers for everybody.

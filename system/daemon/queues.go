@@ -189,9 +189,30 @@ func descriptors(p packet.Port) (all []int) {
 	return []int{descriptor(p)}
 }
 
-// openQueues opens a device with cfg.Queues queues. One that has no more than one is opened with that.
-// One that does not take the key of the hash keeps its own: lanes are then spread by chance.
+// openQueues opens a device with cfg.Queues queues. One that has no more than one, or that spreads no
+// flows, is opened with one. One that does not take the key of the hash keeps its own: lanes are then
+// spread by chance.
 func openQueues(cfg dpdk.Config, log *slog.Logger) (*dpdk.Device, error) {
+	dev, err := openSpread(cfg, log)
+	if err != nil || dev.Ports() == 1 {
+		return dev, err
+	}
+	info := dev.Info()
+	if info.Spreads() || info.Driver == "net_memif" { // whose peer spreads
+		log.Info("the device spreads lanes over its queues", "device", info.Device, "queues", info.Queues, "by",
+			info.RSS)
+		return dev, nil
+	}
+	log.Warn("the device has several queues and spreads no flows over them: it can neither hash UDP ports nor "+
+		"take rules for them, so that one queue is used", "device", info.Device, "driver", info.Driver)
+	if err := dev.Close(); err != nil {
+		return nil, err
+	}
+	cfg.Queues, cfg.RSSKey = 1, nil
+	return dpdk.Open(cfg)
+}
+
+func openSpread(cfg dpdk.Config, log *slog.Logger) (*dpdk.Device, error) {
 	dev, err := dpdk.Open(cfg)
 	if few := (*dpdk.ErrQueues)(nil); errors.As(err, &few) {
 		if few.Has > 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"metronome/system/cluster"
 	"metronome/system/packet"
 	"metronome/system/packet/dpdk"
+	"metronome/system/packet/ethernet"
 	"metronome/system/wire"
 )
 
@@ -182,6 +184,27 @@ func TestBypassMemory(t *testing.T) {
 			if mode == "pci" && queues <= 4 && eal.MemoryMB != dpdkMemoryMB {
 				t.Errorf("%d queues: %d MiB", queues, eal.MemoryMB)
 			}
+		}
+	}
+}
+
+// A NIC that cannot hash ports gets rules for the flows that the proxies send: lanes go to queues in turn, as
+// the hash would spread them.
+func TestFlowsToSteer(t *testing.T) {
+	c, err := cluster.Dev(t.TempDir(), cluster.DevOptions{Replicas: 3, Proxies: 2, Lanes: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := netip.MustParseAddrPort(c.Multicast.Group)
+	flows, err := flowsTo(c, group)
+	if err != nil || len(flows) != 6 {
+		t.Fatalf("%v, %v", flows, err)
+	}
+	hash := ethernet.NewToeplitz(ethernet.MicrosoftKey[:])
+	for i, port := range flows {
+		own, err := netip.ParseAddrPort(datagramAddresses(c)[c.Proxies[i/3].Peer()])
+		if err != nil || port != hash.SpreadPort(own.Addr(), group, i) {
+			t.Errorf("flow %d comes from port %d, %v", i, port, err)
 		}
 	}
 }

@@ -22,7 +22,8 @@ type laneState struct {
 	results resultQueue
 	reply   []byte // answers on their way to the proxy
 	stoodAt uint64 // the mark's frames when leadership was last looked at
-	waits   int64  // since when frames lie beyond what is proposed, 0 if none do
+	waits   int64  // since when frames lie beyond what is proposed and no round takes any, 0 if none do
+	waitsAt uint64 // the proposed mark's frames then
 	dirty   bool   // committed or applied since the last report
 
 	journaled uint64 // frames below are in the journal, or in the snapshot that it continues

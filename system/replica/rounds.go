@@ -294,6 +294,14 @@ func (s *roundState) follow(r *Replica) {
 	s.base, s.merged = s.merged, s.base
 }
 
+// wait notes since when frames lie beyond what is proposed, at a mark that no round moves.
+func (l *laneState) wait(now int64, at uint64, beyond bool) {
+	if at != l.waitsAt {
+		l.waits, l.waitsAt = 0, at
+	}
+	since(&l.waits, now, beyond)
+}
+
 // turn reports whether it is for this replica to take a lane further. Where everyone leads, each begins
 // rounds for some of the lanes at once, and for those of others if nobody has for a while; a round
 // takes all lanes as far as it can, whoever begins it.
@@ -379,9 +387,13 @@ func (r *Replica) nextCut() order.Cut {
 		for len(base) > 0 && base[0].Lane < l.id {
 			base = base[1:]
 		}
-		beyond := len(base) == 0 || base[0].Lane != l.id || m.Frames > base[0].Frames
+		var at uint64
+		if len(base) > 0 && base[0].Lane == l.id {
+			at = base[0].Frames
+		}
+		beyond := m.Frames > at
 		moved = moved || beyond && !r.status.Leaderless
-		if since(&l.waits, r.now, beyond); beyond && r.status.Leaderless {
+		if l.wait(r.now, at, beyond); beyond && r.status.Leaderless {
 			moved = r.turn(l) || moved
 		}
 		s.own = append(s.own, m)

@@ -89,3 +89,20 @@ func TestOwnersAreToldApart(t *testing.T) {
 		}
 	}
 }
+
+// Where everyone leads, one that follows waits anew whenever a round takes the lane on: only a lane that
+// stands still is taken over.
+func TestARoundThatTakesALaneOnLetsOthersWait(t *testing.T) {
+	var l laneState
+	for i, step := range []struct {
+		now    int64
+		at     uint64
+		beyond bool
+		since  int64
+	}{{10, 0, true, 10}, {20, 0, true, 10}, {30, 5, true, 30}, {40, 5, true, 30}, {50, 9, false, 0},
+		{60, 9, true, 60}} {
+		if l.wait(step.now, step.at, step.beyond); l.waits != step.since {
+			t.Errorf("step %d: waits since %d", i, l.waits)
+		}
+	}
+}

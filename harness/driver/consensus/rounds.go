@@ -49,17 +49,19 @@ func (p *process) propose() bool {
 	if len(cut) == 0 {
 		return false
 	}
-	stamp := p.w.stamp + 1 // a decision's log time tells it from others
-	if err := p.o.Propose(order.AppendDecision(nil, &order.Decision{Cut: cut, Time: stamp})); err != nil {
+	time := day + uint64(p.w.now/p.w.tick)
+	if err := p.o.Propose(order.AppendDecision(nil, &order.Decision{Cut: cut, Time: time})); err != nil {
 		return false // there will be another event, and another try
 	}
-	p.w.stamp = stamp
 	for _, m := range cut {
 		p.rounds.base[m.Lane] = m.Frames
 	}
-	p.w.seen.begin(stamp, p.index, p.w.now, underWay+1)
+	p.w.seen.begin(cut, p.index, p.w.now, underWay+1)
 	return true
 }
+
+// day is log time in ticks, as it is after a day: its size counts in every message.
+const day = 86400 * 50
 
 // turnTicks is after how long a replica begins a round in place of the one before it, where everyone leads.
 const turnTicks = 2
@@ -132,9 +134,10 @@ func (p *process) apply(c order.Committed) {
 	}
 	for _, m := range d.Cut {
 		p.cut[m.Lane] = max(p.cut[m.Lane], m.Frames)
+		p.rounds.since[m.Lane] = 0 // what waits now began to while somebody took the lane on
 	}
 	at := max(w.now, p.busy)
-	w.seen.applied(d.Time, p.index, at)
+	w.seen.applied(d.Cut, p.index, at)
 	if !known {
 		w.agree.decided[c.Position] = string(bytes.Clone(c.Decision))
 		w.decide(&d, at)

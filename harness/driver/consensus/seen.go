@@ -1,17 +1,21 @@
 package consensus
 
-import "slices"
+import (
+	"slices"
+
+	"metronome/system/order"
+)
 
 // seen is what is measured of a run. Times are virtual ns.
 type seen struct {
 	on       bool // it counts
 	since    int64
-	proposed map[uint64]int64 // by stamp: when × maxReplicas + who
-	commits  []int64          // from the proposal until its proposer has it decided
-	learns   []int64          // until a further replica has
-	items    []int64          // from the proxy until some replica has it decided, a frame each
-	flight   []int64          // rounds under way, the new one included
-	rounds   int              // decided
+	proposed map[string][maxReplicas]int64 // when, by cut and by who proposed it; 0: did not
+	commits  []int64                       // from the proposal until its proposer has it decided
+	learns   []int64                       // until a further replica has
+	items    []int64                       // from the proxy until some replica has it decided, a frame each
+	flight   []int64                       // rounds under way, the new one included
+	rounds   int                           // decided
 	messages int
 	bytes    int
 	fsyncs   int
@@ -22,25 +26,41 @@ type seen struct {
 	calm      []int64
 }
 
-// begin notes a proposal.
-func (s *seen) begin(stamp uint64, who int, now int64, flight uint64) {
-	s.proposed[stamp] = now*maxReplicas + int64(who)
+// begin notes a proposal. Cuts tell a replica's apart, and what an algorithm does to log time is its own
+// affair.
+func (s *seen) begin(cut order.Cut, who int, now int64, flight uint64) {
+	k := nameOf(cut)
+	at := s.proposed[k]
+	at[who] = now
+	s.proposed[k] = at
 	if s.on {
 		s.flight = append(s.flight, int64(flight))
 	}
 }
 
-// applied notes that a replica has a round decided.
-func (s *seen) applied(stamp uint64, who int, now int64) {
-	v, ok := s.proposed[stamp]
-	switch {
-	case !ok || !s.on || v/maxReplicas < s.since:
-	case v%maxReplicas == int64(who):
-		s.commits = append(s.commits, now-v/maxReplicas)
-	default:
-		s.learns = append(s.learns, now-v/maxReplicas)
+// applied notes that a replica has a round decided: its own, or one that somebody proposed first.
+func (s *seen) applied(cut order.Cut, who int, now int64) {
+	all, ok := s.proposed[nameOf(cut)]
+	if !ok || !s.on {
+		return
+	}
+	at := all[who]
+	to := &s.commits
+	if at == 0 {
+		to = &s.learns
+		for _, t := range all {
+			if at == 0 || t > 0 && t < at {
+				at = t
+			}
+		}
+	}
+	if at >= s.since {
+		*to = append(*to, now-at)
 	}
 }
+
+// nameOf is a cut as a key.
+func nameOf(c order.Cut) string { return string(order.AppendDecision(nil, &order.Decision{Cut: c})) }
 
 // decided notes the first time that a decision is handed out to anybody.
 func (s *seen) decided(now int64, waits []int64) {

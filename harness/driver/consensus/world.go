@@ -25,7 +25,6 @@ type world struct {
 	work  *rand.Rand // of proxies
 	seen  seen
 	agree agreement
-	stamp uint64
 	phase int64 // of the fault between two ticks
 	err   error
 }
@@ -56,7 +55,7 @@ func newWorld(p point, start starter, seed uint64) (*world, error) {
 		rng: rand.New(rand.NewPCG(seed, streamNetwork)), work: rand.New(rand.NewPCG(seed, streamProxies))}
 	w.agree.decided = map[uint64]string{}
 	w.agree.cut = make([]uint64, p.lanes)
-	w.seen.proposed = map[uint64]int64{}
+	w.seen.proposed = map[string][maxReplicas]int64{}
 	w.phase = rand.New(rand.NewPCG(seed, streamFault)).Int64N(10 * p.tick)
 	own := rand.New(rand.NewPCG(seed, streamProcess))
 	var members order.Members

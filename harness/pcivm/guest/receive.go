@@ -40,7 +40,7 @@ func receive(r io.Reader, w io.Writer) error {
 	if err := json.Unmarshal([]byte(os.Getenv(openEnv)), &c); err != nil {
 		return err
 	}
-	opened, dev, err := open(&c)
+	opened, dev, wire, err := open(&c)
 	if err != nil {
 		return writeLine(w, pcivm.Answer{Error: err.Error()})
 	}
@@ -65,33 +65,46 @@ func receive(r io.Reader, w io.Writer) error {
 	}
 	stop()
 	last := pcivm.Answer{}
-	if err := errors.Join(wait(), dev.Close(), dpdk.Shutdown()); err != nil {
+	if err := errors.Join(wait(), dev.Close(), wire.close(), dpdk.Shutdown()); err != nil {
 		last.Error = err.Error()
 	}
 	return writeLine(w, last)
 }
 
-// open starts DPDK and opens the NIC, first with more queues than any of them has.
-func open(c *pcivm.Command) (pcivm.Answer, *dpdk.Device, error) {
+// tapName is the kernel's interface of a DPDK tap.
+const tapName = "dtap0"
+
+// open starts DPDK and opens the NIC, or a tap that a cable joins to it, first with more queues than any of
+// them has.
+func open(c *pcivm.Command) (opened pcivm.Answer, dev *dpdk.Device, wire *cable, err error) {
 	eal := dpdk.EAL{PCI: []string{c.PCI}, MemoryMB: memoryMB, Hugepages: true}
-	if err := dpdk.Init(eal.Args()); err != nil {
-		return pcivm.Answer{}, nil, err
+	device := c.PCI
+	if c.Tap {
+		device = "net_tap0"
+		eal.PCI, eal.Vdevs = nil, []string{device + ",iface=" + tapName}
 	}
-	cfg := dpdk.Config{Device: c.PCI, Listen: pcivm.Group, Unicast: pcivm.Own, Source: pcivm.Own, MAC: c.MAC,
-		Queues: 128, RxRing: ring, TxRing: ring, Mbufs: 4095, VerifyChecksum: true, RSSKey: c.Key}
+	if err := dpdk.Init(eal.Args()); err != nil {
+		return opened, nil, nil, err
+	}
+	if c.Tap {
+		if wire, err = plug(c.PCI, tapName, c.MAC); err != nil {
+			return opened, nil, nil, err
+		}
+	}
+	cfg := dpdk.Config{Device: device, Listen: pcivm.Group, Unicast: pcivm.Own, Source: pcivm.Own, MAC: c.MAC,
+		Queues: 128, RxRing: ring, TxRing: ring, Mbufs: 4095, VerifyChecksum: true, RSSKey: c.Key, Flows: c.Flows}
 	_, excess := dpdk.Open(cfg)
 	cfg.Queues = c.Queues
-	dev, err := dpdk.Open(cfg)
-	if err != nil {
-		return pcivm.Answer{}, nil, err
+	if dev, err = dpdk.Open(cfg); err != nil {
+		return opened, nil, nil, errors.Join(err, wire.close())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), linkWait)
 	defer cancel()
 	if err := dev.WaitLink(ctx); err != nil {
-		return pcivm.Answer{}, nil, errors.Join(err, dev.Close())
+		return opened, nil, nil, errors.Join(err, dev.Close(), wire.close())
 	}
 	info := dev.Info()
-	return pcivm.Answer{Info: &info, Excess: fmt.Sprint(excess)}, dev, nil
+	return pcivm.Answer{Info: &info, Excess: fmt.Sprint(excess)}, dev, wire, nil
 }
 
 // start gives each queue a goroutine; wait waits for their end after ctx's.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"strings"
 
 	"metronome/system/packet"
 	"metronome/system/packet/ethernet"
@@ -58,6 +59,9 @@ type Config struct {
 	// RSSKey is the Toeplitz key that spreads flows over the queues; nil keeps the driver's. Only used
 	// with Queues > 1. UDP/IPv4 ports and addresses are hashed if the device can.
 	RSSKey []byte
+	// Flows are the UDP source ports of flows to spread: a device that cannot hash ports gets a rule
+	// (rte_flow) for each, the i-th to queue i modulo Queues. What no rule names goes to the first.
+	Flows []uint16
 }
 
 // withDefaults fills in zero fields and refuses what cannot work.
@@ -162,9 +166,20 @@ type Info struct {
 	MbufBytes      int
 	PoolBytes      uint64 // all queues
 	Filter         Filter
-	RSS            string // "none", "ipv4", "ipv4_udp"
+	RSS            string // what spreads flows over queues: RSSNone, RSSAddresses, RSSPorts or RSSRules
 	DPDK           string // library version
 }
+
+// What spreads flows over queues, least first. A memif's peer does it, whatever stands here.
+const (
+	RSSNone      = "none"
+	RSSAddresses = "ipv4"     // a hash of addresses: all flows of a sender take one queue
+	RSSPorts     = "ipv4_udp" // a hash of addresses and ports
+	RSSRules     = "rules"    // a rule a flow: see Config.Flows
+)
+
+// Spreads reports whether flows that differ in a port only are spread over the queues.
+func (i *Info) Spreads() bool { return strings.HasPrefix(i.RSS, RSSPorts) || i.RSS == RSSRules }
 
 // DeviceStats are the device's own counters since it was opened, over all queues.
 type DeviceStats struct {

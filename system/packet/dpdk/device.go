@@ -105,7 +105,7 @@ func (d *Device) configure() error {
 	if d.cfg.Queues > int(dev.max_queues) {
 		return &ErrQueues{Device: d.cfg.Device, Has: int(dev.max_queues), Want: d.cfg.Queues}
 	}
-	rss, name := d.rss(uint64(dev.rss))
+	rss, name := d.rss(C.GoString(&dev.driver[0]), uint64(dev.rss))
 	key := (*C.uint8_t)(C.CBytes(d.cfg.RSSKey))
 	defer C.free(unsafe.Pointer(key))
 	if len(d.cfg.RSSKey) == 0 {
@@ -130,15 +130,16 @@ func (d *Device) configure() error {
 }
 
 // rss picks the hash functions: UDP ports and addresses, or addresses, or nothing.
-func (d *Device) rss(known uint64) (functions uint64, name string) {
+func (d *Device) rss(driver string, known uint64) (functions uint64, name string) {
 	udp, ip := uint64(C.mtn_rss_bits(1)), uint64(C.mtn_rss_bits(0))
 	switch {
+	case driver == "net_tap": // promises a hash, and leaves packets to the kernel's, which has no key
 	case d.cfg.Queues > 1 && known&udp != 0:
-		return known & (udp | ip), "ipv4_udp"
+		return known & (udp | ip), RSSPorts
 	case d.cfg.Queues > 1 && known&ip != 0:
-		return ip, "ipv4"
+		return ip, RSSAddresses
 	}
-	return 0, "none"
+	return 0, RSSNone
 }
 
 // setMAC decides under which address the device speaks, and asks it to listen to it.
@@ -196,13 +197,29 @@ func (d *Device) start() error {
 		C.MTN_FILTER_NONE:          FilterNone,
 	}[C.mtn_set_filter(d.id, mac)]
 	d.spread()
+	d.steer()
 	return nil
+}
+
+// steer gives a device that does not spread flows by their ports a rule for each. One that refuses any has
+// none.
+func (d *Device) steer() {
+	if d.cfg.Queues < 2 || d.info.Spreads() || len(d.cfg.Flows) == 0 {
+		return
+	}
+	for i, port := range d.cfg.Flows {
+		if C.mtn_steer(d.id, C.uint16_t(port), C.uint16_t(i%d.cfg.Queues)) != 0 {
+			C.mtn_steer_nothing(d.id)
+			return
+		}
+	}
+	d.info.RSS = RSSRules
 }
 
 // spread fills the redirection table; a device that refuses has lost its RSS.
 func (d *Device) spread() {
 	var dev C.struct_mtn_info
-	if d.info.RSS == "none" || C.mtn_info(d.id, &dev) != 0 || dev.reta_size == 0 {
+	if d.info.RSS == RSSNone || C.mtn_info(d.id, &dev) != 0 || dev.reta_size == 0 {
 		return
 	}
 	if C.mtn_set_reta(d.id, dev.reta_size, C.uint16_t(d.cfg.Queues)) != 0 {

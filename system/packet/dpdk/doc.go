@@ -51,9 +51,9 @@
 //
 // # What it does not do
 //
-// No hardware offload is asked for except RSS with several queues: no checksum offload, no flow
-// rules, no interrupts, no VLANs, no reassembly, no ARP (a unicast peer's MAC address is
-// configured). Stats leaves RxSegs at RxFrames. Drops that the device counts for all queues
+// No hardware offload is asked for except, with several queues, RSS or a rule a flow where there is none
+// (Config.Flows): no checksum offload, no interrupts, no VLANs, no reassembly, no ARP (a unicast peer's
+// MAC address is configured). Stats leaves RxSegs at RxFrames. Drops that the device counts for all queues
 // together appear in port 0's Stats.
 //
 // Without the build tag dpdk (chosen by the Makefile when pkg-config finds libdpdk) every entry

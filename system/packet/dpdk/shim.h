@@ -86,6 +86,8 @@ int mtn_set_mac(uint16_t port, const uint8_t *mac);
 int mtn_set_reta(uint16_t port, uint16_t entries, uint16_t queues);
 int mtn_set_filter(uint16_t port, const uint8_t *mac); // an enum mtn_filter
 uint64_t mtn_rss_bits(int udp);
+int mtn_steer(uint16_t port, uint16_t udp_source, uint16_t queue); // a flow of UDP over IPv4
+void mtn_steer_nothing(uint16_t port);                             // undoes all of them
 int mtn_start(uint16_t port);
 int mtn_restart(uint16_t port);
 int mtn_link_up(uint16_t port); // 1 or 0

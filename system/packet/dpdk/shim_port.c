@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 
 #include "shim.h"
 
@@ -89,6 +91,34 @@ int mtn_set_reta(uint16_t port, uint16_t entries, uint16_t queues)
 	rc = rte_eth_dev_rss_reta_update(port, table, entries);
 	free(table);
 	return rc;
+}
+
+int mtn_steer(uint16_t port, uint16_t udp_source, uint16_t queue)
+{
+	const struct rte_flow_attr in = {.ingress = 1};
+	const struct rte_flow_item_udp source = {.hdr.src_port = rte_cpu_to_be_16(udp_source)};
+	const struct rte_flow_item_udp mask = {.hdr.src_port = RTE_BE16(0xffff)};
+	const struct rte_flow_item pattern[] = {
+		{.type = RTE_FLOW_ITEM_TYPE_ETH},
+		{.type = RTE_FLOW_ITEM_TYPE_IPV4},
+		{.type = RTE_FLOW_ITEM_TYPE_UDP, .spec = &source, .mask = &mask},
+		{.type = RTE_FLOW_ITEM_TYPE_END},
+	};
+	const struct rte_flow_action_queue to = {.index = queue};
+	const struct rte_flow_action actions[] = {
+		{.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to},
+		{.type = RTE_FLOW_ACTION_TYPE_END},
+	};
+	struct rte_flow_error error;
+
+	return rte_flow_create(port, &in, pattern, actions, &error) == NULL ? -rte_errno : 0;
+}
+
+void mtn_steer_nothing(uint16_t port)
+{
+	struct rte_flow_error error;
+
+	rte_flow_flush(port, &error);
 }
 
 int mtn_set_filter(uint16_t port, const uint8_t *mac)
