@@ -56,7 +56,7 @@ func (t *laneTable) apply(d *Decision, cover Coverage) {
 func (t *laneTable) open(o Opening, cover Coverage) {
 	p := t.proxies[o.Proxy]
 	if p == nil {
-		p = &proxyTruth{}
+		p = &proxyTruth{incarnation: max(o.From, 1) - 1}
 		t.proxies[o.Proxy] = p
 	}
 	if p.nonce == o.Nonce || slices.Contains(p.spent, o.Nonce) {

@@ -101,6 +101,7 @@ type Opening struct {
 	Proxy uint32
 	Nonce uint64
 	Lanes int
+	From  uint32 // the first incarnation of a proxy that was not seen before; 0 = 1
 }
 
 // Closing ends a proxy's incarnation at the effective cut.

@@ -84,8 +84,8 @@ func (storeSystem) Decision(b []byte) (d Decision, err error) {
 	}
 	for i := range in.Commands {
 		switch c := &in.Commands[i]; c.Kind {
-		case order.OpenLanes:
-			d.Opens = append(d.Opens, Opening{c.Proxy, c.Nonce, int(c.Lanes)})
+		case order.OpenLanes, order.OpenLanesFrom:
+			d.Opens = append(d.Opens, Opening{c.Proxy, c.Nonce, int(c.Lanes), c.Incarnation})
 		case order.CloseProxy:
 			d.Closes = append(d.Closes, Closing{c.Proxy, c.Incarnation})
 		}

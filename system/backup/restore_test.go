@@ -30,9 +30,15 @@ func target(fs *fault.FS, seats ...int) backup.Target {
 	return t
 }
 
-// lived is a snapshot of a cluster that has lived, what it holds, and the last index it gave out.
+// given is what a cluster gave out last: an index, and an incarnation to its proxy.
+type given struct {
+	index       uint64
+	incarnation uint32
+}
+
+// lived is a snapshot of a cluster that has lived, what it holds, and what it gave out last.
 func lived(t *testing.T) (snapshot []byte, values map[string]string, revisions map[string]uint64,
-	last uint64) {
+	last given) {
 	t.Helper()
 	c := backuptest.Start(t, fault.New(3), oldTag, 3, 1000)
 	defer c.Close()
@@ -53,7 +59,8 @@ func lived(t *testing.T) (snapshot []byte, values map[string]string, revisions m
 	for range 10 { // the lost tail: clients know of these revisions
 		c.Put("key-0", "lost")
 	}
-	_, last = c.Get("key-0")
+	_, last.index = c.Get("key-0")
+	last.incarnation = c.Replicas[0].View().Lanes[0].Incarnation
 	return snapshot, values, revisions, last
 }
 
@@ -71,7 +78,7 @@ func TestRestoredReplicasServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Epoch != 2 || got.Index < last+1<<40 || got.Voided != 1 || len(got.Files) != 3 ||
+	if got.Epoch != 2 || got.Index < last.index+1<<40 || got.Voided != 1 || len(got.Files) != 3 ||
 		uint64(got.Keys) != m.Keys {
 		t.Errorf("%+v", got)
 	}
@@ -97,8 +104,8 @@ func TestRestoredReplicasServe(t *testing.T) {
 	}
 	check()
 	for _, l := range c.Replicas[0].View().Lanes {
-		if l.Incarnation != 2 {
-			t.Errorf("proxy %d is in its %d. incarnation, the second was to come", l.Proxy, l.Incarnation)
+		if l.Incarnation != last.incarnation+1 {
+			t.Errorf("proxy %d is in incarnation %d, after %d", l.Proxy, l.Incarnation, last.incarnation)
 		}
 	}
 	c.Put("fresh", "x")

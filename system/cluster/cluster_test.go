@@ -210,6 +210,7 @@ secrets: {cluster_key_file: "", ca: "", certs: ""}
 		{"integrity none", edit(t, "", "integrity: none")},
 		{"window below the largest item (R6)",
 			edit(t, "", "limits: {lane_window_frames: 512, lane_arena_bytes: 1MiB}")},
+		{"no lanes", edit(t, "resp: 10", "number: 0\n    lanes: 0\n    resp: 10")},
 		{"lanes beyond retain_bytes", edit(t, "resp: 10", "lanes: 32\n    resp: 10")},
 		{"af_packet without an interface", edit(t, "", "port: {mode: af_packet}")},
 		{"memif without sockets", edit(t, "", "port: {kind: dpdk, mode: memif}")},

@@ -212,15 +212,18 @@ func (c *Config) complete() {
 		}
 	}
 	for i := range c.Proxies {
-		p := &c.Proxies[i]
-		if p.Number == 0 {
+		p, path := &c.Proxies[i], fmt.Sprintf("proxies[%d]", i)
+		if p.Number == 0 && !c.says(path+".number") {
 			p.Number = uint32(i + 1)
 		}
-		if p.Lanes == 0 {
+		if p.Lanes == 0 && !c.says(path+".lanes") {
 			p.Lanes = 1
 		}
 	}
 }
+
+// says reports whether the file has a value at a path: a zero that is written there is not a default.
+func (c *Config) says(path string) bool { return c.doc != nil && c.doc.Has(path) }
 
 // Durable reports whether replicas keep what they hold across restarts.
 func (c *Config) Durable() bool { return c.Durability == "fsync" }

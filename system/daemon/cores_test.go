@@ -20,6 +20,7 @@ type coresCluster struct {
 	config   *cluster.Config
 	replicas []*Replica
 	proxy    *Proxy
+	stops    []func() // of replicas
 }
 
 func startCoresCluster(t *testing.T, change func(*cluster.Config)) *coresCluster {
@@ -36,32 +37,11 @@ func startCoresCluster(t *testing.T, change func(*cluster.Config)) *coresCluster
 		t.Fatal(err)
 	}
 	m := &coresCluster{config: c}
-	ctx, stop := context.WithCancel(context.Background())
-	var ends sync.WaitGroup
-	t.Cleanup(func() {
-		stop()
-		ends.Wait()
-	})
-	run := func(run func(context.Context) error) {
-		ends.Go(func() {
-			if err := run(ctx); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	for i := range c.Replicas {
-		r, err := NewReplica(ReplicaConfig{Cluster: c, Self: wire.ReplicaPeer(i), Log: quiet})
-		if err != nil {
-			t.Fatal(err)
-		}
-		m.replicas = append(m.replicas, r)
-		run(r.Run)
-	}
+	m.found(t)
 	if m.proxy, err = NewProxy(ProxyConfig{Cluster: c, Self: wire.ProxyPeer(1), Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
-	run(m.proxy.Run)
-	m.until(t, "founded", func() error { return m.replicas[0].Initiate(ctx) })
+	m.run(t, m.proxy.Run)
 	m.until(t, "lanes", func() error {
 		if !m.proxy.View().Core.Open {
 			return errors.New("the proxy has none")
@@ -69,6 +49,38 @@ func startCoresCluster(t *testing.T, change func(*cluster.Config)) *coresCluster
 		return nil
 	})
 	return m
+}
+
+// run runs a process until what is returned is called, or the test ends.
+func (m *coresCluster) run(t *testing.T, run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// found starts the replicas and makes a cluster of them.
+func (m *coresCluster) found(t *testing.T) {
+	t.Helper()
+	m.replicas, m.stops = nil, nil
+	for i := range m.config.Replicas {
+		r, err := NewReplica(ReplicaConfig{Cluster: m.config, Self: wire.ReplicaPeer(i), Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.replicas, m.stops = append(m.replicas, r), append(m.stops, m.run(t, r.Run))
+	}
+	m.until(t, "founded", func() error { return m.replicas[0].Initiate(t.Context()) })
 }
 
 func (m *coresCluster) until(t *testing.T, what string, try func() error) {

@@ -262,6 +262,7 @@ func (p *Proxy) emit(emit ops.Emit) {
 	}{
 		{"metronome_proxy_open", number(v.Open)},
 		{"metronome_proxy_incarnation", float64(v.Incarnation)},
+		{"metronome_proxy_refounded_total", float64(v.Counters.Refounded)},
 		{"metronome_proxy_taken_ops_total", float64(v.Counters.Taken)},
 		{"metronome_proxy_busy_ops_total", float64(v.Counters.Busy)},
 		{"metronome_proxy_hedges_total", float64(v.Counters.Hedges)},

@@ -219,10 +219,15 @@ func (p *Proxy) publish(now int64) {
 	p.nextView = now + int64(viewEvery)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	before := p.shown.Core.Counters.Refounded
 	p.shown = p.view
 	p.shown.Core, p.shown.Full, p.shown.Lost = p.core.View(), p.fan.refused(), p.unic.unsent()
 	p.shown.Sent = p.fan.sent()
 	p.shown.Failed, p.shown.Waiting = p.core.Err(), p.desk.waiting()
+	if p.shown.Core.Counters.Refounded > before {
+		p.cfg.Log.Warn("the cluster was founded anew, under the same name and key: this proxy begins a new life; " +
+			"what was under way ends unknown")
+	}
 }
 
 // View is the proxy as it was a few milliseconds ago.

@@ -69,6 +69,7 @@ func (p *Proxy) reload(c *cluster.Config) error {
 		return err
 	}
 	p.net.Add(c.StreamAddresses())
+	p.core.SpreadReads(len(c.Replicas))
 	if err := p.fan.add(c); err != nil {
 		return err
 	}

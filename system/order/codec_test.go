@@ -31,6 +31,7 @@ func samples() (decisions map[string]Decision, reports map[string]Report) {
 			{Kind: SetFeature, Level: 2},
 			{Kind: MintLife, Seat: MaxSeats - 1, Nonce: 9},
 		}},
+		"from": {Commands: []Command{{Kind: OpenLanesFrom, Proxy: 5, Nonce: 6, Lanes: 2, Incarnation: 1 << 30}}},
 		"both": {Cut: cut[:1], Time: 1, Commands: []Command{{Kind: SetFeature, Level: 1}}},
 	}
 	reports = map[string]Report{
@@ -75,7 +76,7 @@ func TestEncodingsAreGolden(t *testing.T) {
 func writeGolden(t *testing.T, path string, encoded map[string][]byte) {
 	t.Helper()
 	var b strings.Builder
-	for _, name := range []string{"empty", "cut", "commands", "both",
+	for _, name := range []string{"empty", "cut", "commands", "from", "both",
 		"report empty", "report full", "report changes"} {
 		fmt.Fprintf(&b, "%s: %x\n", name, encoded[name])
 	}
@@ -143,6 +144,7 @@ func TestDecodeRefusesWhatIsOutOfBounds(t *testing.T) {
 		"too many commands":      {Commands: commands},
 		"an unknown command":     {Commands: []Command{{Kind: 77}}},
 		"no lanes to open":       {Commands: []Command{{Kind: OpenLanes}}},
+		"none to begin with":     {Commands: []Command{{Kind: OpenLanesFrom, Lanes: 1}}},
 		"too many to open":       {Commands: []Command{{Kind: OpenLanes, Lanes: MaxLanes + 1}}},
 		"a seat too high":        {Commands: []Command{{Kind: MintLife, Seat: MaxSeats}}},
 		"limits too long":        {Commands: []Command{{Kind: SetLimits, Limits: make([]byte, MaxLimits+1)}}},

@@ -41,16 +41,20 @@ const (
 	// Both need feature level 2.
 	AdmitSeat  CommandKind = 7
 	RetireSeat CommandKind = 8
+	// OpenLanesFrom is OpenLanes, and the first incarnation of a proxy that the cluster has not seen
+	// is Incarnation, which the proposer draws: so frames of a cluster that had the same name and key
+	// before are of none of this one's. It needs feature level 3.
+	OpenLanesFrom CommandKind = 9
 )
 
 // Command is one change of replicated state that is not an item. Fields that its Kind does not name
 // are zero and are not carried.
 type Command struct {
 	Kind        CommandKind
-	Proxy       uint32 // OpenLanes, CloseProxy
-	Nonce       uint64 // OpenLanes: the opener's instance; MintLife: the asker's
-	Lanes       uint16 // OpenLanes: 1..MaxLanes
-	Incarnation uint32 // CloseProxy
+	Proxy       uint32 // OpenLanes, OpenLanesFrom, CloseProxy
+	Nonce       uint64 // OpenLanes, OpenLanesFrom: the opener's instance; MintLife: the asker's
+	Lanes       uint16 // OpenLanes, OpenLanesFrom: 1..MaxLanes
+	Incarnation uint32 // CloseProxy; OpenLanesFrom: at least 1
 	Before      uint64 // ExpireSessions: log time
 	Level       uint32 // SetFeature
 	Seat        uint8  // MintLife, AdmitSeat, RetireSeat: below MaxSeats
@@ -74,6 +78,7 @@ const decisionFormat = 1
 //	MintLife:        u8 seat · u64 nonce
 //	AdmitSeat:       u8 seat
 //	RetireSeat:      u8 seat
+//	OpenLanesFrom:   as OpenLanes, then v incarnation
 //
 // What is out of bounds is encoded all the same and refused by [DecodeDecision], which
 // [Orderer.Propose] calls.
@@ -108,10 +113,13 @@ func DecodeDecision(b []byte) (Decision, error) {
 func (c *Command) append(dst []byte) []byte {
 	dst = append(dst, byte(c.Kind))
 	switch c.Kind {
-	case OpenLanes:
+	case OpenLanes, OpenLanesFrom:
 		dst = appendUvarint(dst, uint64(c.Proxy))
 		dst = appendU64(dst, c.Nonce)
 		dst = appendUvarint(dst, uint64(c.Lanes))
+		if c.Kind == OpenLanesFrom {
+			dst = appendUvarint(dst, uint64(c.Incarnation))
+		}
 	case CloseProxy:
 		dst = appendUvarint(dst, uint64(c.Proxy))
 		dst = appendUvarint(dst, uint64(c.Incarnation))
@@ -133,9 +141,13 @@ func (c *Command) append(dst []byte) []byte {
 func (r *reader) command() (c Command) {
 	c.Kind = CommandKind(r.u8())
 	switch c.Kind {
-	case OpenLanes:
+	case OpenLanes, OpenLanesFrom:
 		c.Proxy, c.Nonce, c.Lanes = r.u32(), r.u64(), uint16(r.upTo(MaxLanes))
 		r.want(c.Lanes > 0)
+		if c.Kind == OpenLanesFrom {
+			c.Incarnation = r.u32()
+			r.want(c.Incarnation > 0)
+		}
 	case CloseProxy:
 		c.Proxy, c.Incarnation = r.u32(), r.u32()
 	case ExpireSessions:

@@ -10,6 +10,7 @@
 //	Report (committed watermark of any replica) --> ends blind writes, moves the window (R21, R25)
 //	Reply (results, from the replica that was asked) --> ends everything else
 //	no reply in time --> another replica is asked, reads are sent again as new items (R25)
+//	Opened, with another incarnation --> the cluster was founded anew: all end unknown, a new life
 //	Fenced --> operations beyond the closing point were definitely not executed (R19)
 //
 // # The caller's duties, in order

@@ -30,6 +30,7 @@ type Proxy struct {
 	turned    int64                // when responder changed last
 
 	reads      []readLane
+	spread     int // read lanes there are to be
 	readID     uint64
 	spareReads []readBatch
 	endedReads []readBatch // since the last Output: what they sent may still be in messages
@@ -51,6 +52,7 @@ type Counters struct {
 	BadFrames   [wire.NumCauses]uint64
 	BadMessages uint64
 	Fenced      uint64
+	Refounded   uint64 // times that the cluster turned out to be another one, founded in place of the old
 	Incarnation uint32
 }
 
@@ -76,12 +78,9 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	p := &Proxy{cfg: cfg, pacer: pacer, nonce: cfg.Nonce, readID: cfg.Nonce,
-		reads:     make([]readLane, cfg.ReadLanes),
+		reads: newReadLanes(cfg.ReadLanes), spread: cfg.ReadLanes,
 		opener:    wire.Opener{Cluster: cfg.Cluster, Digest: cfg.Digest},
 		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}
-	for i := range p.reads {
-		p.reads[i].rank = i
-	}
 	return p, nil
 }
 
@@ -169,13 +168,18 @@ func (p *Proxy) onOpened(b []byte) bool {
 	if !ok {
 		return false
 	}
-	if m.Nonce != p.nonce || len(p.lanes) > 0 || p.fenced != nil {
+	if m.Nonce != p.nonce || p.fenced != nil {
+		return true
+	}
+	if len(p.lanes) > 0 {
+		if m.Incarnation != p.incarnation {
+			p.beginAnew()
+		}
 		return true
 	}
 	p.incarnation, p.leader, p.seats, p.openWait = m.Incarnation, m.Leader, m.Seats, p.cfg.OpenRetry
 	p.counts.Incarnation = m.Incarnation
-	// A cluster founded anew counts incarnations from the beginning, and this process may live on.
-	p.cfg.Digest.SetSalt(p.nonce)
+	p.cfg.Digest.SetSalt(p.nonce) // a cluster founded anew may draw an incarnation that there was
 	for i := range m.Lanes {
 		cfg := p.cfg.Sender
 		cfg.Cluster, cfg.Proxy, cfg.Incarnation, cfg.Lane = p.cfg.Cluster, p.cfg.Number, m.Incarnation, i
@@ -197,10 +201,27 @@ func (p *Proxy) onOpened(b []byte) bool {
 	return true
 }
 
+// beginAnew ends this life of the proxy: the replicas know its instance under another incarnation, and
+// a cluster grants an instance one only. So they were founded anew, under the same name and key, without
+// this life. What it sent to the cluster that was is not sent to the one that is.
+func (p *Proxy) beginAnew() {
+	p.counts.Refounded++
+	for _, l := range p.lanes {
+		l.fence(p, 0, false)
+	}
+	p.lanes = nil
+	p.nonce++
+	p.nextOpen = p.now
+}
+
 func (p *Proxy) onFenced(b []byte) bool {
 	m, ok := wire.ReadFenced(b)
 	if !ok {
 		return false
+	}
+	if len(p.lanes) > 0 && m.Nonce == p.nonce && m.Incarnation < p.incarnation {
+		p.beginAnew() // opened and closed already, in a cluster that does not know this incarnation
+		return true
 	}
 	if len(p.lanes) == 0 && m.Nonce == p.nonce {
 		p.nonce++ // its lanes were opened and closed for silence before it heard of them

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bytes"
 	"testing"
 
 	"metronome/system/node"
@@ -123,6 +124,35 @@ func TestReadsAtABarrierAreSpreadAndGathered(t *testing.T) {
 	}
 }
 
+// Goal: replicas that joined are asked too, once no read is under way; those under way stay where they are.
+func TestReadsAtABarrierAreSpreadOverMore(t *testing.T) {
+	r := newReadsProxy(t)
+	r.read(0, 1)
+	before := r.sent()
+	r.SpreadReads(4)
+	m := wire.Report{Incarnation: 1, Leader: 2, Seats: readSeats | 1<<6}
+	r.Message(r.now, wire.ReplicaPeer(1), m.Append(nil))
+	r.read(3, 1) // lane 0 of three
+	r.now += 100_000
+	late := r.sent()
+	if len(before[1]) != 1 || len(late[1]) != 1 {
+		t.Fatalf("%d and %d messages of the first lane to replica 1", len(before[1]), len(late[1]))
+	}
+	r.answer(1, append(before[1], late[1]...)...)
+	for pin := range uint64(4) {
+		r.read(pin, 1)
+	}
+	after := r.sent()
+	for _, seat := range []int{1, 2, 4, 6} {
+		if len(after[seat]) != 1 {
+			t.Errorf("replica %d is sent %d messages of 4 reads over 4 replicas", seat, len(after[seat]))
+		}
+	}
+	if len(r.ended) != 2 {
+		t.Errorf("%d of 2 reads are answered", len(r.ended))
+	}
+}
+
 // Goal: reads of a replica that does not answer move to another one together, and its late answers count
 // for nothing.
 func TestReadsAtABarrierMove(t *testing.T) {
@@ -145,5 +175,51 @@ func TestReadsAtABarrierMove(t *testing.T) {
 	r.answer(2, moved[2]...)
 	if len(r.ended) != 5 {
 		t.Errorf("%d of 5 reads are answered", len(r.ended))
+	}
+}
+
+// Goal: reads whose answers together exceed a message are answered all the same, in their order, each
+// once, by messages that a stream takes; no client waits for its deadline. Method: one burst of reads of
+// 10 MiB of values at a barrier, with others behind it.
+func TestLongAnswersAtABarrier(t *testing.T) {
+	c := newCluster(t, 3)
+	c.until("lanes open", c.proxy.Open)
+	const large, size, message = 10, 1 << 20, 8 << 20
+	for i := range uint64(large) {
+		it := wire.Item{Op: wire.OpPut, Key: []byte{byte(i)}, Value: bytes.Repeat([]byte{byte(i)}, size-1)}
+		c.until("the value is taken", func() bool { return c.proxy.Submit(c.now, 0, &it, i) == wire.StatusOK })
+		c.until("and written", func() bool { return c.results[i].Existed })
+	}
+	longest := 0
+	c.lose = func(_ wire.Peer, b []byte) bool {
+		if wire.Kind(b[0]) == wire.KindReadReply {
+			longest = max(longest, len(b))
+		}
+		return len(b) > message
+	}
+	began, hedges := c.now, c.proxy.View().Counters.Hedges
+	for i := range uint64(3 * large) {
+		it := wire.Item{Op: wire.OpGet, Key: []byte{byte(i)}}
+		if s := c.proxy.SubmitRead(c.now, 0, &it, 1000+i); s != wire.StatusOK {
+			t.Fatalf("read: status %d", s)
+		}
+		if i == large {
+			c.step()
+		}
+	}
+	c.until("reads end", func() bool { return len(c.results) == 4*large })
+	for i := range uint64(3 * large) {
+		r := c.results[1000+i]
+		if i < large && (r.Status != wire.StatusOK || len(r.Value) != size-1 || r.Value[0] != byte(i)) {
+			t.Errorf("read %d: status %d, %d bytes", i, r.Status, len(r.Value))
+		} else if i >= large && r.Status != wire.StatusNotFound {
+			t.Errorf("read %d of nothing: status %d", i, r.Status)
+		}
+	}
+	if longest > message || c.now-began > 1e9 {
+		t.Errorf("an answer of %d bytes; %d ms", longest, (c.now-began)/ms)
+	}
+	if n := c.proxy.View().Counters.Hedges - hedges; n > 0 {
+		t.Errorf("%d times asked elsewhere", n)
 	}
 }

@@ -127,7 +127,8 @@ func (l *laneState) stepBack() {
 // takeHeld is a mutation: it closes lanes at what happens to be held here.
 func (r *Replica) takeHeld(d *decided, c *order.Command) {
 	for _, l := range r.lanes {
-		if l.open && l.proxy == c.Proxy && (c.Kind == order.OpenLanes || c.Kind == order.CloseProxy) {
+		closes := c.Kind == order.OpenLanes || c.Kind == order.OpenLanesFrom || c.Kind == order.CloseProxy
+		if l.open && l.proxy == c.Proxy && closes {
 			if m, ok := l.whole(l.recv.Mark().Frames); ok && m.Items > l.cut.Items {
 				l.cut = m
 				d.taken = append(d.taken, m)
@@ -141,18 +142,8 @@ func (r *Replica) takeHeld(d *decided, c *order.Command) {
 func (r *Replica) execute(c *order.Command) error {
 	r.round.applied(c)
 	switch c.Kind {
-	case order.OpenLanes:
-		p, changed := r.state.open(c.Proxy, c.Nonce, c.Lanes)
-		if changed {
-			r.shut(c.Proxy)
-			for i := range p.lanes {
-				if err := r.admit(r.state.lane(p.first + order.LaneID(i))); err != nil {
-					return err
-				}
-			}
-		}
-		r.tellOpened(p)
-		r.tellFenced(p, 0)
+	case order.OpenLanes, order.OpenLanesFrom:
+		return r.openLanes(c)
 	case order.CloseProxy:
 		if p := r.state.proxy(c.Proxy); p != nil && p.open && p.incarnation == c.Incarnation {
 			r.state.close(p, true)
@@ -176,11 +167,40 @@ func (r *Replica) execute(c *order.Command) error {
 	return nil
 }
 
+// knows is why a command cannot be carried out that needs a feature level, or nil.
+func (r *Replica) knows(c *order.Command, level uint32) error {
+	if r.cfg.Feature >= level {
+		return nil
+	}
+	return fmt.Errorf("replica: %w: a command of kind %d is agreed, which this build does not know", ErrNewer,
+		c.Kind)
+}
+
+// openLanes begins a proxy's next incarnation.
+func (r *Replica) openLanes(c *order.Command) error {
+	if c.Kind == order.OpenLanesFrom {
+		if err := r.knows(c, featureFirst); err != nil {
+			return err
+		}
+	}
+	p, changed := r.state.open(c.Proxy, c.Nonce, c.Lanes, c.Incarnation)
+	if changed {
+		r.shut(c.Proxy)
+		for i := range p.lanes {
+			if err := r.admit(r.state.lane(p.first + order.LaneID(i))); err != nil {
+				return err
+			}
+		}
+	}
+	r.tellOpened(p)
+	r.tellFenced(p, 0)
+	return nil
+}
+
 // seat admits or retires a seat.
 func (r *Replica) seat(c *order.Command) error {
-	if r.cfg.Feature < featureSeats {
-		return fmt.Errorf("replica: %w: a command of kind %d is agreed, which this build does not know", ErrNewer,
-			c.Kind)
+	if err := r.knows(c, featureSeats); err != nil {
+		return err
 	}
 	if r.state.feature < featureSeats {
 		return nil // proposed before the level was known to be there: void, everywhere

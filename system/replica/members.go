@@ -169,13 +169,32 @@ func (r *Replica) Supported() uint32 {
 
 // startFeatures gives a new cluster, in which nothing was written, every feature that all know.
 func (r *Replica) startFeatures() {
-	if r.committedItems > 0 || r.store.Index() > 0 || r.applied > newCluster {
+	if !r.fresh() {
 		return
 	}
 	if level := r.Supported(); level > r.state.feature {
 		r.round.want(order.Command{Kind: order.SetFeature, Level: level})
 	}
 }
+
+// fresh reports whether nothing was ever written here.
+func (r *Replica) fresh() bool {
+	return r.committedItems == 0 && r.store.Index() == 0 && r.applied <= newCluster
+}
+
+// awaitsFeatures reports whether a new cluster, led from here, is about to get features, for which its first
+// proxies wait: until all members have said what they know, or do not for long.
+func (r *Replica) awaitsFeatures() bool {
+	s := &r.round
+	if !r.fresh() || s.leading && s.term == r.status.Term && r.now-s.ledAt > featureTicks*r.cfg.Tick {
+		return false
+	}
+	level := r.Supported()
+	return level == 0 || level > r.state.feature
+}
+
+// featureTicks is how long proxies wait for a new cluster's features.
+const featureTicks = 256
 
 // newCluster is for how many positions a cluster counts as new.
 const newCluster = 1000

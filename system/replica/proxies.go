@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"encoding/binary"
 	"slices"
+
+	"github.com/zeebo/xxh3"
 
 	"metronome/system/order"
 	"metronome/system/wire"
@@ -27,11 +30,28 @@ func (r *Replica) onOpen(number uint32, b []byte) bool {
 		}
 		return true
 	}
-	if r.speaks() && len(r.state.limits) > 0 {
-		r.round.want(order.Command{Kind: order.OpenLanes, Proxy: number, Nonce: m.Nonce, Lanes: m.Lanes})
+	if r.speaks() && len(r.state.limits) > 0 && (p != nil || !r.awaitsFeatures()) {
+		c := order.Command{Kind: order.OpenLanes, Proxy: number, Nonce: m.Nonce, Lanes: m.Lanes}
+		if p == nil && r.state.feature >= featureFirst {
+			c.Kind, c.Incarnation = order.OpenLanesFrom, r.firstIncarnation(number)
+		}
+		r.round.want(c)
 	}
 	return true
 }
+
+// firstIncarnation draws where a proxy's incarnations begin. A proxy may outlive its cluster, and be
+// there when another one is founded under the same name and key: did both count from 1, its old frames
+// would be items of the new one. So two lives of one cluster have one incarnation in common with a
+// chance of 1 in 2^31 a proxy.
+func (r *Replica) firstIncarnation(number uint32) uint32 {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], number)
+	return leastDrawn + uint32(xxh3.HashSeed(b[:], r.cfg.Nonce)>>33)
+}
+
+// leastDrawn is above the incarnations of proxies that began to count from 1.
+const leastDrawn = 1 << 16
 
 func (r *Replica) tellOpened(p *proxyRow) {
 	m := wire.Opened{Nonce: p.nonce, Incarnation: p.incarnation, FirstLane: uint32(p.first), Lanes: p.lanes,

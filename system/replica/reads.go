@@ -15,6 +15,9 @@ const (
 	keptReads   = 1 << 20   // bytes that are kept of a buffer for messages
 	keptReplies = 64        // buffers for answers that are kept
 	keptReply   = 256 << 10 // bytes of each, at most
+	// fullReply is when an answer ends: the largest single result of the store still fits in a message
+	// with it. The proxy asks again for the rest.
+	fullReply = 2 << 20
 )
 
 type readState struct {
@@ -115,7 +118,8 @@ func (r *Replica) barriers() {
 	r.askBarrier()
 }
 
-// answerReads answers messages of reads at the present state, each in a message of its own.
+// answerReads answers messages of reads at the present state, each in a message of its own, from its first
+// item on as far as one message goes.
 func (r *Replica) answerReads(list []readRequest) {
 	s := &r.reads
 	s.payloads = s.payloads[:0]
@@ -133,7 +137,7 @@ func (r *Replica) answerReads(list []readRequest) {
 		}
 		buf := s.reply()
 		b := wire.BeginReadReply((*buf)[:0], list[i].id, r.store.Index()+1)
-		for k := range answers[:n] {
+		for k := 0; k < n && len(b) < fullReply; k++ {
 			b = wire.AppendResult(b, &answers[k].Result)
 		}
 		*buf, answers = b, answers[n:]

@@ -37,8 +37,8 @@ func saved(t testing.TB) (file []byte, st *store.Store) {
 	}
 	s := newState()
 	s.time, s.feature, s.limits = 5, featureSeats, encodeLimits(defaultLimits(t))
-	s.open(1, 100, 2)
-	s.open(2, 200, 1)
+	s.open(1, 100, 2, 0)
+	s.open(2, 200, 1, 0)
 	s.lane(1).cut = order.Mark{Lane: 1, Items: 30, Frames: 3, Chain: 9}
 	s.close(s.proxy(2), true)
 	s.lives[0] = lifeRow{life: 3, nonce: 4, admitted: true}
@@ -121,7 +121,7 @@ func TestRefoundIsAnotherCluster(t *testing.T) {
 	if p := s.proxy(2); p.open || !p.silence {
 		t.Errorf("proxy 2, which was closed before, is %+v", p)
 	}
-	if p, changed := s.open(1, 300, 1); !changed || p.incarnation != 2 {
+	if p, changed := s.open(1, 300, 1, 0); !changed || p.incarnation != 2 {
 		t.Errorf("its next incarnation is %d", p.incarnation)
 	}
 	for seat, l := range s.lives {

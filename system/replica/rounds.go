@@ -20,6 +20,7 @@ const idleItems = 512
 type roundState struct {
 	term     uint64
 	leading  bool
+	ledAt    int64           // when this term of leadership began
 	commands []order.Command // wanted, not proposed yet
 	proposed []order.Command // proposed and not seen applied: not to be proposed again in this term
 	base     order.Cut       // decided or proposed so far
@@ -330,7 +331,7 @@ func (s *roundState) lead(r *Replica) {
 	s.leading, s.term = true, r.status.Term
 	s.commands, s.proposed = s.commands[:0], s.proposed[:0]
 	s.base = s.base[:0]
-	s.time, s.timeAt = r.state.time, r.now
+	s.time, s.timeAt, s.ledAt = r.state.time, r.now, r.now
 	if r.speaks() {
 		r.wantLimits()
 	}
@@ -347,25 +348,6 @@ func (s *roundState) lead(r *Replica) {
 		m, ok := l.whole(frames)
 		return m, ok && m.Frames == frames
 	}
-}
-
-// clock is the log time of a decision: it follows the leader's ticks and never runs back (R23).
-func (s *roundState) clock(r *Replica) uint64 {
-	ticks := (r.now - s.timeAt) / r.cfg.Tick
-	s.time += uint64(ticks)
-	s.timeAt += ticks * r.cfg.Tick
-	return s.time
-}
-
-// expireSessions asks for the end of sessions that were idle too long, four times in that time.
-func (r *Replica) expireSessions(d *order.Decision) bool {
-	ttl := r.cfg.Store.SessionTTL
-	if ttl == 0 || !r.speaks() || d.Time < r.round.expired+ttl/4 || d.Time < ttl {
-		return false
-	}
-	r.round.expired = d.Time
-	d.Commands = append(d.Commands, order.Command{Kind: order.ExpireSessions, Before: d.Time - ttl})
-	return true
 }
 
 // nextCut is the best cut that a majority is expected to hold, beyond what was proposed already

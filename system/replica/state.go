@@ -106,13 +106,13 @@ func (s *state) close(p *proxyRow, silence bool) {
 	s.lanes = slices.DeleteFunc(s.lanes, func(l *laneRow) bool { return l.proxy == p.number })
 }
 
-// open begins a proxy's next incarnation. It reports whether anything changed: a request of the
-// instance that holds the present one is a repetition.
-func (s *state) open(number uint32, nonce uint64, lanes uint16) (p *proxyRow, changed bool) {
+// open begins a proxy's next incarnation; its first is from, or 1. It reports whether anything changed:
+// a request of the instance that holds the present one is a repetition.
+func (s *state) open(number uint32, nonce uint64, lanes uint16, from uint32) (p *proxyRow, changed bool) {
 	p = s.proxy(number)
 	if p == nil {
 		i, _ := slices.BinarySearchFunc(s.proxies, number, byNumber)
-		s.proxies = slices.Insert(s.proxies, i, proxyRow{number: number})
+		s.proxies = slices.Insert(s.proxies, i, proxyRow{number: number, incarnation: max(from, 1) - 1})
 		p = &s.proxies[i]
 	}
 	if p.nonce == nonce || slices.Contains(p.spent, nonce) {
@@ -146,9 +146,10 @@ func (s *state) mint(seat int, nonce uint64) {
 // The feature levels, each with what may be agreed on from it on (R23).
 const (
 	featureSeats = 2 // seats are admitted and retired
+	featureFirst = 3 // proxies' first incarnations are drawn
 
 	// Feature is the highest level that this build can follow.
-	Feature = featureSeats
+	Feature = featureFirst
 )
 
 // admits reports whether a seat may have a new life.

@@ -15,7 +15,7 @@
 //	     6     2  lane          the lane's index within (proxy, incarnation)
 //	     8     4  cluster       tag of the cluster; a stranger's frame is dropped unread
 //	    12     4  proxy         who multicasts
-//	    16     4  incarnation   the proxy's life; an old one is fenced
+//	    16     4  incarnation   the proxy's life; an old one is fenced, and the first is drawn at random
 //	    20     2  count         items completed by this frame
 //	    22     2  length        bytes of payload that follow the header
 //	    24     8  frame         the frame's number in its lane, from 0, without gaps
