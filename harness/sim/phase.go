@@ -186,6 +186,10 @@ func (w *world) readAll(proxy *process) bool {
 	next, want := 0, w.work.probeOK+len(calls)
 	w.work.startProbe(w, proxy, func() (c history.Call, ok bool) {
 		// Again and again: requests for repair back off, so that a lane may need a moment after all is healed.
+		// And no longer than that: replicas are to come to one state.
+		if w.work.probeOK >= want {
+			return c, false
+		}
 		next++
 		return calls[next%len(calls)], true
 	})
