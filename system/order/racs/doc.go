@@ -1,7 +1,8 @@
 // Package racs is a hybrid behind the gate: Multi-Paxos while its leader is heard, and a randomised
 // fallback when it is not. It is an [order.Orderer] of our own after RACS (Tennage, Desjardins and
 // Kokoris-Kogias, "RACS and SADL: Towards Robust SMR in the Wide-Area Network", arXiv 2404.04183,
-// 2024; the fallback goes back to Ditto: Gelashvili et al., FC 2022).
+// 2024; its third version is called "RACS-SADL: Robust and Understandable Randomized Consensus in the
+// Cloud"; the fallback goes back to Ditto: Gelashvili et al., FC 2022).
 //
 // Positions of the sequence are *slots*. A *view* has one *ballot*, and a common coin draws whose it
 // is.
