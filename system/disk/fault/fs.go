@@ -114,7 +114,7 @@ func (f *FS) Rename(from, to string) error {
 	}
 	delete(f.names, from)
 	f.names[to] = file
-	f.pending = append(f.pending, change{from: from, to: to})
+	f.pending = append(f.pending, change{from: from, to: to, file: file})
 	return nil
 }
 
@@ -256,7 +256,8 @@ func (f *FS) free() uint64 {
 	return f.Capacity - min(used, f.Capacity)
 }
 
-// apply does to names what the change says, if the name it starts from is there.
+// apply does to names what the change says. A file that is renamed is that file, even if its old name never
+// became durable and still is another's.
 func (c change) apply(names map[string]*inode) {
 	if c.dir {
 		for name, file := range maps.Clone(names) {
@@ -267,15 +268,11 @@ func (c change) apply(names map[string]*inode) {
 		}
 		return
 	}
-	file := c.file
 	if c.from != "" {
-		if file = names[c.from]; file == nil {
-			return
-		}
 		delete(names, c.from)
 	}
 	if c.to != "" {
-		names[c.to] = file
+		names[c.to] = c.file
 	}
 }
 

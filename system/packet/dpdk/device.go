@@ -21,10 +21,11 @@ import (
 	"metronome/system/packet/ethernet"
 )
 
-// How often WaitLink looks, and how long a memif client's attempt to connect is given before the next. One that
-// nobody took is soon repeated. One that a server took has more time, on a busy machine too: the driver's server
-// corrupts its memory, and never greets anybody again, if a client goes before it was greeted. It is repeated all
-// the same: a server that listens already but is not started yet turns a client away for good.
+// How often WaitLink looks, and how long a memif client's attempt to connect is given before the next. One
+// that nobody took is soon repeated. One that a server took has more time, on a busy machine too: the
+// driver's server corrupts its memory, and never greets anybody again, if a client goes before it was
+// greeted. It is repeated all the same: a server that listens already but is not started yet turns a client
+// away for good.
 const (
 	linkPoll  = 5 * time.Millisecond
 	reconnect = 200 * time.Millisecond
