@@ -16,6 +16,7 @@ type Outbox[A any] struct {
 // unwritten is a Persist that was handed out, and what may happen once it is durable.
 type unwritten[A any] struct {
 	seq     uint64
+	lazy    bool // nobody was in a hurry
 	answers []A
 }
 
@@ -51,11 +52,11 @@ func (o *Outbox[A]) Repeat(position uint64, b []byte) {
 	o.Record(b)
 }
 
-// Hold keeps answers until everything recorded so far is durable.
+// Hold keeps answers until everything recorded so far is durable. If what was handed out last could wait, it
+// cannot any longer: there is a write after it, if only an empty one.
 func (o *Outbox[A]) Hold(answers ...A) {
-	if o.Ready.Persist == nil && len(o.pending) > 0 {
-		last := &o.pending[len(o.pending)-1]
-		last.answers = append(last.answers, answers...)
+	if n := len(o.pending); o.Ready.Persist == nil && n > 0 && !o.pending[n-1].lazy {
+		o.pending[n-1].answers = append(o.pending[n-1].answers, answers...)
 		return
 	}
 	o.Persist()
@@ -90,7 +91,7 @@ func (o *Outbox[A]) Take() Ready {
 	if out.Persist != nil {
 		o.seq++
 		out.Persist.Seq, out.Persist.Lazy = o.seq, len(o.ask) == 0
-		o.pending = append(o.pending, unwritten[A]{o.seq, o.ask})
+		o.pending = append(o.pending, unwritten[A]{o.seq, out.Persist.Lazy, o.ask})
 		o.ask = nil
 	}
 	return out

@@ -20,3 +20,25 @@ func TestARepetitionComesFirst(t *testing.T) {
 		t.Errorf("answers %v", answers)
 	}
 }
+
+// An answer that waits for a write that nobody was in a hurry for makes somebody hurry.
+func TestAnAnswerWaitsForNoLazyWrite(t *testing.T) {
+	var o Outbox[int]
+	o.Record([]byte("of little interest"))
+	lazy := o.Take().Persist
+	o.Hold(1)
+	p := o.Take().Persist
+	if !lazy.Lazy || p == nil || p.Lazy || len(p.Records) > 0 {
+		t.Fatalf("first %+v, then %+v", lazy, p)
+	}
+	o.Hold(2) // somebody waits for that already
+	if again := o.Take().Persist; again != nil {
+		t.Errorf("and again %+v", again)
+	}
+	if answers := o.Durable(lazy.Seq); len(answers) > 0 {
+		t.Errorf("answers %v before they may go", answers)
+	}
+	if answers := o.Durable(p.Seq); !slices.Equal(answers, []int{1, 2}) {
+		t.Errorf("answers %v", answers)
+	}
+}

@@ -73,6 +73,11 @@ func (d *Dir) open() (*Report, error) {
 		return nil, err
 	}
 	d.journal, d.newest = j, ""
+	// The process before may have ended between naming a snapshot and making the name durable: what is begun
+	// with must not be gone after the next power failure.
+	if err := d.fs.SyncDir(d.path); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
 	entries, err := d.fs.List(d.path)
 	if err != nil {
 		return nil, errors.Join(err, d.Close())

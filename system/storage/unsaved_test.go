@@ -172,3 +172,32 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 		}
 	}
 }
+
+// TestASnapshotsNameIsDurableBeforeItCounts: a process ends between giving a snapshot its name and making that
+// durable; the next one begins with it, writes on, and the power fails.
+func TestASnapshotsNameIsDurableBeforeItCounts(t *testing.T) {
+	for seed := range uint64(8) {
+		fs := fault.New(1)
+		r := begin(t, fs)
+		fs.Hook = func(op fault.Op) error {
+			if op.Kind == fault.SyncDir && op.Name == dir {
+				return fault.ErrIO
+			}
+			return nil
+		}
+		if r.flood(func() bool { return false }); !errors.Is(r.err, fault.ErrIO) {
+			t.Fatal(r.err)
+		}
+		killed := fs.Kill()
+		if _, err := start(t, killed, 2); err != nil {
+			t.Fatal(err)
+		}
+		again, err := start(t, killed.Crash(seed), 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.report.Snapshot == "" || again.report.Lost != nil {
+			t.Errorf("seed %d: after a power failure it begins with %+v", seed, again.report)
+		}
+	}
+}
