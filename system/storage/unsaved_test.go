@@ -173,8 +173,8 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	}
 }
 
-// TestASnapshotsNameIsDurableBeforeItCounts: a process ends between giving a snapshot its name and making that
-// durable; the next one begins with it, writes on, and the power fails.
+// TestASnapshotsNameIsDurableBeforeItCounts: a process ends between giving a snapshot its name and making
+// that durable; the next one begins with it, writes on, and the power fails.
 func TestASnapshotsNameIsDurableBeforeItCounts(t *testing.T) {
 	for seed := range uint64(8) {
 		fs := fault.New(1)
