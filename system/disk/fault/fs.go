@@ -257,7 +257,7 @@ func (f *FS) free() uint64 {
 }
 
 // apply does to names what the change says. A file that is renamed is that file, even if its old name never
-// became durable and still is another's.
+// became durable and still is another's; and it has one name, whichever of those before became durable.
 func (c change) apply(names map[string]*inode) {
 	if c.dir {
 		for name, file := range maps.Clone(names) {
@@ -272,6 +272,7 @@ func (c change) apply(names map[string]*inode) {
 		delete(names, c.from)
 	}
 	if c.to != "" {
+		maps.DeleteFunc(names, func(_ string, file *inode) bool { return file == c.file })
 		names[c.to] = c.file
 	}
 }
