@@ -62,11 +62,14 @@
 //     all that was accepted, decided or not, and counts only at a member that knows all up to there
 //     to be decided. To propose a decided slot again is harmless: by 7 with its value.
 //  9. A member learns that a slot is decided when it accepted it in the leader's ballot and the
-//     leader says that so much is decided (advance); a leader's value for a decided slot is the
-//     decided one, by
-//  7. A slot that was decided before is therefore caught up with by a plain Accept, through the gate.
+//     leader says that so much is decided (advance); by 7 a leader's value for a decided slot is the
+//     decided one. A slot that was decided before is therefore caught up with by a plain Accept,
+//     through the gate.
 //
 // # What is kept of the paper, and what differs
+//
+// The protocol here stands by its own lemma. What it is compared with is the paper's outline, not its
+// pseudocode line by line.
 //
 // Kept: a leader whose round trip to a majority decides, and no quadratic messages, while it is
 // heard; suspicion by what is decided and not only by silence; timeouts that carry the highest vote
