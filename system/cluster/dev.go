@@ -9,7 +9,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -65,16 +67,21 @@ func (o DevOptions) config() (*Config, error) {
 	o.Proxies, o.Lanes = max(o.Proxies, 1), max(o.Lanes, 1)
 	c := Default()
 	c.Name = "dev"
-	var free ports
+	asked, err := o.resps()
+	if err != nil {
+		return nil, err
+	}
+	free := ports{asked: asked}
 	defer free.release()
 	for range o.Replicas {
 		c.Replicas = append(c.Replicas, Replica{Stream: free.tcp(), Datagram: free.udp(), Ops: free.tcp()})
 	}
 	for i := range o.Proxies {
 		p := Proxy{Stream: free.tcp(), Datagram: free.udp(), Ops: free.tcp(), Lanes: o.Lanes}
-		var err error
-		if p.Resp, err = o.resp(i, &free); err != nil {
-			return nil, err
+		if len(asked) > 0 {
+			p.Resp = asked[i]
+		} else {
+			p.Resp = free.tcp()
 		}
 		c.Proxies = append(c.Proxies, p)
 	}
@@ -88,25 +95,30 @@ func (o DevOptions) config() (*Config, error) {
 	return &c, free.err
 }
 
-// resp is where the i-th proxy serves the Redis protocol.
-func (o DevOptions) resp(i int, free *ports) (string, error) {
+// resps is where the proxies are asked to serve the Redis protocol; nothing: wherever there is room.
+func (o DevOptions) resps() ([]string, error) {
 	if o.Resp == "" {
-		return free.tcp(), nil
+		return nil, nil
 	}
 	host, port, err := net.SplitHostPort(o.Resp)
 	n, e := strconv.Atoi(port)
 	if err != nil || e != nil {
-		return "", fmt.Errorf("resp %q: use host:port, as in 127.0.0.1:6379", o.Resp)
+		return nil, fmt.Errorf("resp %q: use host:port, as in 127.0.0.1:6379", o.Resp)
 	}
-	return net.JoinHostPort(host, strconv.Itoa(n+i)), nil
+	asked := make([]string, o.Proxies)
+	for i := range asked {
+		asked[i] = net.JoinHostPort(host, strconv.Itoa(n+i))
+	}
+	return asked, nil
 }
 
 // ports finds free ports on 127.0.0.1, and holds what it found until released, so that none is
-// found twice. They lie below the ports that the kernel gives to outgoing connections, so that they
-// are still free when the cluster is started again.
+// found twice; nor is one found that somebody asked for. They lie below the ports that the kernel
+// gives to outgoing connections, so that they are still free when the cluster is started again.
 type ports struct {
-	held []io.Closer
-	err  error
+	asked []string // host:port
+	held  []io.Closer
+	err   error
 }
 
 const (
@@ -118,7 +130,11 @@ const (
 func (p *ports) find(try func(addr string) (io.Closer, error)) string {
 	var err error
 	for range devAttempts {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(devPortsFrom+int(random()%devPorts)))
+		port := strconv.Itoa(devPortsFrom + int(random()%devPorts))
+		if p.isAsked(port) {
+			continue
+		}
+		addr := net.JoinHostPort("127.0.0.1", port)
 		var l io.Closer
 		if l, err = try(addr); err == nil {
 			p.held = append(p.held, l)
@@ -127,6 +143,11 @@ func (p *ports) find(try func(addr string) (io.Closer, error)) string {
 	}
 	p.err = errors.Join(p.err, fmt.Errorf("no free port on 127.0.0.1: %w", err))
 	return ""
+}
+
+// isAsked reports whether somebody asked for a port, of any address: 0.0.0.0 takes all.
+func (p *ports) isAsked(port string) bool {
+	return slices.ContainsFunc(p.asked, func(addr string) bool { return strings.HasSuffix(addr, ":"+port) })
 }
 
 func (p *ports) tcp() string {

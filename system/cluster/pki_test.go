@@ -87,6 +87,26 @@ func TestDev(t *testing.T) {
 	}
 }
 
+// TestDevLeavesAskedPorts: a port that a proxy is to have is given to nobody else.
+func TestDevLeavesAskedPorts(t *testing.T) {
+	var free ports
+	defer free.release()
+	for n := devPortsFrom; n < devPortsFrom+devPorts; n += 2 {
+		free.asked = append(free.asked, net.JoinHostPort("0.0.0.0", strconv.Itoa(n)))
+	}
+	for range 20 {
+		for _, addr := range []string{free.tcp(), free.udp()} {
+			_, port, _ := net.SplitHostPort(addr)
+			if n, _ := strconv.Atoi(port); (n-devPortsFrom)%2 == 0 {
+				t.Errorf("%s was asked for by somebody else", addr)
+			}
+		}
+	}
+	if free.err != nil {
+		t.Error(free.err)
+	}
+}
+
 // TestDevErrors: what cannot be is refused before anything is written.
 func TestDevErrors(t *testing.T) {
 	for want, o := range map[string]DevOptions{

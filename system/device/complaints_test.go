@@ -57,8 +57,10 @@ func TestTheSizeBoundHolds(t *testing.T) {
 	n := 0
 	for ; err == nil && n < 5000; n++ {
 		_, err = d.Enqueue(Write{Key: fmt.Sprint("k", n), Value: value})
-		if errors.Is(err, errBehind) {
-			err = d.Flush(b.patient(), queue.Local)
+		for try := 1; errors.Is(err, errBehind) && try < maxTries; try++ { // a slow disk is not what is tried
+			if err = d.catchUp(b.patient(), try); err == nil {
+				_, err = d.Enqueue(Write{Key: fmt.Sprint("k", n), Value: value})
+			}
 		}
 	}
 	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "Next:") {

@@ -183,8 +183,8 @@ func (w *Write) op() (queue.Op, error) {
 }
 
 // errBehind wraps ErrFull when the disk is slower than those who enqueue, or full.
-var errBehind = fmt.Errorf("%w: the disk has not caught up, or has no room. Next: wait for the local mark, "+
-	"then try again; if that does not help, free some space", ErrFull)
+var errBehind = fmt.Errorf("%w: the disk has not caught up, or has no room. Next: try again "+
+	"in a few milliseconds, as Do does by itself; if that does not help, free some space", ErrFull)
 
 // append gives op its number. The caller holds mu.
 func (d *Device) append(op *queue.Op, mark queue.Mark) (uint64, error) {
