@@ -24,6 +24,7 @@ type peer struct {
 	next      uint64 // to be sent
 	confirmed uint64 // the latest read confirmation
 	heard     bool   // since the quorum was last counted
+	stands    slots.Standstill
 }
 
 // leads is R7: what earlier ballots may have decided is decided and applied.
@@ -119,13 +120,16 @@ func (c *Core) decide(from int) {
 	})
 }
 
-// onAlive sends again what did not come.
+// onAlive sends again what did not come, and a snapshot to whom nothing else would help.
 func (c *Core) onAlive(from int, m *Message) {
 	if c.Role != Leading || m.Ballot != c.Promised {
 		return
 	}
 	p := &c.peers[from]
-	if p.have = max(m.Have, p.match); p.have < m.End {
+	if p.have = max(m.Have, p.match); p.stands.Look(p.match, c.Log.Base, &c.Replica) {
+		p.have = p.match
+	}
+	if p.have < m.End {
 		p.next = min(p.next, p.have+1)
 	}
 	c.Arrived(from, p.have)
