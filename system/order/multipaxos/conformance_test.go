@@ -7,7 +7,9 @@ import (
 	"metronome/system/order/ordertest"
 )
 
-var paxos = ordertest.Algorithm{Name: "multipaxos", Describe: Describe, Fixed: true,
+var multi = ordertest.Algorithm{Name: "multipaxos", Describe: Describe, Fixed: true,
 	Start: func(c order.Config) (order.Orderer, error) { return New(c) }}
 
-func TestConformance(t *testing.T) { ordertest.Run(t, paxos) }
+func TestConformance(t *testing.T) { ordertest.Run(t, multi) }
+
+func TestLed(t *testing.T) { ordertest.RunLed(t, multi) }

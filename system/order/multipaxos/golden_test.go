@@ -5,13 +5,15 @@ import (
 	"testing"
 
 	"metronome/system/order/ordertest"
+	"metronome/system/order/paxos"
 )
 
 // Interactions that explain the protocol: every message of a small scene, one golden file each. Only
 // commit a changed file if you understand what changed it.
 func TestInteractions(t *testing.T) {
-	ordertest.Scenes(t, paxos, map[string]func(*ordertest.Cluster){
-		"election": sceneElection, "gated": sceneGated, "recovery": sceneRecovery, "snapshot": sceneSnapshot,
+	ordertest.Scenes(t, multi, map[string]func(*ordertest.Cluster){
+		"election": sceneElection, "recovery": sceneRecovery, "gated": ordertest.Gated,
+		"snapshot": ordertest.SendState,
 	})
 }
 
@@ -25,27 +27,6 @@ at once.`)
 	c.Propose(m, ordertest.At(7, 1))
 	c.Settle()
 	c.Glance(1, 2, 3)
-}
-
-func sceneGated(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `Two cuts of two lanes. 3 lacks what is under the first and accepts the second all the
-same: Accepted names a slot beyond the gap. Nothing is sent again while it waits.`)
-	var m *ordertest.Member
-	c.Unseen(func() { m = c.Elect(1) })
-	c.Holds(7, 1, 2)
-	c.Holds(8, 1, 2, 3)
-	c.Say("The proposals.")
-	c.Propose(m, ordertest.At(7, 1))
-	c.Propose(m, ordertest.At(8, 1))
-	c.Settle()
-	c.Glance(1, 2, 3)
-	c.Say("A heartbeat passes the gate as ever; what was accepted is said again.")
-	c.Tick(1)
-	c.Tick(1)
-	c.Say("3 comes to hold the rest.")
-	c.Holds(7, 1, 3)
-	c.Settle()
-	c.Glance(3)
 }
 
 func sceneRecovery(c *ordertest.Cluster) {
@@ -65,7 +46,7 @@ might never get.`)
 		c.Settle()
 	})
 	c.Say("3 campaigns until it has a promise of 2.")
-	for n := 0; n < 40 && c.Members[3].O.(*Paxos).role != recovering; n++ {
+	for n := 0; n < 40 && c.Members[3].O.(*Paxos).Role != paxos.Recovering; n++ {
 		c.Tick(3)
 	}
 	fmt.Fprintf(c.Trace, "3   leads: %v\n", c.Members[3].O.Status().Leading)
@@ -81,30 +62,4 @@ might never get.`)
 	c.Tick(3)
 	c.Tick(3)
 	c.Glance(1)
-}
-
-func sceneSnapshot(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `3 was away while slots were decided that the log no longer holds. The leader asks its
-replica for a snapshot, which brings 3 back.`)
-	var m *ordertest.Member
-	c.Unseen(func() {
-		m = c.Elect(1)
-		c.Lost = func(from, to uint64) bool { return from == 3 || to == 3 }
-		for n := uint64(1); n <= 2; n++ {
-			c.Holds(7, n, 2)
-			c.Propose(m, ordertest.At(7, n))
-			c.Settle()
-		}
-		m.O.Compact(m.Place.Position)
-		c.Ready(m)
-	})
-	c.Say("3 is back.")
-	c.Lost = nil
-	c.Tick(1)
-	c.Tick(1)
-	c.Say("The replica offers its state.")
-	m.O.Snapshot(m.Place.Position)
-	c.Tick(1)
-	c.Tick(1)
-	c.Glance(1, 3)
 }

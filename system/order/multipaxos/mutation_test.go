@@ -9,5 +9,5 @@ import (
 )
 
 func TestEveryMutationIsNoticed(t *testing.T) {
-	ordertest.Mutants(t, paxos, "TestConformance|TestTheHighest/RandomNetwork")
+	ordertest.Mutants(t, multi, "TestConformance|TestLed/RandomNetwork|TheHighest")
 }

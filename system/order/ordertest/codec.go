@@ -12,6 +12,7 @@ import (
 type Codec[M any] struct {
 	Samples  []M          // of every kind
 	Bad      map[string]M // what nobody sends, by what is wrong with it
+	Numbers  []byte       // what the samples begin with on the wire, whatever becomes of the code; or nil
 	Encode   func(m *M) []byte
 	Decode   func(b []byte) (M, error)
 	Describe func(b []byte) string
@@ -28,6 +29,9 @@ func (c Codec[M]) Run(t *testing.T) {
 		m := c.Samples[i]
 		b := c.Encode(&m)
 		what := c.Describe(b)
+		if c.Numbers != nil && b[0] != c.Numbers[i] {
+			t.Errorf("%s is number %d, not %d", what, b[0], c.Numbers[i])
+		}
 		if got, err := c.Decode(b); err != nil || !reflect.DeepEqual(got, m) {
 			t.Errorf("%s: %+v, %v", what, got, err)
 		}

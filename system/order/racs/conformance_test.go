@@ -11,3 +11,5 @@ var racs = ordertest.Algorithm{Name: "racs", Describe: Describe, Fixed: true, Dr
 	Start: func(c order.Config) (order.Orderer, error) { return New(c) }}
 
 func TestConformance(t *testing.T) { ordertest.Run(t, racs) }
+
+func TestLed(t *testing.T) { ordertest.RunLed(t, racs) }

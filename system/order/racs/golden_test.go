@@ -12,8 +12,8 @@ import (
 // commit a changed file if you understand what changed it.
 func TestInteractions(t *testing.T) {
 	ordertest.Scenes(t, racs, map[string]func(*ordertest.Cluster){
-		"synchronous": sceneSynchronous, "fallback": sceneFallback, "late": sceneLate, "gated": sceneGated,
-		"recovery": sceneRecovery, "snapshot": sceneSnapshot,
+		"synchronous": sceneSynchronous, "fallback": sceneFallback, "late": sceneLate, "recovery": sceneRecovery,
+		"gated": ordertest.Gated, "snapshot": ordertest.SendState,
 	})
 }
 
@@ -71,30 +71,12 @@ func sceneLate(c *ordertest.Cluster) {
 without having heard it: they enter the next view at once, and the coin is tossed again.`)
 	c.Unseen(func() {
 		ledBy(c, 1, 1)
-		rest(c, 1)
+		c.Rest(1)
 	})
 	for range 5 {
 		c.Tick(2, 3)
 	}
 	fmt.Fprintf(c.Trace, "%d   leads\n", leads(c, 2, 3))
-}
-
-func sceneGated(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `Two cuts of two lanes. 3 lacks what is under the first and accepts the second all the
-same: Accepted names a slot beyond the gap. Nothing is sent again while it waits.`)
-	var m *ordertest.Member
-	c.Unseen(func() { m = c.Elect(1) })
-	c.Holds(7, 1, 2)
-	c.Holds(8, 1, 2, 3)
-	c.Say("The proposals.")
-	c.Propose(m, ordertest.At(7, 1))
-	c.Propose(m, ordertest.At(8, 1))
-	c.Settle()
-	c.Glance(1, 2, 3)
-	c.Say("3 comes to hold the rest.")
-	c.Holds(7, 1, 3)
-	c.Settle()
-	c.Glance(3)
 }
 
 func sceneRecovery(c *ordertest.Cluster) {
@@ -107,7 +89,7 @@ was drawn, gives way, and the coin is tossed again until it draws 2.`)
 		c.Lost = func(from, to uint64) bool { return from == 3 || to == 3 || to == 1 }
 		c.Propose(m, ordertest.At(7, 1))
 		c.Settle()
-		rest(c, 1)
+		c.Rest(1)
 	})
 	for range 5 {
 		c.Tick(2, 3)
@@ -124,30 +106,4 @@ was drawn, gives way, and the coin is tossed again until it draws 2.`)
 	c.Tick(2)
 	c.Tick(2)
 	c.Glance(1)
-}
-
-func sceneSnapshot(c *ordertest.Cluster) {
-	fmt.Fprintln(c.Trace, `3 was away while slots were decided that the log no longer holds. The leader asks its
-replica for a snapshot, which brings 3 back.`)
-	var m *ordertest.Member
-	c.Unseen(func() {
-		m = c.Elect(1)
-		rest(c, 3)
-		for n := uint64(1); n <= 2; n++ {
-			c.Holds(7, n, 2)
-			c.Propose(m, ordertest.At(7, n))
-			c.Settle()
-		}
-		m.O.Compact(m.Place.Position)
-		c.Ready(m)
-	})
-	c.Say("3 is back.")
-	c.Lost = nil
-	c.Tick(1)
-	c.Tick(1)
-	c.Say("The replica offers its state.")
-	m.O.Snapshot(m.Place.Position)
-	c.Tick(1)
-	c.Tick(1)
-	c.Glance(1, 3)
 }

@@ -2,19 +2,14 @@ package racs
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
 	"metronome/system/order"
 	"metronome/system/order/ordertest"
+	"metronome/system/order/paxos"
 	"metronome/system/order/slots"
 )
-
-// rest keeps a member from hearing and speaking.
-func rest(c *ordertest.Cluster, ids ...uint64) {
-	c.Lost = func(from, to uint64) bool { return slices.Contains(ids, from) || slices.Contains(ids, to) }
-}
 
 // leads is which of members leads, 0 if none does.
 func leads(c *ordertest.Cluster, ids ...uint64) uint64 {
@@ -26,22 +21,9 @@ func leads(c *ordertest.Cluster, ids ...uint64) uint64 {
 	return 0
 }
 
-// elected lets members' time pass until one leads, whoever led before.
-func elected(t *testing.T, c *ordertest.Cluster, ids ...uint64) *ordertest.Member {
+func step(t *testing.T, m *ordertest.Member, from uint64, k paxos.Message) {
 	t.Helper()
-	for range 200 {
-		c.Tick(ids...)
-		if id := leads(c, ids...); id != 0 {
-			return c.Members[id]
-		}
-	}
-	t.Fatalf("none of %v is elected", ids)
-	return nil
-}
-
-func step(t *testing.T, m *ordertest.Member, from uint64, k message) {
-	t.Helper()
-	if err := m.O.Step(from, k.encode()); err != nil {
+	if err := m.O.Step(from, dialect.Encode(&k)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -55,7 +37,7 @@ func view(p *Racs, from, id uint64) uint64 {
 	}
 }
 
-// A view's ballot has one owner, the same for all, and nobody else's Accept is taken (lemma 5). Every
+// A view's ballot has one owner, the same for all, and nobody else's Accept is taken (its part A). Every
 // member is drawn once in five views, and in another order each time.
 func TestTheCoinIsCommon(t *testing.T) {
 	c := ordertest.New(t, racs, 5, 1, nil)
@@ -78,26 +60,27 @@ func TestTheCoinIsCommon(t *testing.T) {
 		}
 	}
 	two := view(of(c, 1), 1, 2)
-	for what, k := range map[string]message{
-		"another's ballot":     {kind: kindAccept, ballot: two, commit: 1, entries: []entry{in(2, two, nil)}},
-		"another's heartbeat":  {kind: kindHeartbeat, ballot: two, commit: 1},
-		"a ballot not drawn":   {kind: kindPromise, ballot: two ^ 3, commit: 1, have: 1},
-		"a ballot of no view":  {kind: kindComplete, ballot: of(c, 1).ballot(0)},
-		"an answer to another": {kind: kindAccepted, ballot: two, commit: 1, match: 1},
+	offer := []slots.Entry{in(2, two, nil)}
+	for what, k := range map[string]paxos.Message{
+		"another's ballot":     {Kind: paxos.Accept, Ballot: two, Commit: 1, Entries: offer},
+		"another's heartbeat":  {Kind: paxos.Heartbeat, Ballot: two, Commit: 1},
+		"a ballot not drawn":   {Kind: kindPromise, Ballot: two ^ 3, Commit: 1, Have: 1},
+		"a ballot of no view":  {Kind: kindComplete, Ballot: of(c, 1).ballot(0)},
+		"an answer to another": {Kind: paxos.Accepted, Ballot: two, Commit: 1, Match: 1},
 	} {
-		if err := c.Members[1].O.Step(3, k.encode()); !errors.Is(err, order.ErrMalformed) {
+		if err := c.Members[1].O.Step(3, dialect.Encode(&k)); !errors.Is(err, order.ErrMalformed) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
 
-// What was promised holds, also after a restart: nothing is accepted in a lower ballot (lemma 6).
+// What was promised holds, also after a restart: nothing is accepted in a lower ballot (lemma 5 of paxos).
 func TestAPromiseIsKept(t *testing.T) {
 	c := ordertest.New(t, racs, 3, 1, nil)
 	m := c.Members[3]
 	high := view(of(c, 3), 9, 2)
 	low := view(of(c, 3), 1, 1)
-	step(t, m, 2, message{kind: kindPromise, ballot: high, commit: 1, have: 1})
+	step(t, m, 2, paxos.Message{Kind: kindPromise, Ballot: high, Commit: 1, Have: 1})
 	rd := m.O.Ready()
 	if len(rd.Messages) > 0 || rd.Persist == nil || rd.Persist.Lazy {
 		t.Fatalf("a promise leaves before it is durable: %+v", rd)
@@ -114,8 +97,8 @@ func TestAPromiseIsKept(t *testing.T) {
 		t.Fatalf("%d promises", promised)
 	}
 	for _, what := range []string{"before", "after a restart"} {
-		offer := []entry{in(2, low, ordertest.Decision())}
-		step(t, m, 1, message{kind: kindAccept, ballot: low, commit: 1, entries: offer})
+		offer := []slots.Entry{in(2, low, ordertest.Decision())}
+		step(t, m, 1, paxos.Message{Kind: paxos.Accept, Ballot: low, Commit: 1, Entries: offer})
 		rd = m.O.Ready()
 		if s := m.O.Status(); s.Last != 1 || s.Term != high || rd.Persist != nil || len(rd.Messages) != 1 ||
 			!strings.HasPrefix(Describe(rd.Messages[0].Data), "Refusal ballot "+slots.Name(high)) {
@@ -126,101 +109,67 @@ func TestAPromiseIsKept(t *testing.T) {
 }
 
 // Nobody leads in a ballot before it is durable with its owner, nor again after a restart: none is used
-// twice (lemma 6).
+// twice (its part A).
 func TestABallotIsUsedOnce(t *testing.T) {
 	c := ordertest.New(t, racs, 3, 1, nil)
 	m := c.Members[1]
 	b := view(of(c, 1), 1, 1)
 	m.Slow = true
 	for _, from := range []uint64{2, 3} {
-		step(t, m, from, message{kind: kindPromise, ballot: b, commit: 1, have: 1})
+		step(t, m, from, paxos.Message{Kind: kindPromise, Ballot: b, Commit: 1, Have: 1})
 		c.Ready(m)
 	}
-	if p := of(c, 1); p.role == leading || p.promised != b {
-		t.Fatalf("leads before its ballot is durable: %+v", p.campaign)
+	if p := of(c, 1); p.Role == paxos.Leading || p.Promised != b {
+		t.Fatalf("leads before its ballot is durable: %+v", p.fall)
 	}
 	m.Slow = false
 	c.Sync(m)
 	c.Ready(m)
-	if of(c, 1).role != leading {
+	if of(c, 1).Role != paxos.Leading {
 		t.Fatal("does not lead with all promises")
 	}
 	c.Restart(m)
 	for _, from := range []uint64{2, 3} {
-		step(t, m, from, message{kind: kindPromise, ballot: b, commit: 1, have: 1})
+		step(t, m, from, paxos.Message{Kind: kindPromise, Ballot: b, Commit: 1, Have: 1})
 		c.Ready(m)
 	}
-	if p := of(c, 1); p.role != follower || p.promised != b || p.next() <= b {
-		t.Fatalf("role %d in ballot %s after a restart", p.role, slots.Name(p.promised))
+	if p := of(c, 1); p.Role != paxos.Follower || p.Promised != b || p.next() <= b {
+		t.Fatalf("role %d in ballot %s after a restart", p.Role, slots.Name(p.Promised))
 	}
-}
-
-// Of the values that a slot was accepted with, the one of the highest ballot is proposed again: the
-// other cannot have been decided, and this one may have been (lemma 7).
-func TestTheHighestBallotWins(t *testing.T) {
-	c := ordertest.New(t, racs, 3, 1, nil)
-	c.Holds(7, 9, 1, 2, 3)
-	c.Elect(1)
-	rest(c, 2, 3)
-	c.Propose(c.Members[1], ordertest.At(7, 1)) // accepted by 1 alone
-	rest(c, 1)
-	second := elected(t, c, 2, 3)
-	c.Lost = func(from, to uint64) bool { return from == 1 || to == 1 || to == second.ID && from != second.ID }
-	c.Propose(second, ordertest.At(7, 2)) // accepted by two, which the leader does not hear
-	c.Settle()
-	other := uint64(5) - second.ID
-	if got := len(c.Agreed); got != 0 {
-		t.Fatalf("%d decisions", got)
-	}
-	rest(c, second.ID)
-	for range 100 {
-		c.Tick(1, other)
-	}
-	if got := c.Agreed[2]; !strings.HasSuffix(got, string(hex(ordertest.Decision(ordertest.At(7, 2))))) {
-		t.Fatalf("slot 2 is %q", got)
-	}
-}
-
-func hex(b []byte) (s []byte) {
-	const digits = "0123456789abcdef"
-	for _, v := range b {
-		s = append(s, digits[v>>4], digits[v&15])
-	}
-	return s
 }
 
 // A promise that leaves out what is not known to be decided elects nobody; one that tells more than is new
-// does, and what is decided is proposed again with its value (lemma 8).
+// does, and what is decided is proposed again with its value (its part B).
 func TestAPromiseTellsWhatIsLacking(t *testing.T) {
 	c := ordertest.New(t, racs, 3, 1, nil)
 	m := c.Members[1]
 	b := view(of(c, 1), 1, 1)
-	step(t, m, 2, message{kind: kindPromise, ballot: b, commit: 3, have: 3})
+	step(t, m, 2, paxos.Message{Kind: kindPromise, Ballot: b, Commit: 3, Have: 3})
 	c.Ready(m)
-	if of(c, 1).role != gathering {
+	if of(c, 1).Role != paxos.Gathering {
 		t.Fatal("leads without slots 2 and 3, which are decided")
 	}
 	d := ordertest.Decision(ordertest.At(7, 1))
 	c.Holds(7, 1, 1)
-	found := []entry{in(2, 1<<8, d), in(3, 1<<8, nil)}
-	step(t, m, 2, message{kind: kindPromise, ballot: b, commit: 3, have: 1, entries: found})
+	found := []slots.Entry{in(2, 1<<8, d), in(3, 1<<8, nil)}
+	step(t, m, 2, paxos.Message{Kind: kindPromise, Ballot: b, Commit: 3, Have: 1, Entries: found})
 	c.Ready(m)
-	if p := of(c, 1); p.role != leading || p.lead.recovered != 3 || string(p.Log.At(2).Decision) != string(d) {
-		t.Fatalf("role %d, recovered to %d", p.role, p.lead.recovered)
+	if p := of(c, 1); p.Role != paxos.Leading || p.Log.Last() != 3 || string(p.Log.At(2).Decision) != string(d) {
+		t.Fatalf("role %d, log to %d", p.Role, p.Log.Last())
 	}
 }
 
-// Who knows of less that is decided than all others, and is the only one to be drawn, leads (lemma 8).
+// Who knows of less that is decided than all others, and is the only one to be drawn, leads (its part B).
 func TestWhoIsBehindMayLead(t *testing.T) {
 	c := ordertest.New(t, racs, 3, 1, nil)
 	ledBy(c, 1, 3)
 	c.Holds(7, 9, 1, 2, 3)
-	rest(c, 3)
+	c.Rest(3)
 	for n := uint64(1); n <= 4; n++ {
 		c.Propose(c.Members[1], ordertest.At(7, n))
 		c.Settle()
 	}
-	rest(c, 1)
+	c.Rest(1)
 	for range 6 {
 		c.Tick(2, 3)
 	}
@@ -236,7 +185,7 @@ func TestTheFallbackNeedsNoTimeout(t *testing.T) {
 		c := ordertest.New(t, racs, 3, 1, nil)
 		ledBy(c, 1, next)
 		most := of(c, 2).patience()
-		rest(c, 1)
+		c.Rest(1)
 		ticks := 0
 		for ; leads(c, 2, 3) == 0 && ticks < 50; ticks++ {
 			c.Tick(2, 3)
@@ -295,7 +244,7 @@ func TestAnUnheldValueIsGivenUp(t *testing.T) {
 	c.Lost = func(from, to uint64) bool { return from == 3 || to == 3 || to == 1 }
 	c.Propose(m, ordertest.At(7, 1))
 	c.Settle()
-	rest(c, 1)
+	c.Rest(1)
 	c.Members[2].Shelf.Frames[7] = 0
 	c.Restart(c.Members[2]) // 2 accepted it too: it has a hole
 	for range 40 {
@@ -306,51 +255,9 @@ func TestAnUnheldValueIsGivenUp(t *testing.T) {
 	}
 	c.Holds(7, 1, 3) // it gets the items
 	c.Holds(7, 1, 2)
-	elected(t, c, 2, 3)
+	c.ElectAmong(2, 3)
 	c.Settle()
 	if len(c.Agreed) == 0 {
 		t.Fatal("what may have been decided is not")
-	}
-}
-
-// Four of five accept, then two promises do: the quorums of the two phases meet (lemma 7).
-func TestFlexibleQuorums(t *testing.T) {
-	c := ordertest.New(t, racs, 5, 1, func(c *order.Config) { c.AcceptQuorum = 4 })
-	rest(c, 4, 5)
-	m := elected(t, c, 1, 2, 3)
-	c.Holds(7, 1, c.IDs()...)
-	c.Propose(m, ordertest.At(7, 1))
-	c.Settle()
-	if len(c.Agreed) > 0 {
-		t.Fatal("decided by three of five")
-	}
-	c.Lost = nil
-	for range 4 {
-		c.Tick(m.ID)
-	}
-	if len(c.Agreed) != 1 || of(c, 4).Promises() != 2 {
-		t.Fatalf("%d decisions by all", len(c.Agreed))
-	}
-}
-
-// What waits at the gate is bounded; the leader sends again what found no room.
-func TestWaitingIsBounded(t *testing.T) {
-	c := ordertest.New(t, racs, 3, 1, func(c *order.Config) { c.MaxWaitingBytes = 300 })
-	m := c.Elect(1)
-	for n := uint64(1); n <= 20; n++ {
-		c.Holds(7, n, 2)
-		c.Propose(m, ordertest.At(7, n))
-		c.Settle()
-	}
-	s := c.Members[3].O.Status()
-	if s.Waiting == 0 || s.Waiting > 4 || s.Dropped == 0 {
-		t.Fatalf("%+v", s)
-	}
-	c.Holds(7, 20, 3)
-	for range 40 {
-		c.Tick(1)
-	}
-	if got := c.Members[3].Place.Position; got != m.Place.Position {
-		t.Fatalf("3 is at %d, 1 at %d", got, m.Place.Position)
 	}
 }

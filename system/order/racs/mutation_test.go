@@ -9,5 +9,5 @@ import (
 )
 
 func TestEveryMutationIsNoticed(t *testing.T) {
-	ordertest.Mutants(t, racs, "TestConformance|TestTheHighest/RandomNetwork")
+	ordertest.Mutants(t, racs, "TestConformance|TestLed/RandomNetwork|TheHighest")
 }

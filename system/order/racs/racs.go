@@ -1,60 +1,39 @@
 package racs
 
 import (
-	"fmt"
-
 	"metronome/internal/mutate"
 	"metronome/system/order"
+	"metronome/system/order/paxos"
 	"metronome/system/order/slots"
 )
 
-// Bounds of one orderer (I6).
+// The messages by which a leader comes to be; those of phase 2 are paxos'.
 const (
-	maxMessageBytes     = 256 << 10 // of entries in one Accept; one larger entry still goes alone
-	maxAhead            = 256       // slots beyond what is decided that an acceptor takes
-	maxInflight         = 64        // slots sent to a member that have not come
-	maxUncommittedBytes = 4 << 20   // beyond it Propose answers order.ErrBusy
-	maxReads            = 1024      // that a leader has not answered; further ones are dropped
+	kindProbe    = paxos.Own + iota // do you miss the leader, too?
+	kindProbed                      // the answer
+	kindPromise                     // the paper's timeout, to all: what was accepted, with the ballots
+	kindPropose                     // the paper's propose-async: promises of a majority came
+	kindVote                        // its vote-async
+	kindComplete                    // its asynchronous-complete: a majority voted, and nothing is lacking
 )
 
-// role is what a replica does besides accepting.
-type role uint8
+var dialect = paxos.Dialect{Name: "racs", Format: 0xE1, Own: []paxos.Form{
+	{Name: "Probe"}, {Name: "Probed", Carries: paxos.Grant}, {Name: "Promise", Carries: paxos.FoundBeyond},
+	{Name: "ProposeAsync"}, {Name: "VoteAsync"}, {Name: "Complete"}}}
 
-const (
-	follower   role = iota
-	gathering       // in the fallback: promises come in
-	recovering      // it knows what may have been decided, and may lack items under that
-	leading
-)
+// Describe says in a few words what a message is, for people.
+func Describe(b []byte) string { return dialect.Describe(b) }
+
+// Said is what a message tells others of its sender's stable storage ([order.Said]).
+func Said(b []byte) order.Said { return dialect.Said(b) }
 
 // Racs is an [order.Orderer]: a leader per view, drawn by a coin, behind the gate.
 type Racs struct {
-	slots.Replica
-	common   uint64 // the coin's seed, the same everywhere
-	promised uint64 // the highest ballot promised, or followed
-	recorded uint64 // of these, what was written down
-	told     uint64 // the highest commit heard from the leader of the ballot promised
-	seen     uint64 // the highest ballot heard of
-
-	role   role
-	leader uint64 // 0 if none is known
+	paxos.Core
+	common uint64 // the coin's seed, the same everywhere
 	watch  watch
 	asked  asking
-
-	campaign campaign
-	commits  []uint64 // by index: how far all is decided, as its messages say
-	peers    []peer   // by index; the own one counts for nothing
-	lead     leadership
-	reads    readings
-
-	out     order.Outbox[answer]
-	dropped uint64
-}
-
-// answer is a message that waits for stable storage. One to oneself is stepped.
-type answer struct {
-	to int
-	m  message
+	fall   fallback
 }
 
 var _ order.Orderer = (*Racs)(nil)
@@ -62,27 +41,15 @@ var _ order.Orderer = (*Racs)(nil)
 // New returns an orderer; an error says what is wrong with the configuration, or that the records
 // of a Restart do not fit together. A joiner is refused: members are fixed.
 func New(c order.Config) (*Racs, error) {
-	at, err := slots.Begin("racs", &c, 0)
-	if err != nil {
+	p := &Racs{}
+	if err := p.Start(&dialect, p, &c); err != nil {
 		return nil, err
 	}
-	p := &Racs{Replica: at}
 	for _, id := range p.Members {
 		p.common = slots.Mix(p.common ^ id)
 	}
-	if err := p.Redo(p.redo); err != nil {
-		return nil, err
-	}
-	p.Holes = p.Log.Holes()
-	p.peers, p.commits = make([]peer, len(p.Members)), make([]uint64, len(p.Members))
-	for i := range p.commits {
-		p.commits[i] = p.Commit
-	}
-	p.advance()
 	return p, nil
 }
-
-func bit(i int) uint32 { return 1 << i }
 
 // majority is for what has nothing to do with values: whom to follow.
 func (p *Racs) majority(set uint32) bool { return slots.Quorum(set, len(p.Members)/2+1) }
@@ -107,77 +74,45 @@ func (p *Racs) ballot(view uint64) uint64 {
 }
 
 // next is the ballot of the view after all those heard of.
-func (p *Racs) next() uint64 { return p.ballot(slots.Round(max(p.promised, p.seen)) + 1) }
+func (p *Racs) next() uint64 { return p.ballot(slots.Round(max(p.Promised, p.Seen)) + 1) }
 
 // drawn reports whether a ballot is this member's.
 func (p *Racs) drawn(ballot uint64) bool {
 	return slots.Owner(ballot) == p.Self || mutate.On(mutate.RacsEveryoneDrawn)
 }
 
+// Vouch implements [paxos.Protocol]: a ballot is whose the coin says, and what is said in a fallback is
+// said by all in one ballot.
+func (p *Racs) Vouch(m *paxos.Message, owner int) bool {
+	switch {
+	case m.Kind == paxos.Refusal && m.Ballot == 0:
+		return true // its sender promised none
+	case m.Kind == paxos.Refusal || m.Kind >= paxos.Own:
+		owner = slots.Owner(m.Ballot)
+	}
+	view, own := slots.Round(m.Ballot), slots.Owner(m.Ballot) == owner || mutate.On(mutate.RacsEveryoneDrawn)
+	return view > 0 && p.ballot(view) == m.Ballot && own
+}
+
 // Tick implements [order.Orderer].
 func (p *Racs) Tick() {
-	p.watch.elapsed++
-	if p.watch.calm++; p.watch.calm >= p.ElectionTicks && p.leader != 0 {
+	p.Elapsed++
+	if p.watch.calm++; p.watch.calm >= p.ElectionTicks && p.Leader != 0 {
 		p.watch.falls = 0
 	}
-	switch p.role {
-	case leading:
-		p.tickLeader()
-	case follower:
+	switch p.Role {
+	case paxos.Leading:
+		p.TickLeader()
+	case paxos.Follower:
 		p.tickFollower()
 	default:
 		p.tickFallback()
 	}
 }
 
-// Step implements [order.Orderer].
-func (p *Racs) Step(from uint64, msg []byte) error {
-	i, err := p.Sender(from)
-	if err != nil {
-		return err
-	}
-	m, err := decode(msg)
-	if err != nil {
-		return fmt.Errorf("from %x: %w", from, err)
-	}
-	if err := p.vouched(i, &m); err != nil {
-		return err
-	}
-	p.peers[i].heard = true
-	if m.kind != kindRead && m.kind != kindReadAt {
-		p.commits[i] = m.commit // the last one: a restart may have forgotten some
-	}
-	p.dispatch(i, &m)
-	p.advance()
-	return nil
-}
-
-// vouched refuses a message whose ballot the coin did not draw, or is not its sender's, or not this
-// member's where it answers.
-func (p *Racs) vouched(from int, m *message) error {
-	owner := slots.Owner(m.ballot)
-	switch m.kind {
-	case kindRead, kindReadAt:
-		return nil
-	case kindRefusal:
-		if m.ballot == 0 {
-			return nil
-		}
-	case kindAccept, kindHeartbeat, kindDecided, kindTakeOver:
-		owner = from
-	case kindAccepted, kindAlive:
-		owner = p.Self
-	}
-	view, own := slots.Round(m.ballot), slots.Owner(m.ballot) == owner || mutate.On(mutate.RacsEveryoneDrawn)
-	if view == 0 || p.ballot(view) != m.ballot || !own {
-		return fmt.Errorf("%w message %s from %x: ballot %s is not its own to use", order.ErrMalformed,
-			kindNames[m.kind], p.Members[from], slots.Name(m.ballot))
-	}
-	return nil
-}
-
-func (p *Racs) dispatch(from int, m *message) {
-	switch m.kind {
+// Handle implements [paxos.Protocol].
+func (p *Racs) Handle(from int, m *paxos.Message) {
+	switch m.Kind {
 	case kindProbe:
 		p.onProbe(from, m)
 	case kindProbed:
@@ -190,109 +125,30 @@ func (p *Racs) dispatch(from int, m *message) {
 		p.onVote(from, m)
 	case kindComplete:
 		p.onComplete(from, m)
-	case kindAccept:
-		p.onAccept(from, m)
-	case kindAccepted:
-		p.onAccepted(from, m)
-	case kindHeartbeat:
-		p.onHeartbeat(from, m)
-	case kindAlive:
-		p.onAlive(from, m)
-	case kindDecided:
-		p.onDecided(from, m)
-	case kindRefusal:
+	case paxos.Refusal:
 		p.onRefusal(m)
-	case kindTakeOver:
+	case paxos.TakeOver:
 		p.onTakeOver(from, m)
-	case kindRead:
-		p.onRead(from, m)
-	case kindReadAt:
-		p.onReadAt(from, m)
 	}
 }
 
-func (p *Racs) send(to int, m message) { p.out.Send(p.Members[to], m.encode()) }
-
-// hold sends a message once everything written so far is durable.
-func (p *Racs) hold(to int, m message) {
-	p.out.After(answer{to, m}, p.release)
+// onRefusal learns of a higher ballot. Who misses a leader, or is one that somebody has left, goes there.
+func (p *Racs) onRefusal(m *paxos.Message) {
+	p.See(m.Ballot)
+	if m.Ballot > p.Promised && (p.Role != paxos.Follower || p.misses()) {
+		p.enter(m.Ballot)
+	}
 }
 
-func (p *Racs) release(a answer) {
-	if a.to == p.Self {
-		p.dispatch(p.Self, &a.m)
+// onTakeOver enters the next view that the coin gives to this member: the leader asked for it.
+func (p *Racs) onTakeOver(from int, m *paxos.Message) {
+	if m.Ballot != p.Promised || p.Leader != p.Members[from] || len(p.Holes) > 0 {
 		return
 	}
-	if a.m.kind == kindAccepted && a.m.ballot == p.promised {
-		p.watch.said = max(p.watch.said, a.m.match)
+	for view := slots.Round(m.Ballot) + 1; ; view++ {
+		if b := p.ballot(view); p.drawn(b) && b > p.Seen {
+			p.enter(b)
+			return
+		}
 	}
-	p.send(a.to, a.m)
-}
-
-// Ready implements [order.Orderer].
-func (p *Racs) Ready() order.Ready { return p.out.Take() }
-
-// Persisted implements [order.Orderer].
-func (p *Racs) Persisted(seq uint64) {
-	for _, a := range p.out.Durable(seq) {
-		p.release(a)
-	}
-	p.advance()
-}
-
-// advance learns what is decided, as far as that is known, and hands it out.
-func (p *Racs) advance() {
-	for p.role != leading && p.Commit < p.told && p.Log.Accepted(p.Commit+1, p.promised) {
-		p.Commit++
-	}
-	p.deliver()
-}
-
-// deliver hands out what is decided, in order, up to the first hole (R4).
-func (p *Racs) deliver() {
-	p.Fill()
-	p.HandOut(p.Commit, &p.out.Ready)
-}
-
-// Applied implements [order.Orderer].
-func (p *Racs) Applied(position uint64) {
-	p.Apply(position)
-	p.Recheck() // what was applied may have opened or closed lanes
-}
-
-// Propose implements [order.Orderer]. The cut passes the proposer's own gate first: the leader's
-// acceptance counts like any other (R8).
-func (p *Racs) Propose(decision []byte) error {
-	if !p.leads() {
-		return order.ErrNotLeader
-	}
-	if p.lead.successor != 0 || p.lead.uncommitted > maxUncommittedBytes || p.Log.Last()-p.Commit >= maxAhead {
-		return order.ErrBusy
-	}
-	d, err := order.DecodeDecision(decision)
-	if err != nil {
-		return err
-	}
-	if p.Gate.Holds(d.Cut) != order.Held {
-		return order.ErrNotHeld
-	}
-	p.lead.uncommitted += len(decision)
-	p.offer([]entry{{Slot: p.Log.Last() + 1, Ballot: p.promised, Decision: decision}})
-	p.advance()
-	return nil
-}
-
-// leads is R7: what earlier ballots may have decided is decided and applied.
-func (p *Racs) leads() bool { return p.role == leading && p.Done >= p.lead.recovered }
-
-// Status implements [order.Orderer].
-func (p *Racs) Status() order.Status {
-	s := p.Replica.Status()
-	s.Leader, s.Term, s.Leading = p.leader, p.promised, p.leads()
-	s.Refused, s.Dropped = p.out.Refusals, s.Dropped+p.dropped
-	if p.role == leading {
-		p.Match(&s, func(i int) uint64 { return p.peers[i].match })
-		s.Match[p.ID] = p.Log.Last()
-	}
-	return s
 }

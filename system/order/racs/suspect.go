@@ -1,14 +1,14 @@
 package racs
 
-// watch is what a member goes by when it suspects the leader.
+import "metronome/system/order/paxos"
+
+// watch is what a member goes by when it suspects the leader, beside its silence (Elapsed).
 type watch struct {
-	elapsed int    // ticks since the leader was heard, or the fallback began
-	said    uint64 // everything up to here was accepted in this ballot, and the leader was told
-	mark    uint64 // what said was a window ago
-	age     int    // ticks of this window
-	slow    bool   // the leader did not decide in a window what it was told
-	falls   int    // fallbacks that were not followed by calm
-	calm    int    // ticks since the last one
+	mark  uint64 // what the leader was told of (Said) a window ago
+	age   int    // ticks of this window
+	slow  bool   // the leader did not decide in a window what it was told
+	falls int    // fallbacks that were not followed by calm
+	calm  int    // ticks since the last one
 }
 
 // maxFalls bounds how often the patience is doubled.
@@ -22,6 +22,16 @@ func (w *watch) fell() {
 	}
 }
 
+// Await implements [paxos.Protocol]. A leader that speaks is asked about no more, unless it is slow.
+func (p *Racs) Await(fresh bool) {
+	if fresh {
+		p.watch.mark, p.watch.slow = 0, false
+	}
+	if !p.watch.slow {
+		p.asked = asking{}
+	}
+}
+
 // patience is for how many ticks a member does without what a leader owes it. It is short, for the
 // fallback is cheap: two heartbeats that do not come. It need not be right, either: it grows with
 // fallbacks that follow each other, and each of these makes progress.
@@ -32,7 +42,7 @@ func (p *Racs) patience() int {
 
 // misses reports whether this member would do with another leader.
 func (p *Racs) misses() bool {
-	return p.role != leading && (p.leader == 0 || p.watch.slow || p.watch.elapsed >= p.patience())
+	return p.Role != paxos.Leading && (p.Leader == 0 || p.watch.slow || p.Elapsed >= p.patience())
 }
 
 // tickFollower judges the leader: by its silence, and by what it decides. What it was told of a window ago
@@ -40,8 +50,8 @@ func (p *Racs) misses() bool {
 func (p *Racs) tickFollower() {
 	w := &p.watch
 	if w.age++; w.age >= p.patience() {
-		w.slow = max(p.Commit, p.told) < w.mark
-		w.mark, w.age = w.said, 0
+		w.slow = max(p.Commit, p.Told) < w.mark
+		w.mark, w.age = p.Said, 0
 		if w.slow {
 			p.probe()
 		}
@@ -52,8 +62,8 @@ func (p *Racs) tickFollower() {
 // suspect asks the others when the leader was not heard for long. With a hole in what it accepted, a replica
 // does not campaign (R4).
 func (p *Racs) suspect() {
-	if p.watch.elapsed >= p.patience() {
-		p.watch.elapsed, p.leader = 0, 0
+	if p.Elapsed >= p.patience() {
+		p.Elapsed, p.Leader = 0, 0
 		p.probe()
 	}
 }
@@ -69,25 +79,25 @@ func (p *Racs) probe() {
 	if len(p.Holes) > 0 {
 		return
 	}
-	p.asked = asking{p.next(), bit(p.Self)}
+	p.asked = asking{p.next(), paxos.Bit(p.Self)}
 	p.Others(func(i int) {
-		p.send(i, message{kind: kindProbe, ballot: p.asked.ballot, commit: p.Commit})
+		p.Send(i, paxos.Message{Kind: kindProbe, Ballot: p.asked.ballot, Commit: p.Commit})
 	})
 	p.probed()
 }
 
 // onProbe answers whether this member misses the leader, too.
-func (p *Racs) onProbe(from int, m *message) {
-	if m.ballot <= p.promised {
-		p.refuse(from)
+func (p *Racs) onProbe(from int, m *paxos.Message) {
+	if m.Ballot <= p.Promised {
+		p.Refuse(from)
 		return
 	}
-	p.send(from, message{kind: kindProbed, ballot: m.ballot, commit: p.Commit, granted: p.misses()})
+	p.Send(from, paxos.Message{Kind: kindProbed, Ballot: m.Ballot, Commit: p.Commit, Granted: p.misses()})
 }
 
-func (p *Racs) onProbed(from int, m *message) {
-	if m.ballot == p.asked.ballot && m.granted {
-		p.asked.votes |= bit(from)
+func (p *Racs) onProbed(from int, m *paxos.Message) {
+	if m.Ballot == p.asked.ballot && m.Granted {
+		p.asked.votes |= paxos.Bit(from)
 		p.probed()
 	}
 }
