@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +196,32 @@ func TestLargestValues(t *testing.T) {
 	}
 	if _, err := b.dev.Put(b.patient(), "k", make([]byte, queue.MaxValue+1)); !errors.Is(err, ErrInput) {
 		t.Fatalf("a value too large: %v", err)
+	}
+}
+
+// A disk that takes its time to make the journal's next segment is waited for, and not called full.
+func TestASlowDiskIsNotFull(t *testing.T) {
+	b := newBench(t)
+	fs := fault.New(1)
+	b.onFault(fs)
+	b.edge.Answer(down)
+	var slow, paused atomic.Bool
+	fs.Hook = func(op fault.Op) error {
+		if op.Kind == fault.Allocate && slow.CompareAndSwap(true, false) {
+			time.Sleep(fullFor + 200*time.Millisecond)
+			paused.Store(true)
+		}
+		return nil
+	}
+	d := b.open()
+	slow.Store(true)
+	for n := 0; n < 10_000 && !paused.Load(); n++ {
+		if _, err := d.Put(b.patient(), fmt.Sprint("k", n), make([]byte, 1000)); err != nil {
+			t.Fatalf("put %d: %v", n, err)
+		}
+	}
+	if !paused.Load() {
+		t.Error("no segment was made")
 	}
 }
 
