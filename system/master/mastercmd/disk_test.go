@@ -150,7 +150,7 @@ func (h *house) write(round string, n int) {
 
 func (h *house) flush(mark queue.Mark) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(h.Context(), 100*time.Second)
+	ctx, cancel := context.WithTimeout(h.Context(), 5*time.Minute)
 	defer cancel()
 	h.each(func(s *sensor) {
 		if err := s.Flush(ctx, mark); err != nil {
