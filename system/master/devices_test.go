@@ -111,7 +111,7 @@ func (all sensors) each(do func(s *sensor)) {
 
 func (all sensors) flush(t *testing.T, mark queue.Mark) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	all.each(func(s *sensor) {
 		if err := s.d.Flush(ctx, mark); err != nil {

@@ -257,12 +257,15 @@ func (h *home) put(round string, from, to int) {
 	}
 }
 
+// patience is how long a test waits for what must happen; it decides nothing.
+const patience = 3 * time.Minute
+
 // wait waits until something is so.
 func (w *world) wait(what string, so func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(60 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !so(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not within a minute: %s; %+v", what, w.m.Status().Edges)
+			w.t.Fatalf("not within %v: %s; %+v", patience, what, w.m.Status().Edges)
 		}
 	}
 }
