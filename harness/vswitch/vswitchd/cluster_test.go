@@ -130,7 +130,7 @@ func (m *memifCluster) run(t *testing.T, name string, cmd *exec.Cmd) {
 
 func (m *memifCluster) eventually(t *testing.T, what string, try func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		one, end := context.WithTimeout(ctx, 5*time.Second)
