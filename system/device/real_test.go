@@ -64,6 +64,10 @@ func (e *realEdge) start(address string) {
 		e.t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", address)
+	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); { // somebody has it for a moment
+		time.Sleep(10 * time.Millisecond)
+		l, err = net.Listen("tcp", address)
+	}
 	if err != nil {
 		e.t.Fatal(err)
 	}
