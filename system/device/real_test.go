@@ -149,13 +149,12 @@ func TestAgainstTheRealEdge(t *testing.T) {
 	b.cfg.HTTP = &http.Client{Transport: &lossy{rng: rand.New(rand.NewPCG(1, 2))}}
 	b.cfg.BatchOps = 16
 	d := b.open()
-	ctx := b.patient()
 	want := map[string]string{}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for i := range 600 {
 		key := fmt.Sprintf("home/%d/\x01\xff\"%d", rng.IntN(3), rng.IntN(20))
 		if rng.IntN(5) == 0 {
-			if _, err := d.Delete(ctx, key); err != nil {
+			if _, err := d.Delete(b.patient(), key); err != nil {
 				t.Fatal(err)
 			}
 			delete(want, key)
@@ -172,6 +171,7 @@ func TestAgainstTheRealEdge(t *testing.T) {
 	if got := e.values(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("the edge holds\n%q, want\n%q", got, want)
 	}
+	ctx := b.patient()
 	for key, value := range want {
 		v, err := d.Get(ctx, key)
 		for errors.Is(err, ErrUnreachable) || v.Stale { // lossy
