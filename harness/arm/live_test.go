@@ -55,8 +55,8 @@ func env(t *testing.T) *Env {
 const mostAllocs = 0.02
 
 // modest is a trial at 20,000 frames/s that may be used. On a busy machine its processes wait for a core: the
-// harness is late, and voids it, or few frames come through. It is repeated then, as in an experiment, and with
-// more time.
+// harness is late, and voids it, or few frames come through. It is repeated then, as in an experiment, and
+// with more time.
 func modest(t *testing.T, s *Session) record.Trial {
 	t.Helper()
 	const tries, most = 20, 5 * time.Second

@@ -31,8 +31,8 @@ type DevOptions struct {
 
 // Dev writes a file and secrets for a cluster on this machine into dir, and returns what Load says
 // of it: a loopback address and a group of its own, so that another cluster has none of its ports even
-// while nobody listens on them; fresh keys. It refuses a folder that holds a cluster: errors.Is(err, os.ErrExist). Change may alter the
-// configuration before it is written.
+// while nobody listens on them; fresh keys. It refuses a folder that holds a cluster: errors.Is(err,
+// os.ErrExist). Change may alter the configuration before it is written.
 func Dev(dir string, o DevOptions) (*Config, error) {
 	path := filepath.Join(dir, FileName)
 	if exists(path) {

@@ -95,8 +95,8 @@ func NewWriter(j *Journal, cfg WriterConfig) (*Writer, error) {
 }
 
 // Append takes a copy of a record and returns its number. It does not wait: [ErrFull] says that the
-// buffer or the disk is full, and that nothing was taken; [ErrBehind], that it is the buffer. What is appended is written when it is
-// much, and made durable by Commit or Wait.
+// buffer or the disk is full, and that nothing was taken; [ErrBehind], that it is the buffer. What is
+// appended is written when it is much, and made durable by Commit or Wait.
 func (w *Writer) Append(record []byte) (number uint64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -352,7 +352,7 @@ func TestSlowHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	hold, err := tls.Dial("tcp", a.Addr().String(), id.ClientTLS(r0)) // past TLS, and no hello
-	if err == nil {                                                   // on a slow machine that alone may take too long
+	if err == nil {                                                   // which may take too long
 		defer func() { _ = hold.NetConn().Close() }()
 	}
 	wait(t, "count", func() bool {

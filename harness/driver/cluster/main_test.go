@@ -115,7 +115,8 @@ func trial(t *testing.T, e Experiment, c factorial.Cell) factorial.Outcome {
 // await repeats a trial until good has nothing to say against it: on a busy machine a second may be over
 // before anything has happened. Each trial is twice as long as the last. What must never be is judged by the
 // caller, whatever the trial.
-func await(t *testing.T, e Experiment, c factorial.Cell, good func(factorial.Outcome) error) factorial.Outcome {
+func await(t *testing.T, e Experiment, c factorial.Cell,
+	good func(factorial.Outcome) error) factorial.Outcome {
 	t.Helper()
 	const tries = 6
 	for n := 1; ; n++ {

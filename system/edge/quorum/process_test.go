@@ -213,7 +213,7 @@ type fleet struct {
 	all     sync.WaitGroup
 }
 
-// fleetPending is how many operations a device lets wait: on a slow machine more would not be through in time.
+// fleetPending is how many operations a device lets wait: on a slow machine more would take too long.
 const fleetSize, fleetPending = 6, 100
 
 func newFleet(t *testing.T, edges ...string) *fleet {

@@ -120,8 +120,8 @@ func must(t testing.TB, s edge.Store, b *edge.Batch) *edge.Outcome {
 	return out
 }
 
-// again applies what may be applied twice, until the core can be reached: for an edge of little patience a busy
-// machine is a core that is gone.
+// again applies what may be applied twice, until the core can be reached: for an edge of little patience a
+// busy machine is a core that is gone.
 func again(t testing.TB, s edge.Store, b *edge.Batch) {
 	t.Helper()
 	eventually(t, "the core is reached", func() bool {
