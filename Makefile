@@ -67,7 +67,7 @@ bench-device: ensure ## what a device's queue takes: puts with their 99th percen
 	go test -run='^$$' -bench='Put|Import' -benchtime=3s -count=3 ./system/device
 
 sim-mutations: ensure ## break the protocol on purpose, rule by rule: the simulator must notice each time
-	go test -tags mutation -count=1 -run Mutation -v ./harness/sim
+	go test -tags mutation -count=1 -timeout=60m -run Mutation -v ./harness/sim
 
 # The servers that the store is compared with: unmodified, pinned, in a module of their own.
 peers: bin/peers/etcd bin/peers/nats-server ## build etcd and nats-server for the side-by-side experiments (1 minute)
@@ -88,11 +88,11 @@ MEASURING = /harness/(arm|cmd/lab|peer|driver/.*)$$
 
 # The others run two packages at a time: most wait for something, and what they make is in namespaces of their own.
 test: build ## run the tests: DPDK's if it is installed, the kernel's if you are root
-	all=$$(go list $(TAGS) ./...) && go test $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(echo "$$all" | grep -vE '$(MEASURING)')
-	all=$$(go list $(TAGS) ./...) && go test $(TAGS) -p=1 -timeout=10m $(TESTFLAGS) $$(echo "$$all" | grep -E '$(MEASURING)')
+	all=$$(go list $(TAGS) ./...) && go test $(TAGS) -p=2 -timeout=60m $(TESTFLAGS) $$(echo "$$all" | grep -vE '$(MEASURING)')
+	all=$$(go list $(TAGS) ./...) && go test $(TAGS) -p=1 -timeout=60m $(TESTFLAGS) $$(echo "$$all" | grep -E '$(MEASURING)')
 
 test-long: ensure ## run what make test shortens: a fleet killed in every phase, settings changed with three replicas (4 minutes; root)
-	go test $(TAGS) -count=1 -timeout=20m $(TESTFLAGS) ./harness/fleet -fleet.long
+	go test $(TAGS) -count=1 -timeout=60m $(TESTFLAGS) ./harness/fleet -fleet.long
 
 # Packages whose tests mostly wait for programs that are built without the detector; what runs in the tests
 # themselves is not checked either.
@@ -102,10 +102,10 @@ ALONE = plot|sim
 
 test-race: ensure ## run the tests under the race detector, but for packages that mostly wait for programs, or have one goroutine
 	all=$$(go list $(TAGS) ./...) && \
-		go test -race $(TAGS) -p=2 -timeout=10m $(TESTFLAGS) $$(echo "$$all" | grep -vE '/harness/($(PROCESSES)|$(ALONE))$$')
+		go test -race $(TAGS) -p=2 -timeout=60m $(TESTFLAGS) $$(echo "$$all" | grep -vE '/harness/($(PROCESSES)|$(ALONE))$$')
 
 test-pci: ensure ## bind and receive from an emulated machine's NICs: virtio-net, e1000e, vmxnet3 (1 minute; root)
-	METRONOME_REQUIRE=$${METRONOME_REQUIRE:+$$METRONOME_REQUIRE,}pci go test $(TAGS) -count=1 -v -run TestPCI ./harness/pcivm
+	METRONOME_REQUIRE=$${METRONOME_REQUIRE:+$$METRONOME_REQUIRE,}pci go test $(TAGS) -count=1 -timeout=60m -v -run TestPCI ./harness/pcivm
 
 model: ensure ## check the model of the default orderer, state by state, and that its mutations are found (FULL=yes: more)
 	system/order/model/check.sh $(if $(FULL),full)

@@ -36,7 +36,7 @@ const (
 	checkedClients = 6
 	checkedKeys    = 8 // at a time
 	checkedPause   = 5 * time.Millisecond
-	crashStart     = 90 * time.Second
+	crashStart     = 3 * time.Minute
 	crashSettle    = 2 * time.Minute
 )
 

@@ -25,8 +25,8 @@ type device interface {
 }
 
 const (
-	startLimit  = 20 * time.Second
-	answerLimit = 5 * time.Second
+	startLimit  = 2 * time.Minute
+	answerLimit = time.Minute
 )
 
 // ours is metronome bench ingest.

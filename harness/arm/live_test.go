@@ -51,23 +51,29 @@ func env(t *testing.T) *Env {
 	return e
 }
 
+// mostAllocs are heap objects a frame. There are the runtime's own: some dozens a trial, whatever its rate.
+const mostAllocs = 0.02
+
 // modest is a trial at 20,000 frames/s that may be used. On a busy machine its processes wait for a core: the
-// harness is late, and voids it, or few frames come through. It is repeated then, as in an experiment.
+// harness is late, and voids it, or few frames come through. It is repeated then, as in an experiment, and
+// with more time.
 func modest(t *testing.T, s *Session) record.Trial {
 	t.Helper()
-	const window, tries = 300 * time.Millisecond, 20
-	for try := 1; ; try++ {
+	const tries, most = 20, 5 * time.Second
+	for try, window := 1, 300*time.Millisecond; ; try, window = try+1, min(2*window, most) {
 		row, err := s.Trial(context.Background(), Ask{FPS: 20_000, Window: window})
 		switch {
 		case err != nil:
 			t.Fatal(err)
-		case row.Status == record.StatusOK && row.Balance() == nil && row.AcceptedFrames >= 3000:
+		case row.Status == record.StatusOK && row.Balance() == nil && row.AcceptedFrames >= 3000 &&
+			row.AllocsPerFrame <= mostAllocs:
 			return row
 		case try == tries:
-			t.Fatalf("%s %s: %d of %d frames accepted", row.Status, row.Reason, row.AcceptedFrames, row.EmittedFrames)
+			t.Fatalf("%s %s: %d of %d frames accepted, %g heap objects a frame", row.Status, row.Reason,
+				row.AcceptedFrames, row.EmittedFrames, row.AllocsPerFrame)
 		}
-		t.Logf("try %d: %s %s: %d of %d frames accepted", try, row.Status, row.Reason, row.AcceptedFrames,
-			row.EmittedFrames)
+		t.Logf("try %d: %s %s: %d of %d frames accepted, %g heap objects a frame", try, row.Status, row.Reason,
+			row.AcceptedFrames, row.EmittedFrames, row.AllocsPerFrame)
 	}
 }
 
@@ -90,9 +96,6 @@ func TestEveryArmTakesAModestRate(t *testing.T) {
 			row := modest(t, s)
 			if held := row.MemTotalBytes(); !a.Testpmd && held > row.MemBoundBytes {
 				t.Errorf("%.0f bytes held, bounded to %.0f", held, row.MemBoundBytes)
-			}
-			if row.AllocsPerFrame > 0.02 { // the runtime's own: some dozens a trial, whatever its rate
-				t.Errorf("%g heap objects a frame", row.AllocsPerFrame)
 			}
 		})
 	}

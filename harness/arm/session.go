@@ -63,6 +63,7 @@ type Session struct {
 	gen       generator
 	napi      testbed.NAPI
 	hasNAPI   bool
+	behind    time.Duration // by which trials are announced earlier, for one was late
 }
 
 // hugepages for the two ends of a memif: what each maps, and EAL's own needs.

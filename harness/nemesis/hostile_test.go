@@ -259,23 +259,35 @@ func TestIdle(t *testing.T) {
 	c := begin(t, Options{Cluster: proxies(1)})
 	must(t, c.Settled(testContext(t)))
 	time.Sleep(time.Second)
+	const tries = 5
+	for try := 1; ; try++ { // on a busy machine it may have something to do: elections, for instance
+		all := used(t, c, 5*time.Second)
+		t.Logf("idle cluster: %.2f %% of a CPU", all)
+		if all <= 50 {
+			return
+		}
+		if try == tries {
+			t.Fatalf("an idle cluster uses %.0f %% of a CPU", all)
+		}
+	}
+}
+
+// used is what all processes of a cluster use for a while, in percent of a CPU.
+func used(t *testing.T, c *Cluster, length time.Duration) (all float64) {
+	t.Helper()
 	peers := c.Config.Peers()
 	before := make([]time.Duration, len(peers))
 	for i, p := range peers {
 		before[i] = cpuTime(t, c.PID(p))
 	}
 	from := time.Now()
-	time.Sleep(5 * time.Second)
-	all := 0.0
+	time.Sleep(length)
 	for i, p := range peers {
 		share := 100 * float64(cpuTime(t, c.PID(p))-before[i]) / float64(time.Since(from))
 		t.Logf("%v: %.2f %% of a CPU", p, share)
 		all += share
 	}
-	t.Logf("idle cluster: %.2f %% of a CPU", all)
-	if all > 50 {
-		t.Errorf("an idle cluster uses %.0f %% of a CPU", all)
-	}
+	return all
 }
 
 // cpuTime is what all threads of a process have used.

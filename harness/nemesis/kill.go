@@ -46,7 +46,7 @@ const (
 	peaceLeast, peaceMost = 300 * time.Millisecond, 700 * time.Millisecond
 	downLeast, downMost   = 100 * time.Millisecond, 1500 * time.Millisecond
 	aftermath             = 300 * time.Millisecond // that still belongs to the event
-	wholeLimit            = 60 * time.Second
+	wholeLimit            = 3 * time.Minute
 )
 
 // Killer kills processes of a cluster that writers write to.

@@ -60,7 +60,7 @@ func testMain(m *testing.M) int {
 }
 
 // patience bounds what a test waits for. Nothing is timed; a machine may be slow.
-const patience = 90 * time.Second
+const patience = 4 * time.Minute
 
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -130,7 +130,7 @@ func (o *Options) kernelPorts() bool {
 }
 
 // switchEnd bounds how long the switch takes to end in good order.
-const switchEnd = 5 * time.Second
+const switchEnd = time.Minute
 
 func (w *weather) close() {
 	if w == nil {

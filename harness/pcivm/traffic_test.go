@@ -159,7 +159,7 @@ func (s *sender) query() {
 }
 
 // patience bounds waiting for what must come. Nothing is measured with it.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // heard waits until the guest says that it listens to the group, or not any more, in so many reports.
 func (s *sender) heard(listens bool, reports int) {

@@ -155,7 +155,7 @@ func lastLine(file string) string {
 
 const (
 	polite   = 5 * time.Second // between asking a process to end and ending it
-	upLimit  = 60 * time.Second
+	upLimit  = 3 * time.Minute
 	tryAgain = 50 * time.Millisecond
 )
 

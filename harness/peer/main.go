@@ -165,7 +165,7 @@ type Ready struct {
 }
 
 // checkLimit is how long the members may take after a load to catch up.
-const checkLimit = 30 * time.Second
+const checkLimit = 2 * time.Minute
 
 // offered offers a load, by the instance's own generator if it has one.
 func offered(ctx context.Context, i Instance, l kv.Load) (*kv.Result, error) {

@@ -100,9 +100,17 @@ func key(i uint64) []byte {
 
 func loadAndCheck(t *testing.T, i Instance, l kv.Load) {
 	t.Helper()
-	r, err := measured(t.Context(), i, l)
-	if err != nil {
-		t.Fatal(err)
+	var r *kv.Result
+	for try := 1; ; try++ { // on a busy machine the window may be over before much has happened
+		var err error
+		if r, err = measured(t.Context(), i, l); err != nil {
+			t.Fatal(err)
+		}
+		if try == 6 || r.Void == "" && r.Answered > 0 && r.Answered == r.Due {
+			break
+		}
+		t.Logf("try %d: answered %d of %d, void %q, errors %q", try, r.Answered, r.Due, r.Void, r.Errors)
+		l.WindowNS *= 2
 	}
 	if r.Void != "" || r.Answered == 0 || r.Answered != r.Due {
 		t.Errorf("batches of %d: answered %d of %d, void %q, errors %q", l.Batch, r.Answered, r.Due, r.Void,
@@ -163,7 +171,7 @@ func TestADeadServerIsNoticed(t *testing.T) {
 	if err := unix.Kill(i.Info().PIDs[0], unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if err := i.Check(ctx); err == nil || !strings.Contains(err.Error(), "redis-0 ended") {
 		t.Errorf("the check says %v", err)

@@ -196,7 +196,7 @@ func (v *factorialView) where(d record.DesignFigure, free ...string) []string {
 	if len(parts) == 0 {
 		return []string{d.What}
 	}
-	return []string{d.What + " At " + strings.Join(parts, ", ") + "."}
+	return []string{strings.TrimSuffix(d.What, ".") + ". At " + strings.Join(parts, ", ") + "."}
 }
 
 // factorWords is a factor with its value and unit, unless the value (1s) or the name (replicas) says the unit

@@ -77,7 +77,7 @@ func TestGuardDoesNotStartWithABadFile(t *testing.T) {
 // until waits for something that another goroutine brings about.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute) // machines are slow and shared; nothing is timed here
+	deadline := time.Now().Add(3 * time.Minute) // machines are slow and shared; nothing is timed here
 	for !is() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)

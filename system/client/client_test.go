@@ -47,11 +47,10 @@ func newProxy(t testing.TB, backend resp.Backend, o resp.Options) *proxy {
 func (p *proxy) start() {
 	p.Server = resp.NewServer(p.backend, p.options)
 	var err error
-	for range 2000 {
-		if err = p.Listen(p.address); err == nil {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if err = p.Listen(p.address); err == nil || time.Now().After(end) {
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	if err != nil {
 		p.t.Error(err)
@@ -87,21 +86,13 @@ func connect(t testing.TB, c client.Config, proxies ...*proxy) *client.Client {
 	return db
 }
 
-func within(t testing.TB, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for range 12_000 { // a minute
-		if ok() {
-			return
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never happened: %s", what)
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("never happened: %s", what)
 }
 
 func TestOperations(t *testing.T) {
@@ -118,7 +109,7 @@ func TestOperations(t *testing.T) {
 }
 
 func operations(t *testing.T, db *client.Client) {
-	ctx := within(t, 20*time.Second)
+	ctx := patient(t)
 	check := func(what string, got, want any, err error) {
 		t.Helper()
 		if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
@@ -172,7 +163,7 @@ func operations(t *testing.T, db *client.Client) {
 
 func TestScan(t *testing.T) {
 	db := connect(t, client.Config{}, newProxy(t, resptest.New(), resp.Options{}))
-	ctx := within(t, 20*time.Second)
+	ctx := patient(t)
 	var want []string
 	pipe := db.Pipeline()
 	for i := range 250 {
@@ -223,7 +214,7 @@ func TestPipeline(t *testing.T) {
 	if _, err := got.Result(); err == nil {
 		t.Error("a result before Exec")
 	}
-	if err := pipe.Exec(within(t, 20*time.Second)); err != nil || pipe.Len() != 0 {
+	if err := pipe.Exec(patient(t)); err != nil || pipe.Len() != 0 {
 		t.Fatal(err, pipe.Len())
 	}
 	for i, f := range sums {
@@ -281,17 +272,18 @@ func (s *stuck) answer() {
 func TestContextEnds(t *testing.T) {
 	store := newStuck()
 	db := connect(t, client.Config{}, newProxy(t, store, resp.Options{}))
-	err := db.Put(within(t, 50*time.Millisecond), "a", []byte("1"))
+	sent := func(n int64) context.Context { return until(t, func() bool { return store.executed.Load() == n }) }
+	err := db.Put(sent(1), "a", []byte("1"))
 	if !errors.Is(err, client.ErrUnknown) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Put: %v", err)
 	}
-	if _, err = db.Get(within(t, 50*time.Millisecond), "a"); client.MayHaveHappened(err) ||
+	if _, err = db.Get(sent(2), "a"); client.MayHaveHappened(err) ||
 		!errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Get: %v", err)
 	}
 	pipe := db.Pipeline()
 	put, get := pipe.Put("b", nil), pipe.Get("b")
-	err = pipe.Exec(within(t, 50*time.Millisecond))
+	err = pipe.Exec(sent(4))
 	_, err1 := put.Result()
 	_, err2 := get.Result()
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err1, client.ErrUnknown) ||
@@ -302,17 +294,17 @@ func TestContextEnds(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e, err = db.Get(within(t, 20*time.Second), "a")
+		e, err = db.Get(patient(t), "a")
 	}()
-	for range 4000 {
+	eventually(t, "an answer", func() bool {
 		store.answer()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Millisecond):
-			continue
+			return true
+		default:
+			return false
 		}
-		break
-	}
+	})
 	if string(e.Value) != "1" || err != nil {
 		t.Errorf("Get after the late answers: %q, %v", e.Value, err)
 	}
@@ -326,12 +318,14 @@ func TestWindow(t *testing.T) {
 			db := connect(t, c, newProxy(t, store, resp.Options{}))
 			var answered atomic.Int64
 			for range 3 {
-				err := db.PutAsync(within(t, 20*time.Second), "a", make([]byte, 30), func(error) { answered.Add(1) })
+				err := db.PutAsync(patient(t), "a", make([]byte, 30), func(error) { answered.Add(1) })
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
-			err := db.Put(within(t, 30*time.Millisecond), "b", make([]byte, 30))
+			soon, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			defer cancel()
+			err := db.Put(soon, "b", make([]byte, 30))
 			if !errors.Is(err, client.ErrUnavailable) || client.MayHaveHappened(err) {
 				t.Errorf("the fourth: %v", err)
 			}
@@ -349,7 +343,7 @@ func TestProxyDies(t *testing.T) {
 	store, second := newStuck(), resptest.New()
 	a, b := newProxy(t, store, resp.Options{}), newProxy(t, second, resp.Options{})
 	db := connect(t, client.Config{}, a, b)
-	ctx := within(t, 20*time.Second)
+	ctx := patient(t)
 	var put, pipelined error
 	var value client.Entry
 	var all sync.WaitGroup
@@ -415,11 +409,11 @@ func TestConnectionBreaks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	err = db.Put(within(t, 20*time.Second), "a", nil)
+	err = db.Put(patient(t), "a", nil)
 	if !errors.Is(err, client.ErrUnknown) || commands.Load() != 1 {
 		t.Errorf("Put: %v, sent %d times", err, commands.Load())
 	}
-	_, err = db.Get(within(t, 100*time.Millisecond), "a")
+	_, err = db.Get(until(t, func() bool { return commands.Load() >= 3 }), "a")
 	if client.MayHaveHappened(err) || !errors.Is(err, context.DeadlineExceeded) || commands.Load() < 3 {
 		t.Errorf("Get: %v, sent %d times", err, commands.Load()-1)
 	}
@@ -434,7 +428,7 @@ func TestRefusals(t *testing.T) {
 	}
 	a, b := newProxy(t, sick, resp.Options{}), newProxy(t, resptest.New(), resp.Options{})
 	db := connect(t, client.Config{}, a, b)
-	ctx := within(t, 20*time.Second)
+	ctx := patient(t)
 	for _, c := range []struct {
 		status wire.Status
 		want   error
@@ -463,7 +457,7 @@ func TestMovesWhenNothingIsOutstanding(t *testing.T) {
 	}
 	other := resptest.New()
 	db := connect(t, client.Config{}, newProxy(t, store, resp.Options{}), newProxy(t, other, resp.Options{}))
-	ctx := within(t, 20*time.Second)
+	ctx := patient(t)
 	var all sync.WaitGroup
 	var first, sick, last error
 	refused := make(chan struct{})
@@ -511,12 +505,12 @@ func TestDialFails(t *testing.T) {
 		"WRONGPASS":            {Addresses: []string{guarded.address}, Password: "wrong"},
 		"NOAUTH":               {Addresses: []string{guarded.address}},
 	} {
-		if _, err := client.Dial(within(t, 20*time.Second), c); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := client.Dial(patient(t), c); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	db := connect(t, client.Config{Password: "secret", Addresses: []string{closed.Addr().String()}}, guarded)
-	if err := db.Put(within(t, 20*time.Second), "k", nil); err != nil {
+	if err := db.Put(patient(t), "k", nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -528,14 +522,14 @@ func TestTLS(t *testing.T) {
 	pool.AddCert(certified.Certificate())
 	p := newProxy(t, resptest.New(), resp.Options{TLS: &tls.Config{Certificates: certified.TLS.Certificates}})
 	db := connect(t, client.Config{TLS: &tls.Config{RootCAs: pool}}, p) // 127.0.0.1 is in the certificate
-	if err := db.Put(within(t, 20*time.Second), "k", make([]byte, 1<<20)); err != nil {
+	if err := db.Put(patient(t), "k", make([]byte, 1<<20)); err != nil {
 		t.Error(err)
 	}
-	if e, err := db.Get(within(t, 20*time.Second), "k"); err != nil || len(e.Value) != 1<<20 {
+	if e, err := db.Get(patient(t), "k"); err != nil || len(e.Value) != 1<<20 {
 		t.Errorf("%d bytes, %v", len(e.Value), err)
 	}
 	stranger := client.Config{Addresses: []string{p.address}, TLS: &tls.Config{}}
-	if _, err := client.Dial(within(t, 20*time.Second), stranger); err == nil {
+	if _, err := client.Dial(patient(t), stranger); err == nil {
 		t.Error("a proxy with an unknown certificate is believed")
 	}
 }

@@ -30,9 +30,9 @@ type DevOptions struct {
 }
 
 // Dev writes a file and secrets for a cluster on this machine into dir, and returns what Load says
-// of it: ports that are free now on 127.0.0.1, a group of its own on the loopback interface, fresh
-// keys. It refuses a folder that holds a cluster: errors.Is(err, os.ErrExist). Change may alter the
-// configuration before it is written.
+// of it: a loopback address and a group of its own, so that another cluster has none of its ports even
+// while nobody listens on them; fresh keys. It refuses a folder that holds a cluster: errors.Is(err,
+// os.ErrExist). Change may alter the configuration before it is written.
 func Dev(dir string, o DevOptions) (*Config, error) {
 	path := filepath.Join(dir, FileName)
 	if exists(path) {
@@ -71,7 +71,7 @@ func (o DevOptions) config() (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	free := ports{asked: asked}
+	free := ports{host: loopback(), asked: asked}
 	defer free.release()
 	for range o.Replicas {
 		c.Replicas = append(c.Replicas, Replica{Stream: free.tcp(), Datagram: free.udp(), Ops: free.tcp()})
@@ -112,13 +112,32 @@ func (o DevOptions) resps() ([]string, error) {
 	return asked, nil
 }
 
-// ports finds free ports on 127.0.0.1, and holds what it found until released, so that none is
+// ports finds free ports of an address, and holds what it found until released, so that none is
 // found twice; nor is one found that somebody asked for. They lie below the ports that the kernel
 // gives to outgoing connections, so that they are still free when the cluster is started again.
 type ports struct {
+	host  string
 	asked []string // host:port
 	held  []io.Closer
 	err   error
+}
+
+// loopback is one of the sixteen million addresses of this machine that begin with 127.
+func loopback() string {
+	r := random()
+	return fmt.Sprintf("127.%d.%d.%d", 1+r%254, r>>8&0xFF, 1+r>>16%254)
+}
+
+// FreeAddresses are n TCP addresses of a host of this machine that are free now, and that no outgoing
+// connection will be given.
+func FreeAddresses(host string, n int) ([]string, error) {
+	free := ports{host: host}
+	defer free.release()
+	all := make([]string, n)
+	for i := range all {
+		all[i] = free.tcp()
+	}
+	return all, free.err
 }
 
 const (
@@ -134,14 +153,14 @@ func (p *ports) find(try func(addr string) (io.Closer, error)) string {
 		if p.isAsked(port) {
 			continue
 		}
-		addr := net.JoinHostPort("127.0.0.1", port)
+		addr := net.JoinHostPort(p.host, port)
 		var l io.Closer
 		if l, err = try(addr); err == nil {
 			p.held = append(p.held, l)
 			return addr
 		}
 	}
-	p.err = errors.Join(p.err, fmt.Errorf("no free port on 127.0.0.1: %w", err))
+	p.err = errors.Join(p.err, fmt.Errorf("no free port on %s: %w", p.host, err))
 	return ""
 }
 

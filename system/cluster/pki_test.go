@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -43,12 +44,13 @@ func identity(t *testing.T, c *Config, self wire.Peer) *Identity {
 
 func TestDev(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "c")
-	c, err := Dev(dir, DevOptions{Replicas: 5, Proxies: 2, Lanes: 20, Resp: "127.0.0.1:16379"})
+	host := loopback()
+	c, err := Dev(dir, DevOptions{Replicas: 5, Proxies: 2, Lanes: 20, Resp: host + ":16379"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(c.Replicas) != 5 || len(c.Proxies) != 2 || c.Proxies[1].Lanes != 20 ||
-		c.Proxies[0].Resp != "127.0.0.1:16379" || c.Proxies[1].Resp != "127.0.0.1:16380" {
+		c.Proxies[0].Resp != host+":16379" || c.Proxies[1].Resp != host+":16380" {
 		t.Errorf("%+v", c)
 	}
 	again, err := Load(filepath.Join(dir, FileName))
@@ -89,7 +91,7 @@ func TestDev(t *testing.T) {
 
 // TestDevLeavesAskedPorts: a port that a proxy is to have is given to nobody else.
 func TestDevLeavesAskedPorts(t *testing.T) {
-	var free ports
+	free := ports{host: loopback()}
 	defer free.release()
 	for n := devPortsFrom; n < devPortsFrom+devPorts; n += 2 {
 		free.asked = append(free.asked, net.JoinHostPort("0.0.0.0", strconv.Itoa(n)))
@@ -104,6 +106,26 @@ func TestDevLeavesAskedPorts(t *testing.T) {
 	}
 	if free.err != nil {
 		t.Error(free.err)
+	}
+}
+
+// TestDevsAreApart: what is free for one cluster, for it was not started yet, is not drawn for another.
+func TestDevsAreApart(t *testing.T) {
+	a, b := dev(t), dev(t)
+	host := func(c *Config) string {
+		host, _, err := net.SplitHostPort(c.Replicas[0].Stream)
+		if err != nil || !net.ParseIP(host).IsLoopback() {
+			t.Errorf("%q, %v", c.Replicas[0].Stream, err)
+		}
+		return host
+	}
+	if host(a) == host(b) {
+		t.Errorf("both are on %s", host(a))
+	}
+	free, err := FreeAddresses("127.0.0.1", 200)
+	slices.Sort(free)
+	if err != nil || len(slices.Compact(free)) != 200 {
+		t.Errorf("%d free addresses of 200: %v", len(free), err)
 	}
 }
 

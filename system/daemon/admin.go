@@ -133,7 +133,7 @@ func (r *Replica) Admin(ctx context.Context) error {
 	}
 }
 
-const adminTimeout = 5 * time.Second
+const adminTimeout = 30 * time.Second
 
 // adminConnections bounds the operators served at one time.
 const adminConnections = 16

@@ -83,9 +83,12 @@ func (m *coresCluster) found(t *testing.T) {
 	m.until(t, "founded", func() error { return m.replicas[0].Initiate(t.Context()) })
 }
 
+// patience is how long a test waits for what must happen; it decides nothing.
+const patience = 3 * time.Minute
+
 func (m *coresCluster) until(t *testing.T, what string, try func() error) {
 	t.Helper()
-	end := time.Now().Add(time.Minute)
+	end := time.Now().Add(patience)
 	for {
 		err := try()
 		if err == nil {
@@ -128,7 +131,7 @@ func (m *coresCluster) write(lane uint64, keys int) error {
 			default:
 				return fmt.Errorf("lane %d, key %d: %v", lane, d.Tag, d.Result.Status)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			return fmt.Errorf("lane %d: %d keys without an answer", lane, left)
 		}
 	}

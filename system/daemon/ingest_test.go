@@ -163,7 +163,7 @@ func TestIngestCoresHandOverEverything(t *testing.T) {
 				} else if n == 0 {
 					select {
 					case <-woken:
-					case <-time.After(time.Minute):
+					case <-time.After(patience):
 						t.Fatalf("%d frames of %d", len(k.frames), lanes*each)
 					}
 				}

@@ -133,7 +133,7 @@ func receiveFlows(t *testing.T, ports []packet.Port) {
 		defer send[i].Close()
 	}
 	frames := make([][]byte, 64)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for n := range each {
 		for i := range send {
 			if _, err := send[i].Write([]byte{byte(i), byte(n)}); err != nil {

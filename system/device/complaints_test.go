@@ -1,7 +1,6 @@
 package device
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,12 +55,7 @@ func TestTheSizeBoundHolds(t *testing.T) {
 	var err error
 	n := 0
 	for ; err == nil && n < 5000; n++ {
-		_, err = d.Enqueue(Write{Key: fmt.Sprint("k", n), Value: value})
-		for try := 1; errors.Is(err, errBehind) && try < maxTries; try++ { // a slow disk is not what is tried
-			if err = d.catchUp(b.patient(), try); err == nil {
-				_, err = d.Enqueue(Write{Key: fmt.Sprint("k", n), Value: value})
-			}
-		}
+		err = b.enqueue(Write{Key: fmt.Sprint("k", n), Value: value})
 	}
 	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "Next:") {
 		t.Fatalf("after %d: %v", n, err)
@@ -89,7 +83,7 @@ func TestDropOldestGivesWay(t *testing.T) {
 	d := b.open()
 	value := make([]byte, 1000)
 	for n := range 3000 {
-		if _, err := d.Do(b.patient(), Write{Key: fmt.Sprint("log/", n), Value: value}, queue.Local); err != nil {
+		if err := b.enqueue(Write{Key: fmt.Sprint("log/", n), Value: value}); err != nil {
 			t.Fatalf("at %d: %v", n, err)
 		}
 	}
@@ -119,7 +113,7 @@ func TestLatestOnlyKeepsTheNewest(t *testing.T) {
 	value := make([]byte, 1000)
 	for n := range 3000 {
 		w := Write{Key: fmt.Sprint("now/", n%10), Value: fmt.Append(value[:900], n)}
-		if _, err := d.Do(b.patient(), w, queue.Local); err != nil {
+		if err := b.enqueue(w); err != nil {
 			t.Fatalf("at %d: %v", n, err)
 		}
 	}
@@ -195,7 +189,7 @@ func TestFreeDiskFloor(t *testing.T) {
 	free.Store(1 << 20)
 	var err error
 	for i := 0; err == nil && i < 3000; i++ {
-		_, err = d.Put(b.patient(), "filler", make([]byte, 1<<10))
+		err = b.enqueue(Write{Key: "filler", Value: make([]byte, 1<<10)})
 	}
 	if !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "free") {
 		t.Fatalf("below the floor: %v", err)
@@ -320,8 +314,7 @@ func TestPutNeverWaitsForTheNetwork(t *testing.T) {
 	b.edge.Break(func(*http.Request, bool) bool { <-release; return false })
 	defer close(release)
 	d := b.open()
-	ctx, cancel := context.WithTimeout(b.patient(), 50*time.Second)
-	defer cancel()
+	ctx := b.patient()
 	for i := range 50 {
 		if _, err := d.Put(ctx, fmt.Sprint("k", i), nil); err != nil {
 			t.Fatal(err)

@@ -109,8 +109,8 @@ func (d *Device) Delete(ctx context.Context, key string) (Receipt, error) {
 // Do enqueues an operation and waits until it has reached a mark.
 func (d *Device) Do(ctx context.Context, w Write, mark queue.Mark) (Receipt, error) {
 	number, err := d.enqueue(&w, mark)
-	for try := 0; errors.Is(err, errBehind) && try < maxTries; try++ {
-		if err := d.catchUp(ctx, try); err != nil {
+	for turn := (waiting{}); turn.worth(err); {
+		if err := d.catchUp(ctx, &turn); err != nil {
 			return Receipt{}, err
 		}
 		number, err = d.enqueue(&w, mark)
@@ -121,12 +121,37 @@ func (d *Device) Do(ctx context.Context, w Write, mark queue.Mark) (Receipt, err
 	return d.await(ctx, number, mark, true)
 }
 
-// maxTries is how often somebody who waits for the disk tries again before it is called full.
-const maxTries = 200
+// How long somebody who waits for the disk tries again before it is called full: when it says that it is, it
+// may only be about to free what is not needed any more; when it is merely slow, however slow.
+const (
+	fullFor   = time.Second
+	behindFor = time.Minute
+)
+
+// waiting is somebody who waits for the disk.
+type waiting struct {
+	tries int
+	since time.Time
+}
+
+// worth counts a refusal, and reports whether it is worth waiting for the disk.
+func (w *waiting) worth(refusal error) bool {
+	limit := behindFor
+	if !errors.Is(refusal, errBehind) {
+		limit = fullFor
+		if !errors.Is(refusal, errNoRoom) {
+			return false
+		}
+	}
+	if w.tries++; w.tries == 1 {
+		w.since = time.Now()
+	}
+	return time.Since(w.since) < limit
+}
 
 // catchUp waits until what is enqueued is durable; from the second time on, for a moment more.
-func (d *Device) catchUp(ctx context.Context, try int) error {
-	if err := d.log.Wait(ctx, d.newest()); err != nil || try == 0 {
+func (d *Device) catchUp(ctx context.Context, turn *waiting) error {
+	if err := d.log.Wait(ctx, d.newest()); err != nil || turn.tries == 1 {
 		return err
 	}
 	select {
@@ -182,9 +207,12 @@ func (w *Write) op() (queue.Op, error) {
 	return op, nil
 }
 
-// errBehind wraps ErrFull when the disk is slower than those who enqueue, or full.
-var errBehind = fmt.Errorf("%w: the disk has not caught up, or has no room. Next: try again "+
-	"in a few milliseconds, as Do does by itself; if that does not help, free some space", ErrFull)
+// errBehind wraps ErrFull when the disk is slower than those who enqueue, errNoRoom when it is full.
+var (
+	errBehind = fmt.Errorf("%w: the disk has not caught up. Next: try again in a few milliseconds, as Do does "+
+		"by itself", ErrFull)
+	errNoRoom = fmt.Errorf("%w: the disk has no room. Next: free some space", ErrFull)
+)
 
 // append gives op its number. The caller holds mu.
 func (d *Device) append(op *queue.Op, mark queue.Mark) (uint64, error) {

@@ -41,13 +41,13 @@ func (d *Device) Import(ctx context.Context, writes iter.Seq2[Write, error], wai
 
 // importOne enqueues one operation, waiting for whatever may be waited for.
 func (d *Device) importOne(ctx context.Context, w *Write, wait bool) (uint64, error) {
-	for try := 0; ; try++ {
+	for turn := (waiting{}); ; {
 		number, err := d.enqueue(w, queue.Local)
 		switch {
-		case errors.Is(err, errBehind) && try < maxTries:
-			err = d.catchUp(ctx, try)
+		case turn.worth(err):
+			err = d.catchUp(ctx, &turn)
 		case errors.Is(err, ErrFull) && wait:
-			err = d.Room(ctx)
+			err, turn = d.Room(ctx), waiting{}
 		default:
 			return number, err
 		}

@@ -237,9 +237,7 @@ func TestDiskSetBackInPlace(t *testing.T) {
 	b.cfg.Dir = old
 	d := b.open() // the same epoch as the life that is forgotten, but another instance
 	b.puts(30, 35)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	switch err := d.Flush(ctx, queue.Edge); {
+	switch err := d.Flush(b.patient(), queue.Edge); {
 	case errors.Is(err, ErrFenced):
 		if err := d.Adopt(); err != nil {
 			t.Fatal(err)

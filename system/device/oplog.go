@@ -78,8 +78,11 @@ func (s *sequel) close() error {
 
 // appendFailed makes an error of the journal one of ours. The caller holds mu.
 func (d *Device) appendFailed(err error) error {
-	if errors.Is(err, journal.ErrFull) {
-		return fmt.Errorf("%w (%w)", errBehind, err)
+	switch {
+	case errors.Is(err, journal.ErrBehind):
+		return errBehind
+	case errors.Is(err, journal.ErrFull):
+		return fmt.Errorf("%w (%w)", errNoRoom, err)
 	}
 	d.fail(fmt.Errorf("device: write to the queue: %w. Next: mend the disk, then open the store again", err))
 	return d.err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +64,10 @@ func (e *realEdge) start(address string) {
 		e.t.Fatal(err)
 	}
 	l, err := net.Listen("tcp", address)
+	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); { // somebody has it for a moment
+		time.Sleep(10 * time.Millisecond)
+		l, err = net.Listen("tcp", address)
+	}
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -144,13 +149,12 @@ func TestAgainstTheRealEdge(t *testing.T) {
 	b.cfg.HTTP = &http.Client{Transport: &lossy{rng: rand.New(rand.NewPCG(1, 2))}}
 	b.cfg.BatchOps = 16
 	d := b.open()
-	ctx := b.patient()
 	want := map[string]string{}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for i := range 600 {
 		key := fmt.Sprintf("home/%d/\x01\xff\"%d", rng.IntN(3), rng.IntN(20))
 		if rng.IntN(5) == 0 {
-			if _, err := d.Delete(ctx, key); err != nil {
+			if _, err := d.Delete(b.patient(), key); err != nil {
 				t.Fatal(err)
 			}
 			delete(want, key)
@@ -167,6 +171,7 @@ func TestAgainstTheRealEdge(t *testing.T) {
 	if got := e.values(); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Fatalf("the edge holds\n%q, want\n%q", got, want)
 	}
+	ctx := b.patient()
 	for key, value := range want {
 		v, err := d.Get(ctx, key)
 		for errors.Is(err, ErrUnreachable) || v.Stale { // lossy
@@ -195,6 +200,32 @@ func TestLargestValues(t *testing.T) {
 	}
 	if _, err := b.dev.Put(b.patient(), "k", make([]byte, queue.MaxValue+1)); !errors.Is(err, ErrInput) {
 		t.Fatalf("a value too large: %v", err)
+	}
+}
+
+// A disk that takes its time to make the journal's next segment is waited for, and not called full.
+func TestASlowDiskIsNotFull(t *testing.T) {
+	b := newBench(t)
+	fs := fault.New(1)
+	b.onFault(fs)
+	b.edge.Answer(down)
+	var slow, paused atomic.Bool
+	fs.Hook = func(op fault.Op) error {
+		if op.Kind == fault.Allocate && slow.CompareAndSwap(true, false) {
+			time.Sleep(fullFor + 200*time.Millisecond)
+			paused.Store(true)
+		}
+		return nil
+	}
+	d := b.open()
+	slow.Store(true)
+	for n := 0; n < 10_000 && !paused.Load(); n++ {
+		if _, err := d.Put(b.patient(), fmt.Sprint("k", n), make([]byte, 1000)); err != nil {
+			t.Fatalf("put %d: %v", n, err)
+		}
+	}
+	if !paused.Load() {
+		t.Error("no segment was made")
 	}
 }
 

@@ -84,14 +84,20 @@ func TestLongPollWaits(t *testing.T) { overStores(t, longPollWaits) }
 
 func longPollWaits(t *testing.T, store edge.Store) {
 	const least = 500 * time.Millisecond
-	s := serve(t, edge.Config{Store: store, Limits: edge.Limits{BodyTime: least, HeaderTime: least}})
+	s := serve(t, edge.Config{Store: store, Limits: edge.Limits{BodyTime: least}})
 	patient := serve(t, edge.Config{Store: store})
 	answered := make(chan *reply, 1)
-	go func() { answered <- s.ask("GET", "/v1/watch?from=1&wait=60", "") }()
-	select {
-	case r := <-answered:
-		t.Fatalf("answered at once: %d %s", r.StatusCode, r.body)
-	case <-time.After(least * 6 / 5): // longer than a body may take: silence is no end
+	for try := 1; ; try++ {
+		go func() { answered <- s.ask("GET", "/v1/watch?from=1&wait=60", "") }()
+		select {
+		case r := <-answered:
+			if r.StatusCode == 408 && try < 20 {
+				continue // on a busy machine the request itself may have taken that long
+			}
+			t.Fatalf("answered at once: %d %s", r.StatusCode, r.body)
+		case <-time.After(least * 6 / 5): // longer than a body may take: silence is no end
+		}
+		break
 	}
 	patient.ask("PUT", "/v1/kv/a", "1").want(t, 201, "")
 	if r := <-answered; !strings.Contains(r.body, `"key":"a"`) || !strings.Contains(r.body, `"next":2`) {

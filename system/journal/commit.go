@@ -201,18 +201,19 @@ func (w *Writer) trimNow(number uint64) error {
 // none.
 func (w *Writer) makeRoom(want int64) error {
 	err := w.j.reserve(max(want, int64(w.cfg.Buffer)))
-	if errors.Is(err, ErrFull) && want > 0 {
-		err = w.j.reserve(int64(w.cfg.Buffer))
+	var full error
+	if errors.Is(err, ErrFull) {
+		if full, err = err, nil; want > 0 {
+			if err = w.j.reserve(int64(w.cfg.Buffer)); errors.Is(err, ErrFull) {
+				err = nil
+			}
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	open := alignUp(int64(len(w.open.buf)))
-	w.room, w.full = min(w.j.roomAfter(0), max(want, int64(w.cfg.Buffer), open)), nil
+	w.room, w.full = min(w.j.roomAfter(0), max(want, int64(w.cfg.Buffer), open)), full
 	w.j.promise = max(w.room, 0)
-	if errors.Is(err, ErrFull) {
-		w.full = err
-		return nil
-	}
 	return err
 }
 

@@ -23,6 +23,10 @@ var (
 	// ErrFull says that there is no room now: Config.MaxBytes or Config.FreeFloor is reached, the disk
 	// is full, or a Writer's buffer is. Nothing is lost; try again after a Trim, or later.
 	ErrFull = errors.New("journal: no room")
+	// ErrBehind is an [ErrFull] of a Writer that has not got so far: its buffer is full, or the next
+	// segment is being made. The same record is taken, or refused for another reason, as soon as the
+	// disk has done that.
+	ErrBehind = fmt.Errorf("%w: the writer's buffer is full, the disk is behind: try again", ErrFull)
 	// ErrBroken says that the disk failed to write or to sync. What is durable beyond Synced is not
 	// known, and no later sync can tell: stop, and let Open find out.
 	ErrBroken = errors.New("journal: broken: the disk failed, stop and open the journal again")

@@ -72,8 +72,6 @@ type Writer struct {
 	lastSync time.Time // the goroutine's
 }
 
-var errBuffer = fmt.Errorf("%w: the writer's buffer is full, the disk is behind: try again", ErrFull)
-
 // NewWriter takes a journal over: from now on only the Writer may use it, and Close closes it.
 func NewWriter(j *Journal, cfg WriterConfig) (*Writer, error) {
 	cfg, err := cfg.withDefaults(j)
@@ -97,8 +95,8 @@ func NewWriter(j *Journal, cfg WriterConfig) (*Writer, error) {
 }
 
 // Append takes a copy of a record and returns its number. It does not wait: [ErrFull] says that the
-// buffer or the disk is full, and that nothing was taken. What is appended is written when it is
-// much, and made durable by Commit or Wait.
+// buffer or the disk is full, and that nothing was taken; [ErrBehind], that it is the buffer. What is
+// appended is written when it is much, and made durable by Commit or Wait.
 func (w *Writer) Append(record []byte) (number uint64, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -124,7 +122,7 @@ func (w *Writer) admit(n int) error {
 	case len(w.open.buf) > w.cfg.Buffer:
 		w.stats.Refused++
 		w.kick()
-		return errBuffer
+		return ErrBehind
 	case size > w.room:
 		w.stats.Refused++
 		w.want = max(w.want, size)
@@ -132,7 +130,7 @@ func (w *Writer) admit(n int) error {
 		if w.full != nil {
 			return w.full
 		}
-		return errBuffer
+		return ErrBehind
 	}
 	return nil
 }

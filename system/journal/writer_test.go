@@ -327,7 +327,9 @@ func TestWriterFull(t *testing.T) {
 		} else if !errors.Is(err, ErrFull) {
 			t.Fatal(err)
 		} else {
-			full++
+			if w.Stats().Disk >= 3*minSegment { // else the writer is only slow
+				full++
+			}
 			time.Sleep(100 * time.Microsecond)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -41,10 +40,7 @@ func (h *home) serve(address string) (*serving, string) {
 		Log: quiet()}); err != nil {
 		h.w.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		h.w.t.Fatal(err)
-	}
+	l := listen(h.w.t, address)
 	go func() { defer close(s.done); _ = s.server.Serve(l, nil) }()
 	return s, l.Addr().String()
 }
@@ -111,7 +107,7 @@ func (all sensors) each(do func(s *sensor)) {
 
 func (all sensors) flush(t *testing.T, mark queue.Mark) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	all.each(func(s *sensor) {
 		if err := s.d.Flush(ctx, mark); err != nil {

@@ -98,16 +98,27 @@ func (w *world) keeper(file string, l pki.Leaf) *pki.Keeper {
 	return k
 }
 
+// listen waits for an address that somebody may have for a moment, between two uses.
+func listen(t testing.TB, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+		l, err = net.Listen("tcp", address)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func (w *world) start(address string) {
 	w.t.Helper()
 	m, err := master.Open(w.cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	l := listen(w.t, address)
 	ctx, cancel := context.WithCancel(context.Background())
 	m.Run(ctx)
 	done := make(chan error, 1)
@@ -257,12 +268,15 @@ func (h *home) put(round string, from, to int) {
 	}
 }
 
+// patience is how long a test waits for what must happen; it decides nothing.
+const patience = 3 * time.Minute
+
 // wait waits until something is so.
 func (w *world) wait(what string, so func() bool) {
 	w.t.Helper()
-	for end := time.Now().Add(60 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); !so(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			w.t.Fatalf("not within a minute: %s; %+v", what, w.m.Status().Edges)
+			w.t.Fatalf("not within %v: %s; %+v", patience, what, w.m.Status().Edges)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func serve(t *testing.T, log io.Writer) (s *Server, url string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 		defer cancel()
 		http.DefaultClient.CloseIdleConnections()
 		if err := s.Close(ctx); err != nil {

@@ -53,7 +53,7 @@ type result struct {
 
 func lab(t *testing.T, dir string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "lab"), args...)
 	cmd.Dir = dir
@@ -201,7 +201,7 @@ func TestInterruptedRuns(t *testing.T) {
 // waitForRows waits until the run has written a row.
 func waitForRows(t *testing.T, dir string) {
 	t.Helper()
-	for range 2400 { // four minutes
+	for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); {
 		paths, _ := filepath.Glob(filepath.Join(dir, resultsDir, "ingest-11x", "2*", "trials.csv"))
 		for _, p := range paths {
 			if b, err := os.ReadFile(p); err == nil && bytes.Count(b, []byte("\n")) > 2 {

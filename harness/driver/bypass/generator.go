@@ -71,8 +71,8 @@ type readings struct {
 }
 
 const (
-	startLimit = 30 * time.Second
-	endLimit   = 30 * time.Second
+	startLimit = 2 * time.Minute
+	endLimit   = 2 * time.Minute
 	inside     = 0.85 // the part of the window in which costs are read, in case its start is noticed late
 )
 

@@ -27,8 +27,8 @@ const (
 	keys         = 12 // at a time
 	era          = time.Second
 	patience     = 2 * time.Second
-	startTime    = 90 * time.Second
-	settle       = 90 * time.Second
+	startTime    = 3 * time.Minute
+	settle       = 3 * time.Minute
 	settleBroken = 15 * time.Second // of a build that is broken on purpose
 )
 

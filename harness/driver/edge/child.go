@@ -16,8 +16,8 @@ import (
 
 // How long a server may take to start, and to end when it is asked to.
 const (
-	startLimit = 30 * time.Second
-	stopLimit  = 10 * time.Second
+	startLimit = 2 * time.Minute
+	stopLimit  = time.Minute
 )
 
 // child is a process that dies with this one.

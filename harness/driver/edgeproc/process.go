@@ -15,8 +15,8 @@ import (
 
 // How long a process may take to start, and to end when it is asked to.
 const (
-	startLimit = 20 * time.Second
-	stopLimit  = 10 * time.Second
+	startLimit = 2 * time.Minute
+	stopLimit  = time.Minute
 )
 
 // process is a server that dies with this process, whatever kills it.

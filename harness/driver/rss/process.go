@@ -26,7 +26,7 @@ type process struct {
 }
 
 // endLimit bounds the wait for a child that has been told to end.
-const endLimit = 20 * time.Second
+const endLimit = 2 * time.Minute
 
 // start runs the lab with arguments; it ends with ctx at the latest.
 func (s *session) start(ctx context.Context, name string, args ...string) (*process, error) {
@@ -68,7 +68,7 @@ func (p *process) hear(v any) error {
 }
 
 // readyLimit bounds the wait for a child that begins: more than it waits for its links.
-const readyLimit = time.Minute
+const readyLimit = 3 * time.Minute
 
 // ready waits until it has said so. A child that does not is killed.
 func (p *process) ready() error {

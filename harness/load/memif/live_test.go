@@ -33,7 +33,7 @@ func TestLiveTrial(t *testing.T) {
 		NoIGMP: true})
 	tx := open(t, dpdk.Config{Device: client.Name(), Destination: group, SendChecksum: true,
 		Source: netip.MustParseAddrPort("10.77.0.1:7701")})
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := tx.WaitLink(ctx); err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func receive(t *testing.T, port *dpdk.Port, frames *load.Frames, reports <-chan 
 	}
 	defer detach()
 	burst, want := make([][]byte, 64), make([]byte, frames.Len())
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	got := uint64(0)
 	for expect := ^uint64(0); got < expect; {
 		n, err := port.Recv(burst)

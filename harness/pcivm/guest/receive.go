@@ -22,7 +22,7 @@ const openEnv = "PCIVM_OPEN"
 const (
 	memoryMB = 128
 	ring     = 512
-	linkWait = 20 * time.Second
+	linkWait = 2 * time.Minute
 	idle     = time.Millisecond // between empty polls: two emulated cores carry all of this
 )
 

@@ -68,7 +68,7 @@ func startQueues(t *testing.T, o cluster.DevOptions, queues int) *memifCluster {
 		m.start(t, p)
 	}
 	m.client = redis.NewClient(&redis.Options{Addr: m.config.Proxies[0].Resp, MaxRetries: -1,
-		DisableIdentity: true, ReadTimeout: 20 * time.Second})
+		DisableIdentity: true, ReadTimeout: 2 * time.Minute})
 	t.Cleanup(func() { _ = m.client.Close() })
 	m.eventually(t, "founded", func(ctx context.Context) error {
 		_, err := daemon.Ask(ctx, m.config, wire.ReplicaPeer(0), daemon.AdminRequest{Cmd: "init"})
@@ -130,7 +130,7 @@ func (m *memifCluster) run(t *testing.T, name string, cmd *exec.Cmd) {
 
 func (m *memifCluster) eventually(t *testing.T, what string, try func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		one, end := context.WithTimeout(ctx, 5*time.Second)
@@ -242,7 +242,7 @@ func TestIngestCoresThroughSwitch(t *testing.T) {
 	for i := range 4 { // a connection goes to one lane, the next to the next
 		_ = m.client.Close()
 		m.client = redis.NewClient(&redis.Options{Addr: m.config.Proxies[0].Resp, MaxRetries: -1,
-			DisableIdentity: true, ReadTimeout: 20 * time.Second, PoolSize: 1})
+			DisableIdentity: true, ReadTimeout: 2 * time.Minute, PoolSize: 1})
 		m.load(t, fmt.Sprint("lane", i), 2)
 	}
 	m.inStep(t)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 // patient bounds every wait: machines are slow and shared, and nothing here is timed.
-const patient = 90 * time.Second
+const patient = 3 * time.Minute
 
 // run is a metronome command as a user runs it.
 type run struct {
@@ -71,7 +72,7 @@ func metronome(t *testing.T, args ...string) *run {
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
 	// It ends when this program is killed, and what it started ends with it.
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	r.cmd.WaitDelay = time.Second // a grandchild may hold the pipe
+	r.cmd.WaitDelay = patient / 10 // a grandchild may hold the pipe
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // its parent is this thread, which waits for it
@@ -132,12 +133,21 @@ func eventually(t *testing.T, what string, try func() error) {
 	}
 }
 
-// freePort is an address that nobody listens on, below what the kernel gives to outgoing
-// connections.
+// handedOut counts the addresses of freePort; where they begin is drawn, for a port stays in use a while
+// after those of an earlier run.
+var handedOut atomic.Int64
+
+const portsApart = 20 // a smart home takes those that follow
+
+var firstPort = rand.IntN(5000 / portsApart)
+
+// freePort is an address that nobody listens on, or is given again. It lies below the ports that the
+// kernel gives to outgoing connections, and below those that metronome dev draws.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 200 {
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", itoa(10000+rand.IntN(5000))))
+		n := (firstPort + int(handedOut.Add(1))) % (5000 / portsApart)
+		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", itoa(10000+portsApart*n)))
 		if err == nil {
 			defer l.Close()
 			return l.Addr().String()
@@ -149,14 +159,14 @@ func freePort(t *testing.T) string {
 
 // ask sends one inline command and returns the first line of the reply.
 func ask(addr, command string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
 	defer cancel()
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp4", addr)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patient))
 	if _, err := c.Write([]byte(command + "\r\n")); err != nil {
 		return "", err
 	}

@@ -221,13 +221,13 @@ func TestDevGrows(t *testing.T) {
 		}
 	}
 	fourth := metronome(t, "replica", "--config", file, "--name", "replica-3")
-	add := metronome(t, "cluster", "add", "replica-3", "--config", file)
+	add := metronome(t, "cluster", "add", "replica-3", "--timeout", "3m", "--config", file)
 	if add.code() != 0 || !strings.Contains(add.out.String(), "replica-3/1 votes") {
 		b, _ := os.ReadFile(filepath.Join(dir, "logs", "replica-0.log"))
 		t.Fatalf("%s\n%s\n%s", add.out.String(), fourth.out.String(), b)
 	}
 	mustResp(t, addr, "GET k", "v")
-	remove := metronome(t, "cluster", "remove", "replica-3", "--config", file)
+	remove := metronome(t, "cluster", "remove", "replica-3", "--timeout", "3m", "--config", file)
 	if remove.code() != 0 || !strings.Contains(remove.out.String(), "replica-3 is removed") {
 		t.Fatal(remove.out.String())
 	}

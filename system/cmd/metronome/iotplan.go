@@ -9,10 +9,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"metronome/system/access"
 	"metronome/system/access/secretfile"
+	"metronome/system/cluster"
 	"metronome/system/home"
 	"metronome/system/master/mastercmd"
 )
@@ -115,8 +117,8 @@ func (p *iotPlan) fits(dir string, o *iotOptions) error {
 }
 
 func (p *iotPlan) pickMaster() (err error) {
-	if p.Master, err = anyPort(); err == nil {
-		p.MasterOps, err = anyPort()
+	if p.Master, err = p.port(); err == nil {
+		p.MasterOps, err = p.port()
 	}
 	return err
 }
@@ -139,7 +141,7 @@ func (p *iotPlan) grow(o *iotOptions) error {
 				return err
 			}
 		}
-		if e.Ops, err = anyPort(); err != nil {
+		if e.Ops, err = p.port(); err != nil {
 			return err
 		}
 		p.Edges = append(p.Edges, e)
@@ -172,13 +174,14 @@ func (p *iotPlan) portAfter(host string, port int) (string, error) {
 	return "", fmt.Errorf("no free port after %d: name another with --edge", port)
 }
 
-// anyPort is a port that is free now.
-func anyPort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// port is a port that is free now, will be when the home is started again, and is nobody's of this home.
+func (p *iotPlan) port() (string, error) {
+	all := p.addresses()
+	free, err := cluster.FreeAddresses("127.0.0.1", len(all)+1)
 	if err != nil {
 		return "", err
 	}
-	return l.Addr().String(), l.Close()
+	return slices.DeleteFunc(free, func(addr string) bool { return all[addr] != "" })[0], nil
 }
 
 func portFree(addr string) error {

@@ -86,7 +86,10 @@ func clusterCommand() *cobra.Command {
 	return cmd
 }
 
-const operatorTimeout = 30 * time.Second
+const operatorTimeout = 2 * time.Minute
+
+// answerWithin is how long one process of this machine may take to answer: one that is busy is not away.
+const answerWithin = 5 * time.Second
 
 func initCommand() *cobra.Command {
 	var config, name string
@@ -169,7 +172,7 @@ func statusCommand() *cobra.Command {
 			var all []*daemon.ClusterStatus
 			var errs []error
 			for i := range c.Replicas {
-				ctx, cancel := context.WithTimeout(cmd.Context(), time.Second)
+				ctx, cancel := context.WithTimeout(cmd.Context(), answerWithin)
 				a, err := daemon.Ask(ctx, c, c.Replicas[i].Peer(), daemon.AdminRequest{Cmd: "status"})
 				cancel()
 				if err != nil {

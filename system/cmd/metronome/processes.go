@@ -82,12 +82,15 @@ func lastLines(path string) string {
 	return string(b[max(0, len(b)-lastBytes):])
 }
 
+// stopWithin is how long children may take to end in order: what they write last may be on a slow disk.
+const stopWithin = 30 * time.Second
+
 // stop ends the children: first in order, then for good.
 func (c *processes) stop() {
 	for _, p := range c.list {
 		_ = p.Process.Signal(syscall.SIGTERM)
 	}
-	late := time.AfterFunc(5*time.Second, func() {
+	late := time.AfterFunc(stopWithin, func() {
 		for _, p := range c.list {
 			_ = p.Process.Kill()
 		}
@@ -110,7 +113,7 @@ func (c *processes) watch(ctx context.Context, out io.Writer) error {
 }
 
 // patience is how long what was started may take to come up.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // until tries until it succeeds, a child ends, or patience does.
 func (c *processes) until(ctx context.Context, what string, pause time.Duration, try func(context.Context) error) error {

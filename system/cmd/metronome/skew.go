@@ -58,7 +58,7 @@ func (s sampled) ask(ctx context.Context, config string) error {
 	}
 	var errs []error
 	for i := range c.Replicas {
-		soon, cancel := context.WithTimeout(ctx, time.Second)
+		soon, cancel := context.WithTimeout(ctx, answerWithin)
 		a, err := daemon.Ask(soon, c, c.Replicas[i].Peer(), daemon.AdminRequest{Cmd: "arrivals"})
 		cancel()
 		if err != nil {

@@ -2,8 +2,10 @@ package quorum
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"metronome/system/edge"
 	"metronome/system/edge/local"
@@ -59,4 +61,27 @@ func FuzzDecode(f *testing.F) {
 		}
 		_, _ = space("e").parse("eD"+string(b[:min(len(b), 32)]), b)
 	})
+}
+
+// A copy that cannot be built is tried again after pauses that grow, to a bound, and shrink with a success.
+func TestPausesBetweenBuilds(t *testing.T) {
+	now, fails := time.Unix(1000, 0), errors.New("no room")
+	var p pauses
+	attempts := 0
+	for end := now.Add(10 * time.Minute); now.Before(end); now = now.Add(10 * time.Millisecond) {
+		if p.wait(now) == nil {
+			attempts++
+			p.note(now, fails, 10*time.Millisecond)
+		}
+	}
+	if attempts < 20 || attempts > 40 { // of sixty thousand looks
+		t.Errorf("%d attempts in ten minutes", attempts)
+	}
+	p.note(now, nil, time.Millisecond)
+	if err := p.wait(now); err != nil {
+		t.Errorf("after a success: %v", err)
+	}
+	if p.note(now, fails, time.Millisecond); p.wait(now.Add(time.Second)) != nil || p.wait(now) == nil {
+		t.Error("a first failure is not followed by a short pause")
+	}
 }

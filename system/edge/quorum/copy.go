@@ -126,15 +126,47 @@ func (s *Store) verify(ctx context.Context) error {
 	return nil
 }
 
-// rebuild is build while the store runs.
-func (q *sequencer) rebuild() error {
+// rebuild is build while the store runs, and says why. A copy that could not be built is not tried again at
+// every look at the core.
+func (q *sequencer) rebuild(why string, args ...any) error {
+	if err := q.builds.wait(time.Now()); err != nil {
+		return q.lost(q.ctx, err)
+	}
+	q.cfg.Log.Warn(why+": the copy is built anew", args...)
 	q.last = head{}
 	err := q.build(q.ctx)
-	if err != nil {
+	if q.builds.note(time.Now(), err, q.cfg.Poll); err != nil {
 		return q.lost(q.ctx, err)
 	}
 	q.move(q.at) // wakes those who wait
 	return nil
+}
+
+// pauses are those between attempts that fail, each twice as long as the one before.
+type pauses struct {
+	until time.Time
+	last  time.Duration
+	err   error
+}
+
+const longestPause = 30 * time.Second
+
+// wait is why the attempt before failed, as long as it is too early for another.
+func (p *pauses) wait(now time.Time) error {
+	if p.err != nil && now.Before(p.until) {
+		return p.err
+	}
+	return nil
+}
+
+// note takes down how an attempt ended.
+func (p *pauses) note(now time.Time, err error, first time.Duration) {
+	if p.err = err; err == nil {
+		p.last = 0
+		return
+	}
+	p.last = min(max(2*p.last, first), longestPause)
+	p.until = now.Add(p.last)
 }
 
 // build makes a copy of what the core has, and puts it in the place of the one before, if there is one.

@@ -30,7 +30,7 @@ func TestTheProxyWithinServesTheEdgeAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute))
 	if _, err := conn.Write([]byte("INFO\r\n")); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -140,21 +141,16 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// freeAddresses are below the ports that the kernel gives to outgoing connections.
+// freeAddresses are of a host that nobody else on this machine uses.
 func freeAddresses(t *testing.T) (a, b string) {
 	t.Helper()
-	for port := 11000 + os.Getpid()%1000*3; port < 15000; port++ {
-		l, err := net.Listen("tcp4", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			continue
-		}
-		defer l.Close()
-		if a, b = b, l.Addr().String(); a != "" {
-			return a, b
-		}
+	r := rand.Uint32()
+	host := fmt.Sprintf("127.%d.%d.%d", 1+r%254, r>>8&0xFF, 1+r>>16%254)
+	free, err := cluster.FreeAddresses(host, 2)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return "", ""
+	return free[0], free[1]
 }
 
 // dev starts a cluster of three replicas, and founds it.
@@ -208,7 +204,7 @@ func TestAddAnEdgeUnderLoadKillOne(t *testing.T) {
 	f.compare(watcher)
 }
 
-// fleet is devices that write as fast as they are let, each a series of its own and a counter.
+// fleet is devices that write as fast as edges take it, each a series of its own and a counter.
 type fleet struct {
 	t       *testing.T
 	devices []*device.Device
@@ -217,7 +213,8 @@ type fleet struct {
 	all     sync.WaitGroup
 }
 
-const fleetSize = 6
+// fleetPending is how many operations a device lets wait: on a slow machine more would take too long.
+const fleetSize, fleetPending = 6, 100
 
 func newFleet(t *testing.T, edges ...string) *fleet {
 	ctx, stop := context.WithCancel(t.Context())
@@ -255,6 +252,9 @@ func (f *fleet) load(ctx context.Context, n int) {
 		}
 		f.queued[n] = i
 		time.Sleep(5 * time.Millisecond)
+		for ctx.Err() == nil && f.devices[n].Status().Pending > fleetPending {
+			time.Sleep(5 * time.Millisecond)
+		}
 	}
 }
 

@@ -40,6 +40,8 @@ type sequencer struct {
 
 	offered local.Spot // a turn whose fate is not known
 	landed  bool       // it was met in the core
+
+	builds pauses
 }
 
 func (s *Store) run(ctx context.Context) {
@@ -282,8 +284,7 @@ func (q *sequencer) take(t *turn) error {
 	case q.ctx.Err() != nil, errors.Is(err, edge.ErrFailed):
 		return fmt.Errorf("%w: %w", edge.ErrUnknown, err)
 	}
-	q.cfg.Log.Error("the copy does not follow: it is built anew", "error", err)
-	return q.rebuild()
+	return q.rebuild("the copy does not follow", "error", err)
 }
 
 // move notes where the copy is, and wakes whoever waits for that.
@@ -311,12 +312,10 @@ func (q *sequencer) follow() (moved bool, err error) {
 		q.seen(began, h.at.Place)
 		return false, nil
 	case h.at.Place <= at.Place:
-		q.cfg.Log.Error("the core has another history than the copy: was it restored? the copy is built anew",
+		return true, q.rebuild("the core has another history than the copy: was it restored?",
 			"core", h.at.Place, "copy", at.Place, "turn", short(at.Turn))
-		return true, q.rebuild()
 	case h.first > at.Place+1:
-		q.cfg.Log.Warn("the copy is far behind and is built anew", "copy", at.Place, "core", h.at.Place)
-		return true, q.rebuild()
+		return true, q.rebuild("the copy is far behind", "copy", at.Place, "core", h.at.Place)
 	}
 	if err := q.catchUp(at.Place+1, &h); err != nil {
 		return true, err
@@ -337,7 +336,7 @@ func (q *sequencer) catchUp(from uint64, h *head) error {
 		turns, err = q.core.turns(ctx, from, h.at.Place)
 		cancel()
 		if errors.Is(err, errGone) {
-			return q.rebuild()
+			return q.rebuild("the core has dropped what the copy lacks")
 		}
 		if err != nil {
 			return q.lost(q.ctx, err)

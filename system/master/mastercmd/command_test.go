@@ -159,7 +159,7 @@ func (o *operator) edge(r *Running, name string, keys int) (member string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); shipper.Run(ctx) }()
-	for end := time.Now().Add(time.Minute); s.Status().BackedUp.At < s.Status().Revision; time.Sleep(
+	for end := time.Now().Add(3 * time.Minute); s.Status().BackedUp.At < s.Status().Revision; time.Sleep(
 		time.Millisecond) {
 		if time.Now().After(end) {
 			o.Fatalf("not within a minute: %+v", shipper.State())

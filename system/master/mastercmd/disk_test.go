@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"metronome/system/access"
 	"metronome/system/access/secretfile"
@@ -80,7 +83,12 @@ func (h *house) start() {
 	h.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var err error
-	if h.running, err = edgecmd.Start(ctx, h.edge); err != nil {
+	h.running, err = edgecmd.Start(ctx, h.edge)
+	for end := time.Now().Add(time.Minute); errors.Is(err, unix.EADDRINUSE) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond) // somebody has it for a moment
+		h.running, err = edgecmd.Start(ctx, h.edge)
+	}
+	if err != nil {
 		cancel()
 		h.Fatal(err)
 	}
@@ -150,7 +158,7 @@ func (h *house) write(round string, n int) {
 
 func (h *house) flush(mark queue.Mark) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(h.Context(), 100*time.Second)
+	ctx, cancel := context.WithTimeout(h.Context(), 5*time.Minute)
 	defer cancel()
 	h.each(func(s *sensor) {
 		if err := s.Flush(ctx, mark); err != nil {

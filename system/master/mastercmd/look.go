@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -246,8 +247,28 @@ func (l layout) each(ctx context.Context, args []string, what string,
 	}
 	for _, edge := range edges {
 		err = errors.Join(err, do(edge, func(out any) error {
-			return c.Call(ctx, http.MethodPost, api.EdgePath(edge, what), nil, out)
+			return afterwards(ctx, func() error {
+				return c.Call(ctx, http.MethodPost, api.EdgePath(edge, what), nil, out)
+			})
 		}))
 	}
 	return errors.Join(err, done())
+}
+
+// A running server checks and drills by itself: who asks for the same meanwhile waits so long for his turn.
+const turnWithin, turnEvery = 10 * time.Minute, 200 * time.Millisecond
+
+// afterwards does something, and again while the server is doing it already.
+func afterwards(ctx context.Context, do func() error) error {
+	for end := time.Now().Add(turnWithin); ; {
+		err := do()
+		if p := (*api.Problem)(nil); !errors.As(err, &p) || p.Code() != "running" || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(turnEvery):
+		}
+	}
 }

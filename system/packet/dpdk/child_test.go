@@ -35,7 +35,7 @@ func isolated(t *testing.T, body func(t *testing.T)) {
 // child is the command that runs the test again in another process; role tells it what to be there.
 func child(t *testing.T, role string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	name := strings.ReplaceAll(t.Name(), "/", "$/^")
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+name+"$", "-test.v", "-test.count=1")
@@ -124,7 +124,7 @@ func attach(t *testing.T) {
 // waitLink waits until the peer is there.
 func waitLink(t *testing.T, d *Device) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := d.WaitLink(ctx); err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func waitLink(t *testing.T, d *Device) {
 func collect(t *testing.T, p *Port, n int, take func(frame []byte)) {
 	t.Helper()
 	frames := make([][]byte, 256)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for got := 0; got < n; {
 		k, err := p.Recv(frames)
 		if err != nil {

@@ -47,7 +47,7 @@ func sendStream(t *testing.T, p *Port) {
 // waitDown waits until the receiver has closed.
 func waitDown(t *testing.T, d *Device) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if err := d.WaitDown(ctx); err != nil {
 		t.Fatal(err)

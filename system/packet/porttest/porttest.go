@@ -6,14 +6,15 @@ import (
 	"bytes"
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"metronome/system/lane"
 	"metronome/system/packet"
 	"metronome/system/wire"
 )
 
-// emptyPolls is how many empty Recv calls in a row mean that nothing more will come.
-const emptyPolls = 200
+// patience is how long nothing may come before a test gives up: machines are slow and shared.
+const patience = time.Minute
 
 // Exchange sends count frames of varying lengths and contents in bursts and checks that the same
 // bytes arrive in the same order. idle is called after an empty poll; it may sleep or be nil.
@@ -55,7 +56,7 @@ func Exchange(t *testing.T, tx, rx packet.Port, count int, idle func()) {
 // receive polls until something arrives and hands every frame on.
 func receive(t *testing.T, rx packet.Port, burst [][]byte, idle func(), each func(int, []byte)) int {
 	t.Helper()
-	for range emptyPolls {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		n, err := rx.Recv(burst)
 		if err != nil {
 			t.Fatal(err)
@@ -199,10 +200,11 @@ func Allocations(t *testing.T, tx, rx packet.Port) {
 		if n, err := tx.Send(frames); err != nil || n != len(frames) {
 			t.Fatal(n, err)
 		}
-		for got, empty := 0, 0; got < len(frames) && empty < emptyPolls; empty++ {
+		end := time.Now().Add(patience)
+		for got := 0; got < len(frames); {
 			n, err := rx.Recv(burst)
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || n == 0 && time.Now().After(end) {
+				t.Fatal(n, err)
 			}
 			got += n
 		}

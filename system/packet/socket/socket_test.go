@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -85,9 +86,35 @@ func each(t *testing.T, f func(t *testing.T, c Config, gso bool)) {
 				if r.root && os.Geteuid() != 0 {
 					require.Skip(t, "root", errors.New("needs root"))
 				}
+				if r.root {
+					alone(t)
+				}
 				f(t, r.c, gso)
 			})
 		}
+	}
+}
+
+// alone gives the test a network namespace of its own. A packet socket is given what all processes of its
+// namespace send over loopback, and their frames would push ours out.
+func alone(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread() // for good: the thread ends with the test
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		require.Skip(t, "root", err)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lo.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
+		t.Fatal(err)
 	}
 }
 

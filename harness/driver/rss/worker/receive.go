@@ -42,7 +42,7 @@ var (
 )
 
 const (
-	linkLimit  = 20 * time.Second
+	linkLimit  = 2 * time.Minute
 	eachMB     = 24 // of DPDK's memory, a queue
 	besidesMB  = 40
 	queueMbufs = 2047
