@@ -5,8 +5,9 @@
 //	              what is handed out and applied, the holes a restart leaves, and state for who lacks much
 //	Leaderless    the same, and who is alive, where everybody proposes
 //
-// and is left with its protocol: what it says, when it accepts, what it writes down. Beside them are the
-// bytes of an [Entry], and what a ballot is.
+// and is left with its protocol: what it says, when it accepts, what it writes down. The two algorithms
+// that have a leader share that as well, but for who leads: package paxos embeds Replica, and they embed
+// paxos. Beside them are the bytes of an [Entry], and what a ballot is.
 //
 // Nothing gets into a [Log] but by the algorithm's hand, which asks the gate first; the queue holds what
 // the gate answered [order.Missing] to.
