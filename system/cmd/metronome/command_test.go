@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -204,13 +205,23 @@ func children(pid int) (pids []int) {
 	return pids
 }
 
+// ending reports whether a process that was killed has not closed its files yet: it has no command line any
+// more, and its locks still.
+func ending(pid int) bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	return slices.ContainsFunc(stats, func(path string) bool {
+		b, err := os.ReadFile(path)
+		return err == nil && !bytes.HasPrefix(b[bytes.LastIndexByte(b, ')')+1:], []byte(" Z"))
+	})
+}
+
 // gone waits until processes have ended. A pid that is another program by now has ended, too.
 func gone(t *testing.T, pids []int) {
 	t.Helper()
 	eventually(t, "the end of all processes", func() error {
 		for _, pid := range pids {
 			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-			if err == nil && bytes.Contains(b, []byte("cluster.yaml")) {
+			if err == nil && (bytes.Contains(b, []byte("cluster.yaml")) || len(b) == 0 && ending(pid)) {
 				return fmt.Errorf("%d lives: %s", pid, bytes.ReplaceAll(b, []byte{0}, []byte{' '}))
 			}
 		}
