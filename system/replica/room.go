@@ -39,7 +39,7 @@ type roomState struct {
 	turned  uint64 // next when a snapshot was last captured
 	carried uint64 // the last record that carry wrote
 	unsaved int    // snapshots that could not be written since one was
-	retry   uint64 // the tick from which another is tried
+	own     attempts
 }
 
 // JournalTakes tells what the journal takes on the disk, in bytes: its files, spare ones too, and what is on
@@ -123,7 +123,7 @@ func (r *Replica) steerRoom() {
 // that once more; the first time, or if nobody tells what room there is, at three eighths of the bound.
 func (r *Replica) steerSnapshots() {
 	j := &r.journal
-	if !r.cfg.Durable || j.saving != nil || r.ticks < j.retry {
+	if !r.cfg.Durable || j.saving != nil || r.ticks < j.own.from {
 		return
 	}
 	bound, since := r.journalBound(), int64(j.bytes-j.captured)
