@@ -33,7 +33,8 @@
 // Because there is no room for it beside what the journal must keep free ([journal.Config.FreeFloor]), or
 // because a write fails. Then it is given up ([ErrUnsaved]) and what there is of it is removed. The snapshot
 // before and the journal stay what a restart begins with, and nothing is trimmed; package replica tries again
-// after a while, and has proxies refuse writes once the journal is at its bound (Replica.Unsaved). A sync
+// after a while, and has proxies refuse writes once the journal is at its bound, and reads and deletions when
+// these have used what was left for them (Replica.Unsaved): the bound holds however long that lasts. A sync
 // that fails ends the process as ever: what it should have made durable may be gone, and no later sync says
 // so.
 //

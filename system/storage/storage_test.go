@@ -59,12 +59,22 @@ func startWith(t *testing.T, fs disk.FS, nonce uint64, change func(*replica.Conf
 	if err != nil {
 		return nil, err
 	}
+	r.startProxy(nonce)
+	return r, nil
+}
+
+// startProxy starts the proxy, or another in its place.
+func (r *rig) startProxy(nonce uint64) {
+	r.t.Helper()
+	d, err := wire.NewDigester(wire.ModeXXH3, []byte("a cluster's key"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	r.proxy, err = proxy.New(proxy.Config{Cluster: 7, Number: 1, Nonce: nonce, Seats: 1, Digest: d,
 		Complete: func(token uint64, res *wire.Result) { r.ended[token] = res.Status }})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	return r, nil
 }
 
 // step lets a quarter of a millisecond pass.
