@@ -170,7 +170,8 @@ func TestTheBoundHoldsWhileSnapshotsFail(t *testing.T) {
 			t.Fatal(r.err, r.core.Err())
 		}
 		if peak = max(peak, onDisk(fs.FS)); peak > journalBytes+3*live {
-			t.Fatalf("tick %d: %d bytes on the disk, the bound is %d + 3 × %d; %v", tick, peak, journalBytes, live, counts)
+			t.Fatalf("tick %d: %d bytes on the disk, the bound is %d + 3 × %d; %v", tick, peak, journalBytes, live,
+				counts)
 		}
 		if tick%5000 == 4999 {
 			r.startProxy(uint64(tick))
