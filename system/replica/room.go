@@ -28,7 +28,7 @@ package replica
 // has no room for. In the sixteenth that frames otherwise leave free, proxies are told to take nothing at
 // all (closed) when a quarter of it is used. What lies in windows when all of it is waits for a snapshot.
 // Beyond the bound come then only the records of orderers that decide no items: of elections, and of proxies
-// that come and go.
+// that are started anew, some kilobytes each. The journal's floor on the disk bounds these.
 
 // roomState is what a replica knows of the journal's place on the disk.
 type roomState struct {

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -35,7 +36,12 @@ type rig struct {
 	err    error // of the disk: the process ends
 	piece  int   // bytes of a snapshot written at a time
 	told   bool  // the core is told what the journal takes
+	ahead  int64 // and that it takes so much more
 	sent   int   // puts of flood
+
+	backlog [][]byte // records for which the journal has no room
+	sync    bool     // and something waits for them
+	unsaved []error  // why snapshots could not be written
 }
 
 func start(t *testing.T, fs disk.FS, nonce uint64) (*rig, error) {
@@ -96,7 +102,9 @@ func (r *rig) step() {
 		r.proxy.Tick(r.now)
 		r.proxy.Output(&sent)
 		for _, f := range sent.Multicast {
-			r.core.Datagram(r.now, f)
+			if len(r.backlog) == 0 {
+				r.core.Datagram(r.now, f)
+			}
 		}
 		for _, m := range sent.Messages {
 			r.core.Message(r.now, wire.ProxyPeer(1), m.Bytes)
@@ -110,13 +118,11 @@ func (r *rig) step() {
 // keep does for the core what its process does with the disk.
 func (r *rig) keep(out *node.Output) {
 	j := r.dir.Journal()
-	for _, b := range out.Records {
-		if _, err := j.Append(b); err != nil {
-			r.err = err
-			return
-		}
+	if r.err = r.append(out.Records); r.err != nil {
+		return
 	}
-	if out.Sync {
+	if r.sync = r.sync || out.Sync; r.sync && len(r.backlog) == 0 {
+		r.sync = false
 		if r.err = j.Sync(); r.err != nil {
 			return
 		}
@@ -126,8 +132,27 @@ func (r *rig) keep(out *node.Output) {
 		r.err = j.Trim(r.core.Trimmable())
 	}
 	if r.told {
-		r.core.JournalTakes(j.Bytes())
+		r.core.JournalTakes(j.Bytes() + r.ahead)
 	}
+}
+
+// append appends what there is room for, in order, and keeps the rest.
+func (r *rig) append(records [][]byte) error {
+	for _, b := range records {
+		r.backlog = append(r.backlog, bytes.Clone(b))
+	}
+	for len(r.backlog) > 0 {
+		_, err := r.dir.Journal().Append(r.backlog[0])
+		if errors.Is(err, journal.ErrFull) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		r.backlog = r.backlog[1:]
+	}
+	r.core.SetDiskFull(len(r.backlog) > 0)
+	return nil
 }
 
 // save goes on with a snapshot, if there is one to be saved.
@@ -144,7 +169,7 @@ func (r *rig) save() (err error) {
 	}
 	switch {
 	case errors.Is(err, storage.ErrUnsaved):
-		r.saving, err = nil, nil
+		r.saving, r.unsaved, err = nil, append(r.unsaved, err), nil
 		r.core.Unsaved(r.now, s.Position)
 	case done:
 		r.saving = nil
