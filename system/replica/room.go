@@ -42,6 +42,7 @@ type roomState struct {
 	freed   uint64 // trim when that was last looked at
 	over    bool   // the bound was lifted, and is passed still
 	turned  uint64 // next when a snapshot was last captured
+	past    uint64 // next when the one before it was
 	carried uint64 // the last record that carry wrote
 	unsaved int    // snapshots that could not be written since one was
 	own     attempts
@@ -181,24 +182,29 @@ func (r *Replica) tickRoom() {
 
 // carry journals frames again that lie before the snapshot before this one: of lanes that stand still,
 // because their proxies are gone, perhaps. Their old records can be trimmed then. All together they are a
-// small part of the bound, or stay where they are. While snapshots cannot be written nothing is trimmed, and
+// small part of the bound. What is more waits for the next snapshot but one, so that it is written again at
+// every second only, and may be an eighth. More than that stays where it is, and holds the journal back, and
+// beyond its bound, until the lanes go on or are closed for silence (R19): nothing that is needed is ever let go
+// for want of room. While snapshots cannot be written nothing is trimmed, and
 // each attempt would only write them again.
 func (r *Replica) carry() {
 	j := &r.journal
 	if j.unsaved > 0 {
 		return
 	}
-	left := r.journalBound() / 32
+	left, later := r.journalBound()/32, r.journalBound()/8
 	for _, l := range r.lanes {
-		if !l.open && !l.early || l.journaled <= l.applied.Frames || j.turned == 0 ||
-			l.firstRecord(l.applied.Frames) >= j.turned {
+		if !l.open && !l.early || l.journaled <= l.applied.Frames || j.turned == 0 {
 			continue
 		}
-		n := l.waiting()
-		if n > left {
+		switch first, n := l.firstRecord(l.applied.Frames), l.waiting(); {
+		case first < j.past && n <= later:
+			later -= n
+		case first < j.turned && n <= left:
+			left -= n
+		default:
 			continue
 		}
-		left -= n
 		mark := l.journaled
 		l.journaled, l.notes = l.applied.Frames, l.notes[:0]
 		for l.journaled < mark {
@@ -206,7 +212,7 @@ func (r *Replica) carry() {
 		}
 		j.sync = true
 	}
-	j.turned = j.next
+	j.past, j.turned = j.turned, j.next
 }
 
 // waiting is about how many bytes of the lane's frames are journaled and not applied.

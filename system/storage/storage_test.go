@@ -33,11 +33,13 @@ type rig struct {
 	report *storage.Report
 	saving *storage.Saving
 	ended  map[uint64]wire.Status
-	err    error // of the disk: the process ends
-	piece  int   // bytes of a snapshot written at a time
-	told   bool  // the core is told what the journal takes
-	ahead  int64 // and that it takes so much more
-	sent   int   // puts of flood
+	err    error                   // of the disk: the process ends
+	piece  int                     // bytes of a snapshot written at a time
+	told   bool                    // the core is told what the journal takes
+	ahead  int64                   // and that it takes so much more
+	sent   int                     // puts of flood
+	lanes  int                     // of the proxy; 0: its default
+	lost   func(*wire.Header) bool // frames that do not arrive; nil: all do
 
 	backlog [][]byte // records for which the journal has no room
 	sync    bool     // and something waits for them
@@ -76,7 +78,7 @@ func (r *rig) startProxy(nonce uint64) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.proxy, err = proxy.New(proxy.Config{Cluster: 7, Number: 1, Nonce: nonce, Seats: 1, Digest: d,
+	r.proxy, err = proxy.New(proxy.Config{Cluster: 7, Number: 1, Nonce: nonce, Seats: 1, Digest: d, Lanes: r.lanes,
 		Complete: func(token uint64, res *wire.Result) { r.ended[token] = res.Status }})
 	if err != nil {
 		r.t.Fatal(err)
@@ -98,12 +100,20 @@ func (r *rig) step() {
 		for _, m := range out.Messages {
 			r.proxy.Message(r.now, wire.ReplicaPeer(0), m.Bytes)
 		}
+		for _, d := range out.Unicast {
+			r.proxy.Datagram(r.now, d.Bytes)
+		}
 		var sent node.Output
 		r.proxy.Tick(r.now)
 		r.proxy.Output(&sent)
 		for _, f := range sent.Multicast {
-			if len(r.backlog) == 0 {
+			if len(r.backlog) == 0 && !r.loses(f) {
 				r.core.Datagram(r.now, f)
+			}
+		}
+		for _, d := range sent.Unicast {
+			if !r.loses(d.Bytes) {
+				r.core.Datagram(r.now, d.Bytes)
 			}
 		}
 		for _, m := range sent.Messages {
@@ -113,6 +123,15 @@ func (r *rig) step() {
 			return
 		}
 	}
+}
+
+func (r *rig) loses(frame []byte) bool {
+	if r.lost == nil {
+		return false
+	}
+	var h wire.Header
+	h.Get(frame)
+	return r.lost(&h)
 }
 
 // keep does for the core what its process does with the disk.
