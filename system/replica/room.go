@@ -184,8 +184,8 @@ func (r *Replica) tickRoom() {
 // because their proxies are gone, perhaps. Their old records can be trimmed then. All together they are a
 // small part of the bound. What is more waits for the next snapshot but one, so that it is written again at
 // every second only, and may be an eighth. More than that stays where it is, and holds the journal back, and
-// beyond its bound, until the lanes go on or are closed for silence (R19): nothing that is needed is ever let go
-// for want of room. While snapshots cannot be written nothing is trimmed, and
+// beyond its bound, until the lanes go on or are closed for silence (R19): nothing that is needed is ever
+// let go for want of room. While snapshots cannot be written nothing is trimmed, and
 // each attempt would only write them again.
 func (r *Replica) carry() {
 	j := &r.journal

@@ -28,8 +28,8 @@
 // set aside; and while a snapshot is sent to a peer or an operator, the bound is lifted
 // until a snapshot of its own has made room again, and for a moment whenever snapshots make none. A lane
 // that stands still, because its proxy is gone or a majority lacks what it sent, keeps its records: what it
-// holds is journaled again at a snapshot, up to an eighth of the bound, and holds the journal back where it is
-// more, until the lane goes on or is closed for silence. What it holds is never let go for want of room.
+// holds is journaled again at a snapshot, up to an eighth of the bound, and holds the journal back where it
+// is more, until the lane goes on or is closed for silence. It is never let go for want of room.
 //
 // # When a snapshot cannot be written
 //

@@ -9,11 +9,11 @@ import (
 	"metronome/system/wire"
 )
 
-// TestALaneThatStandsStill does so because the last fragment of a value does not come, while others write on.
-// What it holds is more than is journaled again at every snapshot: it is at every second one, and the directory
-// keeps its bound but for an eighth. Where it is more than that too, the journal is held back and grows, slowly.
-// Either way a power failure takes nothing of it, and when the lane goes on, so does everything, within the
-// bound.
+// TestALaneThatStandsStill does so because the last fragment of a value does not come, while others write
+// on. What it holds is more than is journaled again at every snapshot: it is at every second one, and the
+// directory keeps its bound but for an eighth. Where it is more than that too, the journal is held back and
+// grows, slowly. Either way a power failure takes nothing of it, and when the lane goes on, so does
+// everything, within the bound.
 func TestALaneThatStandsStill(t *testing.T) {
 	const keys, size, still = 150, 900, 60
 	for journalBytes, within := range map[int]bool{1 << 20: true, 300 << 10: false} {

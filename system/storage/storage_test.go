@@ -78,7 +78,8 @@ func (r *rig) startProxy(nonce uint64) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.proxy, err = proxy.New(proxy.Config{Cluster: 7, Number: 1, Nonce: nonce, Seats: 1, Digest: d, Lanes: r.lanes,
+	r.proxy, err = proxy.New(proxy.Config{Cluster: 7, Number: 1, Nonce: nonce, Seats: 1, Digest: d,
+		Lanes:    r.lanes,
 		Complete: func(token uint64, res *wire.Result) { r.ended[token] = res.Status }})
 	if err != nil {
 		r.t.Fatal(err)
