@@ -34,7 +34,7 @@ var layers = []struct {
 	{"system/stream", []string{"system/stream", "system/wire"}},
 	{"system/ops", []string{"system/ops"}},
 	{"system/backup", []string{"system/backup", "system/access/secretfile", "system/disk", "system/journal",
-		"system/replica", "system/storage"}},
+		"system/replica", "system/storage", "system/store"}},
 	{"system/backup/backuptest", []string{"system"}},
 	{"system/device", []string{"system/device", "system/disk", "system/journal"}},
 	{"system/device/queue", []string{"system/device/queue"}},

@@ -94,7 +94,7 @@ func withHeads(t *testing.T, head int, before, after []byte) float64 {
 	sections := func(file []byte, each func(sum [32]byte, n int)) {
 		in := sectionReader{from: bytes.NewReader(file[head:])}
 		for in.next() == nil {
-			each(sha256.Sum256(append(in.head[:], in.payload...)), sectionHead+len(in.payload))
+			each(sha256.Sum256(append(in.head[:], in.payload...)), store.SectionHead+len(in.payload))
 		}
 	}
 	sections(before, func(sum [32]byte, _ int) { known[sum] = true })

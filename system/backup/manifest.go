@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"metronome/system/store"
 )
 
 // Manifest is what is known of one backup. As JSON it is what lies at the destination.
@@ -103,7 +105,7 @@ func (m *Manifest) check() error {
 	}
 	inside, whole := m.Head, m.Head
 	for _, p := range parts {
-		inside, whole = inside+uint64(p.bytes), whole+uint64(p.bytes)+sectionHead
+		inside, whole = inside+uint64(p.bytes), whole+uint64(p.bytes)+store.SectionHead
 	}
 	held := uint64(0)
 	for _, c := range m.Chunks {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"metronome/system/store"
 )
 
 func sample() *Manifest {
@@ -17,7 +19,7 @@ func sample() *Manifest {
 	var sum [32]byte
 	return &Manifest{ID: "20260820T160000.000Z-0123abcd", Time: time.Date(2026, 8, 20, 16, 0, 0, 0, time.UTC),
 		Software: "v1", Cluster: "orders", Tag: 7, Replica: "replica-1", Life: 257, Position: 9, Term: 2, Epoch: 1,
-		Index: 12, Keys: 3, Hash: "00000000000000ff", Bytes: 100 + 112 + 70000 + 3*sectionHead,
+		Index: 12, Keys: 3, Hash: "00000000000000ff", Bytes: 100 + 112 + 70000 + 3*store.SectionHead,
 		SHA256: strings.Repeat("ab", 32), Head: 100, Sections: encodeLayout(layout),
 		Chunks: []Chunk{{chunkName(sum, "20260820T160000.000Z-0123abcd"), 212}, {chunkName(sum,
 			"20260820T150000.000Z-00000000"), 70000}}}

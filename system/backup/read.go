@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"metronome/system/replica"
+	"metronome/system/store"
 )
 
 // joiner puts the heads of sections back: it is written what chunks hold, and writes the snapshot.
@@ -19,7 +20,7 @@ type joiner struct {
 	number int
 	out    uint64 // bytes written
 	buf    []byte // the present section's payload
-	start  [sectionHead]byte
+	start  [store.SectionHead]byte
 }
 
 func newJoiner(m *Manifest, to io.Writer) (*joiner, error) {
@@ -55,7 +56,7 @@ func (j *joiner) Write(b []byte) (int, error) {
 // sections writes the sections that are complete.
 func (j *joiner) sections() error {
 	for j.head == 0 && len(j.parts) > 0 && int(j.parts[0].bytes) == len(j.buf) {
-		head := putHead(j.start[:0], j.buf, j.parts[0].kind, j.number)
+		head := store.AppendSectionHead(j.start[:0], j.buf, j.parts[0].kind, j.number)
 		if err := errors.Join(j.write(head), j.write(j.buf)); err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"metronome/system/replica"
+	"metronome/system/store"
 )
 
 // Origin is what a backup says of where it comes from, beside what the snapshot says.
@@ -127,28 +128,28 @@ func (s *saving) read(from io.Reader) error {
 
 func (s *saving) readSections(from io.Reader, c *cutter) error {
 	in := sectionReader{from: from}
-	for kind := uint32(sectionHeader); ; {
+	for kind := uint32(store.SectionHeader); ; {
 		if err := in.next(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return fmt.Errorf("backup: the snapshot at position %d: %w", s.m.Position, err)
 		}
-		if in.kind == sectionHeader {
-			h, err := readStoreHeader(in.payload)
+		if in.Kind == store.SectionHeader {
+			h, err := store.ReadHeader(in.payload)
 			if err != nil {
-				return fmt.Errorf("backup: the snapshot at position %d: %w", s.m.Position, err)
+				return fmt.Errorf("backup: the snapshot at position %d: %w: %w", s.m.Position, err, ErrDamaged)
 			}
-			s.m.Index, s.m.Keys, s.m.Sessions, s.m.Hash = h.index, h.keys, h.sessions, fmt.Sprintf("%016x", h.hash)
+			s.m.Index, s.m.Keys, s.m.Sessions, s.m.Hash = h.Index, h.Keys, h.Sessions, fmt.Sprintf("%016x", h.Hash)
 		}
-		if in.kind != kind { // what changes always does not share a chunk with what may not
+		if in.Kind != kind { // what changes always does not share a chunk with what may not
 			if err := c.flush(); err != nil {
 				return err
 			}
-			kind = in.kind
+			kind = in.Kind
 		}
-		s.layout = appendLayout(s.layout, part{in.kind, uint32(len(in.payload))})
+		s.layout = appendLayout(s.layout, part{in.Kind, uint32(len(in.payload))})
 		add := c.plain
-		if in.kind == sectionKeys {
+		if in.Kind == store.SectionKeys {
 			add = c.records
 		}
 		if err := add(in.payload); err != nil {

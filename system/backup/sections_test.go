@@ -36,31 +36,31 @@ func storeWith(t *testing.T, keys, sessions int) *store.Store {
 	return st
 }
 
-// TestSectionsAreTheStores holds what this package knows of the store's stream to what the store
-// writes: sections end where its sections end, their heads are made again as it made them, and its
-// header says the same to both.
-func TestSectionsAreTheStores(t *testing.T) {
+// TestSectionsAreReadAndMadeAgain: a stream is read to its end, its sections' heads are made again as
+// they were, and its header says what the store says.
+func TestSectionsAreReadAndMadeAgain(t *testing.T) {
 	head := backuptest.Head(t)
 	for _, size := range [][2]int{{0, 0}, {1, 0}, {5000, 0}, {0, 700}, {3000, 1500}} {
 		st := storeWith(t, size[0], size[1])
 		stream := backuptest.File(t, head, st)[len(head):]
 		in := sectionReader{from: bytes.NewReader(stream)}
 		var again bytes.Buffer
-		var header storeHeader
+		var header store.Header
 		err := in.next()
 		for ; err == nil; err = in.next() {
-			if in.kind == sectionHeader {
-				if header, err = readStoreHeader(in.payload); err != nil {
+			if in.Kind == store.SectionHeader {
+				if header, err = store.ReadHeader(in.payload); err != nil {
 					t.Fatal(err)
 				}
 			}
-			again.Write(putHead(nil, in.payload, in.kind, in.number-1))
+			again.Write(store.AppendSectionHead(nil, in.payload, in.Kind, in.Number-1))
 			again.Write(in.payload)
 		}
-		if !errors.Is(err, io.EOF) || in.kind != sectionEnd || !bytes.Equal(again.Bytes(), stream) {
-			t.Errorf("%v: %d sections, %d bytes of %d, %v", size, in.number, again.Len(), len(stream), err)
+		if !errors.Is(err, io.EOF) || in.Kind != store.SectionEnd || !bytes.Equal(again.Bytes(), stream) {
+			t.Errorf("%v: %d sections, %d bytes of %d, %v", size, in.Number, again.Len(), len(stream), err)
 		}
-		want := storeHeader{st.Index(), uint64(st.Len()), uint64(st.Stats().Sessions), st.Hash()}
+		want := store.Header{Index: st.Index(), Time: st.Time(), Keys: uint64(st.Len()),
+			Sessions: uint64(st.Stats().Sessions), Hash: st.Hash()}
 		if header != want {
 			t.Errorf("%v: header %+v, the store says %+v", size, header, want)
 		}

@@ -25,7 +25,9 @@ type Proxy struct {
 	leader    uint8                // seat + 1, 0 = not known
 	seats     uint16               // replicas that may be asked to answer
 	fullAt    [wire.MaxSeats]int64 // when a replica last said that it takes no new writes; 0 = not
+	closedAt  [wire.MaxSeats]int64 // the same, that it takes nothing
 	isFull    bool                 // a majority did
+	isClosed  bool                 // the same
 	responder int                  // seat asked to answer; -1 = the leader
 	turned    int64                // when responder changed last
 
@@ -100,7 +102,7 @@ func (p *Proxy) Submit(now int64, index int, it *wire.Item, token uint64) wire.S
 	if len(p.lanes) == 0 {
 		return wire.StatusUnavailable
 	}
-	if p.isFull && it.Op != wire.OpGet && it.Op != wire.OpDelete {
+	if p.isFull && (p.isClosed || it.Op != wire.OpGet && it.Op != wire.OpDelete) {
 		p.counts.Busy++
 		return wire.StatusBusy
 	}
@@ -262,7 +264,7 @@ func (p *Proxy) onReport(from int, b []byte) bool {
 		return true
 	}
 	p.leader, p.seats = m.Leader, m.Seats
-	p.noteFull(from, m.Full)
+	p.noteFull(from, m.Full, m.Closed)
 	for _, lr := range m.Lanes {
 		if int(lr.Index) < len(p.lanes) {
 			p.lanes[lr.Index].commit(p, lr.Committed)
@@ -275,19 +277,24 @@ func (p *Proxy) onReport(from int, b []byte) bool {
 // that time; one that is gone does not count.
 const fullFor = 2_000_000_000
 
-func (p *Proxy) noteFull(seat int, full bool) {
-	p.fullAt[seat] = 0
+func (p *Proxy) noteFull(seat int, full, closed bool) {
+	p.fullAt[seat], p.closedAt[seat] = 0, 0
 	if full {
 		p.fullAt[seat] = p.now
 	}
-	p.isFull = p.full()
+	if closed {
+		p.closedAt[seat] = p.now
+	}
+	p.judgeFull()
 }
 
-// full reports whether a majority of the voters takes no more: the others can go on without the rest.
-func (p *Proxy) full() bool {
+func (p *Proxy) judgeFull() { p.isFull, p.isClosed = p.most(&p.fullAt), p.most(&p.closedAt) }
+
+// most reports whether a majority of the voters said so lately: the others can go on without the rest.
+func (p *Proxy) most(at *[wire.MaxSeats]int64) bool {
 	n := 0
-	for seat, at := range p.fullAt {
-		if at > 0 && p.now-at < fullFor && p.seats>>seat&1 == 1 {
+	for seat, said := range at {
+		if said > 0 && p.now-said < fullFor && p.seats>>seat&1 == 1 {
 			n++
 		}
 	}
@@ -314,7 +321,7 @@ func (p *Proxy) onReply(b []byte) bool {
 // Tick lets time pass.
 func (p *Proxy) Tick(now int64) {
 	p.now = now
-	p.isFull = p.full()
+	p.judgeFull()
 	if p.fenced == nil && now >= p.nextOpen {
 		p.askForLanes()
 	}

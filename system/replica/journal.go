@@ -283,7 +283,7 @@ func (r *Replica) Saved(now int64, position uint64) {
 	if j.saving == nil || j.saving.Position != position {
 		return
 	}
-	j.saving, j.saved, j.needed, j.unsaved = nil, position, j.lowest, 0
+	j.saving, j.saved, j.needed, j.unsaved, j.own = nil, position, j.lowest, 0, attempts{}
 	if in := r.transfer.in; in != nil && in.save != nil && in.meta.Position == position {
 		in.saved = true
 		r.tryInstall()
@@ -304,18 +304,34 @@ func (r *Replica) Unsaved(now int64, position uint64) {
 	}
 	if in := j.saving.in; in != nil {
 		in.save = nil // what has arrived is here still
+		in.tries.failed(r.ticks, receivedMost)
+	} else {
+		j.own.failed(r.ticks, ownMost)
 	}
 	j.saving = nil
-	j.retry = r.ticks + retryTicks<<min(j.unsaved, retryMost)
 	j.unsaved++
 	r.counts.Unsaved++
 }
 
-// Between attempts at a snapshot that could not be written: ticks, doubled so many times at most.
+// attempts are those at a snapshot that could not be written. This replica's own and each that a peer
+// sends have theirs: whoever waits for a peer's does not wait for what became of others before.
+type attempts struct {
+	n    int
+	from uint64 // the tick from which another is made
+}
+
+// Between attempts lie so many ticks, doubled so many times at most. A peer's snapshot is in memory until
+// it is written, and its replica of no use, so it is tried more often.
 const (
-	retryTicks = 64
-	retryMost  = 5
+	retryTicks   = 64
+	ownMost      = 5
+	receivedMost = 2
 )
+
+func (a *attempts) failed(tick uint64, most int) {
+	a.from = tick + retryTicks<<min(a.n, most)
+	a.n++
+}
 
 // trimTo lets go of the records that a snapshot makes superfluous: frames that it has applied, and
 // what the orderer wrote before it repeated everything (order.Persist.Fresh).
@@ -388,7 +404,7 @@ func (r *Replica) capturedFile() *Save {
 // durable before it is installed (R30), and written while it arrives.
 func (r *Replica) saveReceived() {
 	in, j := r.transfer.in, &r.journal
-	if !r.cfg.Durable || in.save != nil || j.saving != nil || in.have < in.headLen || r.ticks < j.retry {
+	if !r.cfg.Durable || in.save != nil || j.saving != nil || in.have < in.headLen || r.ticks < in.tries.from {
 		return // of several, each has its turn
 	}
 	j.lowest = 0

@@ -153,6 +153,7 @@ func (r *Replica) sendReports() {
 		}
 		if len(m.Lanes) > 0 {
 			m.Incarnation, m.Leader, m.Seats, m.Full = p.incarnation, r.leaderSeat(), r.votingSeats(), r.full()
+			m.Closed = r.closed()
 			r.out.message(wire.ProxyPeer(p.number), m.Append(nil))
 		}
 	}

@@ -13,9 +13,10 @@ type received struct {
 	have    uint64 // bytes
 	first   *piece
 	last    *piece
-	save    *Save // on its way to stable storage; nil: not begun
-	saved   bool  // it is durable
-	gone    bool  // given up
+	save    *Save    // on its way to stable storage; nil: not begun
+	tries   attempts // that failed
+	saved   bool     // it is durable
+	gone    bool     // given up
 
 	pulled, heard int64 // when it was last asked for more, and when some came
 }

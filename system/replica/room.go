@@ -23,7 +23,12 @@ package replica
 //
 // When a snapshot cannot be written (Unsaved), the one before and the journal behind it are what a restart
 // needs, and nothing is trimmed. At the bound proxies are told to take no more writes (stalled), and so are
-// clients, until a later attempt succeeds; what was taken before is decided as above.
+// clients, until a later attempt succeeds. What was taken before is decided as above, and so are reads and
+// deletions, which may make the snapshot fit: but for no reason are frames journaled then that the bound
+// has no room for. In the sixteenth that frames otherwise leave free, proxies are told to take nothing at
+// all (closed) when a quarter of it is used. What lies in windows when all of it is waits for a snapshot.
+// Beyond the bound come then only the records of orderers that decide no items: of elections, and of proxies
+// that are started anew, some kilobytes each. The journal's floor on the disk bounds these.
 
 // roomState is what a replica knows of the journal's place on the disk.
 type roomState struct {
@@ -37,9 +42,10 @@ type roomState struct {
 	freed   uint64 // trim when that was last looked at
 	over    bool   // the bound was lifted, and is passed still
 	turned  uint64 // next when a snapshot was last captured
+	past    uint64 // next when the one before it was
 	carried uint64 // the last record that carry wrote
 	unsaved int    // snapshots that could not be written since one was
-	retry   uint64 // the tick from which another is tried
+	own     attempts
 }
 
 // JournalTakes tells what the journal takes on the disk, in bytes: its files, spare ones too, and what is on
@@ -61,11 +67,14 @@ const plenty = 1 << 62
 // room is for how many bytes of frames there is room. What was journaled since the driver looked counts
 // twice: at worst, a batch leaves as much behind at its segment's end.
 func (r *Replica) room() int64 {
-	j := &r.journal
-	if r.lent() || j.over || j.stuck > stuckTicks {
-		return plenty
+	j, space := &r.journal, r.space()
+	switch {
+	case !r.lent() && !j.over && j.stuck <= stuckTicks:
+		return space
+	case r.failing():
+		return space + r.journalBound()/16
 	}
-	return r.space()
+	return plenty
 }
 
 // space is the same by the bound alone.
@@ -79,7 +88,15 @@ func (r *Replica) space() int64 {
 }
 
 // stalled reports whether the journal is at its bound and will be for as long as no snapshot can be written.
-func (r *Replica) stalled() bool { return r.journal.unsaved > 0 && r.space() <= 0 }
+func (r *Replica) stalled() bool { return r.failing() && r.space() <= 0 }
+
+// closed reports whether so much was journaled since it stalled that hardly what proxies took has room.
+func (r *Replica) closed() bool { return r.failing() && r.space() <= -r.journalBound()/64 }
+
+// failing reports whether snapshots cannot be written, and another is to be: only that makes room.
+func (r *Replica) failing() bool {
+	return r.journal.unsaved > 0 && (r.applied > r.journal.saved || r.transfer.in != nil)
+}
 
 // lent reports whether what was captured is read by somebody else: none can be captured meanwhile.
 func (r *Replica) lent() bool { return r.transfer.sending() || r.export.out != nil }
@@ -123,7 +140,7 @@ func (r *Replica) steerRoom() {
 // that once more; the first time, or if nobody tells what room there is, at three eighths of the bound.
 func (r *Replica) steerSnapshots() {
 	j := &r.journal
-	if !r.cfg.Durable || j.saving != nil || r.ticks < j.retry {
+	if !r.cfg.Durable || j.saving != nil || r.ticks < j.own.from {
 		return
 	}
 	bound, since := r.journalBound(), int64(j.bytes-j.captured)
@@ -165,20 +182,29 @@ func (r *Replica) tickRoom() {
 
 // carry journals frames again that lie before the snapshot before this one: of lanes that stand still,
 // because their proxies are gone, perhaps. Their old records can be trimmed then. All together they are a
-// small part of the bound, or stay where they are.
+// small part of the bound. What is more waits for the next snapshot but one, so that it is written again at
+// every second only, and may be an eighth. More than that stays where it is, and holds the journal back, and
+// beyond its bound, until the lanes go on or are closed for silence (R19): nothing that is needed is ever
+// let go for want of room. While snapshots cannot be written nothing is trimmed, and
+// each attempt would only write them again.
 func (r *Replica) carry() {
 	j := &r.journal
-	left := r.journalBound() / 32
+	if j.unsaved > 0 {
+		return
+	}
+	left, later := r.journalBound()/32, r.journalBound()/8
 	for _, l := range r.lanes {
-		if !l.open && !l.early || l.journaled <= l.applied.Frames || j.turned == 0 ||
-			l.firstRecord(l.applied.Frames) >= j.turned {
+		if !l.open && !l.early || l.journaled <= l.applied.Frames || j.turned == 0 {
 			continue
 		}
-		n := l.waiting()
-		if n > left {
+		switch first, n := l.firstRecord(l.applied.Frames), l.waiting(); {
+		case first < j.past && n <= later:
+			later -= n
+		case first < j.turned && n <= left:
+			left -= n
+		default:
 			continue
 		}
-		left -= n
 		mark := l.journaled
 		l.journaled, l.notes = l.applied.Frames, l.notes[:0]
 		for l.journaled < mark {
@@ -186,7 +212,7 @@ func (r *Replica) carry() {
 		}
 		j.sync = true
 	}
-	j.turned = j.next
+	j.past, j.turned = j.turned, j.next
 }
 
 // waiting is about how many bytes of the lane's frames are journaled and not applied.

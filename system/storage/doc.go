@@ -26,14 +26,18 @@
 // bytes there, and sessions count too), at most the journal and two snapshots. Package replica sees to that
 // (Replica.JournalTakes): it takes a snapshot in time, and no frames without room. Beside that lies what was
 // set aside; and while a snapshot is sent to a peer or an operator, the bound is lifted
-// until a snapshot of its own has made room again, and for a moment whenever snapshots make none.
+// until a snapshot of its own has made room again, and for a moment whenever snapshots make none. A lane
+// that stands still, because its proxy is gone or a majority lacks what it sent, keeps its records: what it
+// holds is journaled again at a snapshot, up to an eighth of the bound, and holds the journal back where it
+// is more, until the lane goes on or is closed for silence. It is never let go for want of room.
 //
 // # When a snapshot cannot be written
 //
 // Because there is no room for it beside what the journal must keep free ([journal.Config.FreeFloor]), or
 // because a write fails. Then it is given up ([ErrUnsaved]) and what there is of it is removed. The snapshot
 // before and the journal stay what a restart begins with, and nothing is trimmed; package replica tries again
-// after a while, and has proxies refuse writes once the journal is at its bound (Replica.Unsaved). A sync
+// after a while, and has proxies refuse writes once the journal is at its bound, and reads and deletions when
+// these have used what was left for them (Replica.Unsaved): the bound holds however long that lasts. A sync
 // that fails ends the process as ever: what it should have made durable may be gone, and no later sync says
 // so.
 //

@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -32,10 +33,17 @@ type rig struct {
 	report *storage.Report
 	saving *storage.Saving
 	ended  map[uint64]wire.Status
-	err    error // of the disk: the process ends
-	piece  int   // bytes of a snapshot written at a time
-	told   bool  // the core is told what the journal takes
-	sent   int   // puts of flood
+	err    error                   // of the disk: the process ends
+	piece  int                     // bytes of a snapshot written at a time
+	told   bool                    // the core is told what the journal takes
+	ahead  int64                   // and that it takes so much more
+	sent   int                     // puts of flood
+	lanes  int                     // of the proxy; 0: its default
+	lost   func(*wire.Header) bool // frames that do not arrive; nil: all do
+
+	backlog [][]byte // records for which the journal has no room
+	sync    bool     // and something waits for them
+	unsaved []error  // why snapshots could not be written
 }
 
 func start(t *testing.T, fs disk.FS, nonce uint64) (*rig, error) {
@@ -59,12 +67,23 @@ func startWith(t *testing.T, fs disk.FS, nonce uint64, change func(*replica.Conf
 	if err != nil {
 		return nil, err
 	}
+	r.startProxy(nonce)
+	return r, nil
+}
+
+// startProxy starts the proxy, or another in its place.
+func (r *rig) startProxy(nonce uint64) {
+	r.t.Helper()
+	d, err := wire.NewDigester(wire.ModeXXH3, []byte("a cluster's key"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	r.proxy, err = proxy.New(proxy.Config{Cluster: 7, Number: 1, Nonce: nonce, Seats: 1, Digest: d,
+		Lanes:    r.lanes,
 		Complete: func(token uint64, res *wire.Result) { r.ended[token] = res.Status }})
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	return r, nil
 }
 
 // step lets a quarter of a millisecond pass.
@@ -82,11 +101,21 @@ func (r *rig) step() {
 		for _, m := range out.Messages {
 			r.proxy.Message(r.now, wire.ReplicaPeer(0), m.Bytes)
 		}
+		for _, d := range out.Unicast {
+			r.proxy.Datagram(r.now, d.Bytes)
+		}
 		var sent node.Output
 		r.proxy.Tick(r.now)
 		r.proxy.Output(&sent)
 		for _, f := range sent.Multicast {
-			r.core.Datagram(r.now, f)
+			if len(r.backlog) == 0 && !r.loses(f) {
+				r.core.Datagram(r.now, f)
+			}
+		}
+		for _, d := range sent.Unicast {
+			if !r.loses(d.Bytes) {
+				r.core.Datagram(r.now, d.Bytes)
+			}
 		}
 		for _, m := range sent.Messages {
 			r.core.Message(r.now, wire.ProxyPeer(1), m.Bytes)
@@ -97,16 +126,23 @@ func (r *rig) step() {
 	}
 }
 
+func (r *rig) loses(frame []byte) bool {
+	if r.lost == nil {
+		return false
+	}
+	var h wire.Header
+	h.Get(frame)
+	return r.lost(&h)
+}
+
 // keep does for the core what its process does with the disk.
 func (r *rig) keep(out *node.Output) {
 	j := r.dir.Journal()
-	for _, b := range out.Records {
-		if _, err := j.Append(b); err != nil {
-			r.err = err
-			return
-		}
+	if r.err = r.append(out.Records); r.err != nil {
+		return
 	}
-	if out.Sync {
+	if r.sync = r.sync || out.Sync; r.sync && len(r.backlog) == 0 {
+		r.sync = false
 		if r.err = j.Sync(); r.err != nil {
 			return
 		}
@@ -116,8 +152,27 @@ func (r *rig) keep(out *node.Output) {
 		r.err = j.Trim(r.core.Trimmable())
 	}
 	if r.told {
-		r.core.JournalTakes(j.Bytes())
+		r.core.JournalTakes(j.Bytes() + r.ahead)
 	}
+}
+
+// append appends what there is room for, in order, and keeps the rest.
+func (r *rig) append(records [][]byte) error {
+	for _, b := range records {
+		r.backlog = append(r.backlog, bytes.Clone(b))
+	}
+	for len(r.backlog) > 0 {
+		_, err := r.dir.Journal().Append(r.backlog[0])
+		if errors.Is(err, journal.ErrFull) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		r.backlog = r.backlog[1:]
+	}
+	r.core.SetDiskFull(len(r.backlog) > 0)
+	return nil
 }
 
 // save goes on with a snapshot, if there is one to be saved.
@@ -134,7 +189,7 @@ func (r *rig) save() (err error) {
 	}
 	switch {
 	case errors.Is(err, storage.ErrUnsaved):
-		r.saving, err = nil, nil
+		r.saving, r.unsaved, err = nil, append(r.unsaved, err), nil
 		r.core.Unsaved(r.now, s.Position)
 	case done:
 		r.saving = nil

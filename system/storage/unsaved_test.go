@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -140,6 +141,52 @@ func TestASnapshotThatCannotBeWritten(t *testing.T) {
 			}
 			after.check("after a crash", len(r.ended))
 		})
+	}
+}
+
+// TestTheBoundHoldsWhileSnapshotsFail for a thousand seconds: clients write, read and delete all the time,
+// and their proxy is started again and again. Nothing of it takes the directory beyond its bound, what was
+// taken is answered, and once a snapshot can be written, all goes on.
+func TestTheBoundHoldsWhileSnapshotsFail(t *testing.T) {
+	fs := &cramped{FS: fault.New(1)}
+	r := begin(t, fs)
+	r.ahead = 64 << 10 // a segment that the next record may take
+	if !r.flood(func() bool { return r.core.View().Journal.Saved > 0 }) {
+		t.Fatal("no snapshot", r.err)
+	}
+	of(fault.Create, disk.ErrNoSpace)(fs)
+	const journalBytes, live = 1 << 20, 150 * (900 + 7)
+	taken, counts, peak := r.sent, map[wire.Status]int{}, int64(0)
+	for tick := range 100_000 {
+		it := wire.Item{Op: wire.OpGet + wire.Op(tick%2), Key: fmt.Appendf(nil, "key-%03d", tick%150)}
+		if tick%3 == 0 {
+			it.Op, it.Value = wire.OpPut, make([]byte, 900)
+		}
+		status := r.proxy.Submit(r.now, 0, &it, uint64(1<<40+tick))
+		if counts[status]++; status == wire.StatusOK {
+			taken++
+		}
+		r.now += 10 * ms
+		if r.step(); r.err != nil || r.core.Err() != nil {
+			t.Fatal(r.err, r.core.Err())
+		}
+		if peak = max(peak, onDisk(fs.FS)); peak > journalBytes+3*live {
+			t.Fatalf("tick %d: %d bytes on the disk, the bound is %d + 3 × %d; %v", tick, peak, journalBytes, live,
+				counts)
+		}
+		if tick%12_000 == 11_999 {
+			r.startProxy(uint64(tick))
+		}
+	}
+	if r.core.Counters().Unsaved < 30 || counts[wire.StatusBusy] < 90_000 || len(r.ended) != taken {
+		t.Errorf("%d snapshots failed; %v; %d were taken, %d answered: this shows too little",
+			r.core.Counters().Unsaved, counts, taken, len(r.ended))
+	}
+	t.Logf("%d bytes of %d; %v", peak, journalBytes+3*live, counts)
+	fs.Hook = nil
+	r.idle("all goes on", func() bool { return r.proxy.Open() && !r.proxy.View().Full })
+	if !r.flood(func() bool { return len(r.ended) > taken+500 }) {
+		t.Fatal("it does not go on", r.err)
 	}
 }
 

@@ -46,12 +46,9 @@ func damaged(format string, args ...any) error {
 type restorer struct {
 	s       *Store
 	in      reader
-	number  int // sections so far
-	kind    uint32
+	is      Sections
 	ended   bool
-	keys    uint64 // as the header says
-	open    uint64
-	hash    uint64
+	says    Header
 	last    uint64 // hash of the last key
 	lastKey []byte
 	payload []byte // of the present section, as yet unread
@@ -92,46 +89,39 @@ func (c *Config) maxSection() int {
 }
 
 func (r *restorer) section() error {
-	le := binary.LittleEndian
-	head := r.in.take(sectionHead)
+	head := r.in.take(SectionHead)
 	if head == nil {
-		return damaged("it ends after %d sections, before its end", r.number)
+		return damaged("it ends after %d sections, before its end", r.is.Number)
 	}
-	n, kind, sum := le.Uint32(head), le.Uint32(head[4:]), le.Uint64(head[8:])
-	if int64(n) > int64(r.s.cfg.maxSection()) {
-		return damaged("section %d has %d bytes", r.number, n)
+	n, err := r.is.Begin(head, r.s.cfg.maxSection())
+	if err != nil {
+		return err
 	}
-	payload := r.in.take(int(n))
-	if payload == nil {
-		return damaged("section %d is cut off", r.number)
+	if r.payload = r.in.take(n); r.payload == nil {
+		return damaged("section %d is cut off", r.is.Number)
 	}
-	if sectionSum(payload, kind, r.number) != sum {
-		return damaged("section %d does not match its sum", r.number)
+	if err := r.is.Check(r.payload); err != nil {
+		return err
 	}
-	if (r.number == 0) != (kind == sectionHeader) || kind < r.kind {
-		return damaged("section %d is of kind %d after kind %d", r.number, kind, r.kind)
-	}
-	r.number++
-	r.kind, r.payload = kind, payload
 	return r.read()
 }
 
 func (r *restorer) read() error {
-	switch r.kind {
-	case sectionHeader:
+	switch r.is.Kind {
+	case SectionHeader:
 		return r.header()
-	case sectionSess:
+	case SectionSessions:
 		return r.each(r.session)
-	case sectionKeys:
+	case SectionKeys:
 		return r.each(r.record)
-	case sectionEnd:
+	case SectionEnd:
 		r.ended = true
 		if len(r.payload) > 0 {
 			return damaged("its end has %d bytes", len(r.payload))
 		}
 		return nil
 	}
-	return damaged("section %d is of unknown kind %d", r.number-1, r.kind)
+	return damaged("section %d is of unknown kind %d", r.is.Number-1, r.is.Kind)
 }
 
 func (r *restorer) each(read func() error) error {
@@ -165,8 +155,8 @@ func (r *restorer) words(to ...*uint64) (ok bool) {
 	return true
 }
 
-func (r *restorer) header() error {
-	s := r.s
+func (r *restorer) header() (err error) {
+	s, payload := r.s, r.payload
 	for i, want := range s.cfg.identity() {
 		var got uint64
 		switch ok := r.words(&got); {
@@ -179,10 +169,9 @@ func (r *restorer) header() error {
 			return fmt.Errorf("%w: setting %d is %d here and %d there", ErrConfig, i, want, got)
 		}
 	}
-	if !r.words(&s.index, &s.time, &r.keys, &r.open, &r.hash) || len(r.payload) > 0 {
-		return damaged("its header has the wrong length")
-	}
-	return nil
+	r.says, err = ReadHeader(payload)
+	s.index, s.time = r.says.Index, r.says.Time
+	return err
 }
 
 func (r *restorer) record() error {
@@ -262,11 +251,12 @@ func (r *restorer) check() error {
 			return damaged("it goes on after its end")
 		}
 	}
-	if uint64(s.Len()) != r.keys || uint64(len(s.table.byID)) != r.open {
-		return damaged("%d keys and %d sessions of %d and %d", s.Len(), len(s.table.byID), r.keys, r.open)
+	if uint64(s.Len()) != r.says.Keys || uint64(len(s.table.byID)) != r.says.Sessions {
+		return damaged("%d keys and %d sessions of %d and %d", s.Len(), len(s.table.byID), r.says.Keys,
+			r.says.Sessions)
 	}
-	if h := s.Hash(); h != r.hash {
-		return damaged("state hash %016x, its header says %016x", h, r.hash)
+	if h := s.Hash(); h != r.says.Hash {
+		return damaged("state hash %016x, its header says %016x", h, r.says.Hash)
 	}
 	return nil
 }

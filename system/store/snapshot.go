@@ -43,15 +43,8 @@ type undo struct {
 	next uint32
 }
 
-// The stream is a sequence of sections: length of the payload (4 bytes), kind (4), XXH3-64 of the
-// payload, seeded with kind and number of the section (8), payload. All little-endian.
 const (
-	sectionHead   = 16
-	sectionBytes  = 64 << 10 // a section is closed when its payload reaches this
-	sectionHeader = 1
-	sectionSess   = 2
-	sectionKeys   = 3
-	sectionEnd    = 4
+	sectionBytes = 64 << 10 // a section is closed when its payload reaches this
 
 	snapshotMagic   = 0x50414E534E4F544D // "MTONSNAP"
 	snapshotVersion = 1
@@ -70,7 +63,7 @@ func (s *Store) Capture() *Snapshot {
 	for i := range s.parts {
 		s.parts[i].snap = sn
 	}
-	sn.begin(sectionHeader)
+	sn.begin(SectionHeader)
 	for _, v := range s.header() {
 		sn.open = binary.LittleEndian.AppendUint64(sn.open, v)
 	}
@@ -111,7 +104,7 @@ func (sn *Snapshot) Step(budget int) {
 }
 
 func (sn *Snapshot) finish() {
-	sn.begin(sectionEnd)
+	sn.begin(SectionEnd)
 	sn.close()
 	sn.done = true
 	sn.detach()
@@ -141,7 +134,7 @@ func (sn *Snapshot) Release() {
 func (sn *Snapshot) stepSession() int {
 	i := sn.nextSess
 	before := len(sn.sections)*sectionBytes + len(sn.open)
-	sn.begin(sectionSess)
+	sn.begin(SectionSessions)
 	if b := sn.early[i]; b != nil {
 		sn.open = append(sn.open, b...)
 		sn.early[i] = nil
@@ -193,7 +186,7 @@ func (sn *Snapshot) settle(slot int) {
 // record appends one key: length of the value (4), of the key (2), revision (8), key, value.
 func (sn *Snapshot) record(p *part, rec []byte) int {
 	le := binary.LittleEndian
-	sn.begin(sectionKeys)
+	sn.begin(SectionKeys)
 	key, value := keyOf(rec), p.value(rec)
 	sn.open = le.AppendUint32(sn.open, uint32(len(value)))
 	sn.open = le.AppendUint16(sn.open, uint16(len(key)))
@@ -211,12 +204,12 @@ func (sn *Snapshot) begin(kind uint32) {
 	}
 	sn.close()
 	sn.kind = kind
-	sn.open = make([]byte, sectionHead, sectionHead+sectionBytes+2<<10)
+	sn.open = make([]byte, SectionHead, SectionHead+sectionBytes+2<<10)
 }
 
 // fill closes the open section if it is long enough.
 func (sn *Snapshot) fill() {
-	if len(sn.open) >= sectionHead+sectionBytes {
+	if len(sn.open) >= SectionHead+sectionBytes {
 		sn.close()
 	}
 }
@@ -225,18 +218,10 @@ func (sn *Snapshot) close() {
 	if sn.open == nil {
 		return
 	}
-	le := binary.LittleEndian
-	payload := sn.open[sectionHead:]
-	le.PutUint32(sn.open, uint32(len(payload)))
-	le.PutUint32(sn.open[4:], sn.kind)
-	le.PutUint64(sn.open[8:], sectionSum(payload, sn.kind, len(sn.sections)))
+	AppendSectionHead(sn.open[:0], sn.open[SectionHead:], sn.kind, len(sn.sections))
 	sn.sections = append(sn.sections, sn.open)
 	sn.ends = append(sn.ends, sn.Size()+len(sn.open))
 	sn.open = nil
-}
-
-func sectionSum(payload []byte, kind uint32, number int) uint64 {
-	return xxh3.HashSeed(payload, uint64(kind)<<32|uint64(number))
 }
 
 // Size is the bytes of the stream, when Done.

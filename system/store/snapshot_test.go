@@ -99,7 +99,7 @@ func TestCapturingIsBoundedAndUndisturbed(t *testing.T) {
 			t.Fatal("an Apply copied into the snapshot")
 		}
 		sn.Step(budget)
-		if size()-last > budget+slot+2*sectionHead && !sn.Done() {
+		if size()-last > budget+slot+2*SectionHead && !sn.Done() {
 			t.Fatalf("a step of %d bytes, the budget is %d", size()-last, budget)
 		}
 		last, steps = size(), steps+1
@@ -170,10 +170,10 @@ func TestRestoreRefusesOtherSettings(t *testing.T) {
 // resum repairs the sums of a stream whose payloads were tampered with.
 func resum(b []byte) {
 	le := binary.LittleEndian
-	for number := 0; len(b) >= sectionHead; number++ {
-		n := min(int(le.Uint32(b)), len(b)-sectionHead)
-		le.PutUint64(b[8:], sectionSum(b[sectionHead:sectionHead+n], le.Uint32(b[4:]), number))
-		b = b[sectionHead+n:]
+	for number := 0; len(b) >= SectionHead; number++ {
+		n := min(int(le.Uint32(b)), len(b)-SectionHead)
+		le.PutUint64(b[8:], sectionSum(b[SectionHead:SectionHead+n], le.Uint32(b[4:]), number))
+		b = b[SectionHead+n:]
 	}
 }
 

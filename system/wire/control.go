@@ -106,7 +106,8 @@ type Report struct {
 	Incarnation uint32
 	Leader      uint8  // seat + 1, 0 = not known
 	Seats       uint16 // bit set: seats of replicas that vote, and may be asked to answer
-	Full        bool   // the store has reached its limit: take no new writes
+	Full        bool   // a limit is reached, the store's, the disk's or the journal's: take no new writes
+	Closed      bool   // the journal's is, and nothing makes room: take nothing that is journaled
 	Lanes       []LaneReport
 }
 
@@ -123,7 +124,7 @@ func (m *Report) Append(dst []byte) []byte {
 	w.U32(m.Incarnation)
 	w.U8(m.Leader)
 	w.U16(m.Seats)
-	w.U8(boolByte(m.Full))
+	w.U8(boolByte(m.Full) | boolByte(m.Closed)<<1)
 	for _, l := range m.Lanes {
 		w.U16(l.Index)
 		w.U64(l.Committed)
@@ -137,7 +138,9 @@ const laneReportSize = 18
 // ReadReport reads a Report, its lanes into lanes' memory.
 func ReadReport(b []byte, lanes []LaneReport) (m Report, ok bool) {
 	r := NewReader(b)
-	m = Report{Incarnation: r.U32(), Leader: r.U8(), Seats: r.U16(), Full: r.U8() != 0, Lanes: lanes[:0]}
+	m = Report{Incarnation: r.U32(), Leader: r.U8(), Seats: r.U16(), Lanes: lanes[:0]}
+	flags := r.U8()
+	m.Full, m.Closed = flags != 0, flags&2 != 0
 	for r.Left() >= laneReportSize {
 		m.Lanes = append(m.Lanes, LaneReport{r.U16(), r.U64(), r.U64()})
 	}

@@ -20,7 +20,8 @@ func TestMessagesComeBackAsTheyWent(t *testing.T) {
 	if got, ok := ReadFenced(fenced.Append(nil)[1:]); !ok || !reflect.DeepEqual(got, fenced) {
 		t.Errorf("fenced: %+v %v", got, ok)
 	}
-	report := Report{Incarnation: 2, Leader: 3, Seats: 5, Full: true, Lanes: []LaneReport{{0, 5, 4}, {1, 9, 9}}}
+	report := Report{Incarnation: 2, Leader: 3, Seats: 5, Full: true, Closed: true,
+		Lanes: []LaneReport{{0, 5, 4}, {1, 9, 9}}}
 	if got, ok := ReadReport(report.Append(nil)[1:], nil); !ok || !reflect.DeepEqual(got, report) {
 		t.Errorf("report: %+v %v", got, ok)
 	}
