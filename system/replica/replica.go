@@ -181,6 +181,9 @@ func (r *Replica) ID() uint64 { return r.id }
 // stops loudly instead of answering (R14, R23).
 func (r *Replica) Err() error { return r.failed }
 
+// SetKeys replaces the keys (wire.Digester.SetKeys).
+func (r *Replica) SetKeys(keys *wire.Keys) error { return r.cfg.Digest.SetKeys(keys) }
+
 // Datagram takes a frame.
 func (r *Replica) Datagram(now int64, b []byte) {
 	r.now = now
