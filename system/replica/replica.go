@@ -90,6 +90,7 @@ type Counters struct {
 	Hedges          uint64 // answers sent because another replica owed them
 	SnapshotsSent   uint64
 	SnapshotsTaken  uint64 // installed here
+	PutOff          uint64 // messages of reads whose proxy had as many answers as one barrier may give it
 	Unsaved         uint64 // snapshots that could not be written
 	HashMismatches  uint64
 	Proposals       uint64
