@@ -13,6 +13,9 @@
 //  3. convergence: everything is healed, every replica must come to vote and to have the same
 //     state, every proxy must hear what became of what it sent, and serve it.
 //
+// In a third of the seeds all proxies end at once after the first phase, and the replicas must come to one
+// state by what they keep for each other.
+//
 // # Orderers
 //
 // [StoreBy] gives the store over one algorithm of package order/orderers, [Store] the default one. The

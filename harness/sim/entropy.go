@@ -41,7 +41,8 @@ const (
 	streamJudge
 	streamDisk // and those of further seats
 
-	streamMembers = 1000
+	streamMembers  = 1000
+	streamDeserted = 1001
 )
 
 func stream(seed uint64, which uint64) *mrand.Rand { return mrand.New(mrand.NewPCG(seed, which)) }

@@ -7,6 +7,26 @@ import (
 	"metronome/system/wire"
 )
 
+// desert ends all proxies at once, whatever they were about, and demands that replicas come to one state by
+// what they keep for each other, although nothing new is sent that would tell who is behind.
+func (w *world) desert() {
+	if w.truth.failed() || !w.params.deserted {
+		return
+	}
+	for _, p := range w.procs[w.params.replicas:] {
+		if p.up {
+			w.kill(p)
+		}
+	}
+	w.run(w.now+10*milli, nil)
+	w.quiet()
+	for _, p := range w.procs[:w.params.replicas] {
+		w.revive(p)
+	}
+	w.cover.Add("replicas left alone")
+	w.settle("no proxy left")
+}
+
 // progress is the liveness phase: heal a bare quorum of voters and one proxy, freeze everything
 // else, and demand that a write completes. What is promised is that a majority is enough.
 func (w *world) progress() {

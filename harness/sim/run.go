@@ -165,6 +165,7 @@ func (w *world) play() {
 	if w.params.unlimited || w.params.altered > 0 {
 		return
 	}
+	w.desert()
 	w.progress()
 	w.converge()
 	if w.params.restore && !w.truth.failed() {

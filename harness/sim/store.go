@@ -173,9 +173,13 @@ func (r *storeReplica) config() replica.Config {
 		Tick: storeTick * c.Skew.Timing / 1000, ElectionTicks: storeElection, HeartbeatTicks: storeHeartbeat,
 		RoundInterval: 300 * micro * c.Skew.Timing / 1000, Silence: 150 * milli * c.Skew.Timing / 1000,
 		ReportInterval: 2 * milli, ResultBytes: int(1 << 20 * c.Skew.Limits / 1000), Observer: r,
-		ChunkBytes: storeChunk << (c.Seed >> 20 % storeChunks),
+		ChunkBytes: storeChunk << (c.Seed >> 20 % storeChunks), RetainBytes: retained[c.Seed>>28%4],
 	}
 }
+
+// retained is what replicas keep of frames that are applied, for each other: by lane alone, or of all lanes
+// together so little that whoever is behind soon needs a snapshot (R17).
+var retained = [4]int{0, 0, 2 << 10, 16 << 10}
 
 // found makes this replica a founding member of a cluster of all seats.
 func (r *storeReplica) found() {

@@ -47,6 +47,7 @@ type params struct {
 
 	accepts   int   // how many have to accept a decision; 0: a majority
 	anyQuorum bool  // demand progress of a bare quorum
+	deserted  bool  // in the end, demand that replicas come to one state although all proxies are gone
 	patience  int64 // how long progress may take once healed
 }
 
@@ -220,6 +221,7 @@ func draw(seed uint64, profile Profile) params {
 		p.calm = 0
 	}
 	profile.adjust(r, &p)
+	p.deserted = stream(seed, streamDeserted).IntN(3) == 0
 	return p
 }
 

@@ -34,6 +34,7 @@ type peer struct {
 	next      uint64 // to be sent
 	confirmed uint64 // the latest read confirmation
 	heard     bool   // since the quorum was last counted
+	stands    slots.Standstill
 }
 
 // probe asks whether a majority would promise, so that a member that others do not miss raises no
@@ -228,13 +229,16 @@ func (p *Paxos) decide(from int) {
 	})
 }
 
-// onAlive sends again what did not come.
+// onAlive sends again what did not come, and a snapshot to whom nothing else would help.
 func (p *Paxos) onAlive(from int, m *message) {
 	if p.role != leading || m.ballot != p.promised {
 		return
 	}
 	q := &p.peers[from]
-	if q.have = max(m.have, q.match); q.have < m.end {
+	if q.have = max(m.have, q.match); q.stands.Look(q.match, p.Log.Base, &p.Replica) {
+		q.have = q.match
+	}
+	if q.have < m.end {
 		q.next = min(q.next, q.have+1)
 	}
 	p.Arrived(from, q.have)

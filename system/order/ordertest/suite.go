@@ -23,7 +23,8 @@ func Run(t *testing.T, by Algorithm) {
 		"R8NoProposalOfWhatIsNotHeld": proposesHeldOnly, "R4HolesAfterRestart": holesAfterRestart,
 		"R16ASlowDiskDelaysNoHeartbeat": slowDisk, "R15HandOver": handOver, "R26Reads": reads,
 		"R17ASnapshotForWhoLacksMuch": snapshot, "Volatile": volatile, "HostileMessages": hostile,
-		"FixedMembers": fixedMembers, "BrokenRecords": brokenRecords, "ACompactionIsOneRecord": oneRecord,
+		"R17WhatIsGoneComesAsASnapshot": goneItems, "FixedMembers": fixedMembers,
+		"BrokenRecords": brokenRecords, "ACompactionIsOneRecord": oneRecord,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, by) })
 	}

@@ -25,6 +25,7 @@ type peer struct {
 	next      uint64 // to be sent
 	confirmed uint64 // the latest read confirmation
 	heard     bool   // since the quorum was last counted
+	stands    slots.Standstill
 }
 
 // begin leads: everything that may have been decided is proposed again in this ballot.
@@ -122,13 +123,16 @@ func (p *Racs) decide(from int) {
 	})
 }
 
-// onAlive sends again what did not come.
+// onAlive sends again what did not come, and a snapshot to whom nothing else would help.
 func (p *Racs) onAlive(from int, m *message) {
 	if p.role != leading || m.ballot != p.promised {
 		return
 	}
 	q := &p.peers[from]
-	if q.have = max(m.have, q.match); q.have < m.end {
+	if q.have = max(m.have, q.match); q.stands.Look(q.match, p.Log.Base, &p.Replica) {
+		q.have = q.match
+	}
+	if q.have < m.end {
 		q.next = min(q.next, q.have+1)
 	}
 	p.Arrived(from, q.have)

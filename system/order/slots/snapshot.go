@@ -96,6 +96,25 @@ func (r *Replica) TakeState(s *order.SnapshotMeta, ready *order.Ready) {
 	r.Wait.DropTo(s.Position)
 }
 
+// Standstill finds a member that a leader believes to have been sent everything, and that waits at its gate
+// for items that nobody keeps any more: items are dropped where the log is compacted (R17), so what it has
+// not accepted is forgotten here as well. It cannot know, and unless more is decided nothing tells.
+type Standstill struct {
+	match   uint64
+	answers int
+}
+
+// Look takes an answer of the member, which has accepted everything up to match, and reports whether it has
+// not gone forward for an election timeout although the log begins at base.
+func (s *Standstill) Look(match, base uint64, r *Replica) bool {
+	if match >= base || match != s.match {
+		*s = Standstill{match: match}
+		return false
+	}
+	s.answers++
+	return s.answers*r.HeartbeatTicks >= r.ElectionTicks
+}
+
 // Source is whom a member asks for what it misses: by index, and one at a time.
 type Source int
 
