@@ -79,8 +79,8 @@ func (id *Identity) load() (*material, error) {
 		return nil, err
 	}
 	if was := id.held.Load(); was != nil && was.ring.Tag != ring.Tag {
-		return nil, fmt.Errorf("cluster key: %s is another cluster's now: bring the old one back; keys are changed "+
-			"by metronome cluster rotate-key", id.cfg.Path(id.cfg.Secrets.ClusterKeyFile))
+		return nil, fmt.Errorf("cluster key: %s is another cluster's now: bring the old one back; keys are "+
+			"changed by metronome cluster rotate-key", id.cfg.Path(id.cfg.Secrets.ClusterKeyFile))
 	}
 	caPath := id.cfg.Path(id.cfg.Secrets.CA)
 	ca, err := os.ReadFile(caPath)

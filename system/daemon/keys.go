@@ -67,8 +67,8 @@ var (
 		Help:   "Frames refused for their key: retired, or unknown and then numbered modulo 16.",
 		Labels: []string{"key", "cause"}}
 	keyNeeded = ops.Metric{Name: "metronome_key_needed",
-		Help: "1 while a replica's journal holds frames under the key that a restart may need, or the oldest frame " +
-			"of a proxy's lane that is not done is under it.",
+		Help: "1 while a replica's journal holds frames under the key that a restart may need, or the oldest " +
+			"frame of a proxy's lane that is not done is under it.",
 		Labels: []string{"key"}}
 )
 

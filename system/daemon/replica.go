@@ -255,7 +255,8 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
 		Consensus: c.Consensus, AcceptQuorum: c.AcceptQuorum,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
-		RetainBytes: int(c.Limits.RetainBytes), ReadBytes: int(c.Limits.StreamQueueBytes) / 4, StoreBytes: int(c.Limits.StoreBytes),
+		RetainBytes: int(c.Limits.RetainBytes),
+		ReadBytes:   int(c.Limits.StreamQueueBytes) / 4, StoreBytes: int(c.Limits.StoreBytes),
 		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal),
 		EachFrame:    c.Experiment.FsyncEachFrame,
 		TransferRate: int64(c.Storage.TransferRate)}
