@@ -37,8 +37,8 @@ type readState struct {
 
 // given is how many bytes of answers a proxy has had of one barrier: together at most Config.ReadBytes, and
 // the result that passes that. A message that comes to nothing then is answered with no result: the proxy
-// asks again, message by message (readLane.answer). Else one barrier could make gigabytes of answers in one step,
-// most of which the proxy's stream has no room for.
+// asks again, message by message (readLane.answer). Else one barrier could make gigabytes of answers in one
+// step, most of which the proxy's stream has no room for.
 type given struct {
 	proxy uint32
 	bytes int
