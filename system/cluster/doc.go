@@ -15,7 +15,8 @@
 //
 // The cluster key, 32 random bytes, keys the digest of every datagram (R22). Its holders can forge
 // datagrams of each other; integrity "mac" keeps out everybody else, and "aead" hides from them what
-// clients write. The tag that every frame carries is derived from the cluster's name and this key.
+// clients write. The tag that every frame carries is derived from the cluster's name and the first key.
+// Keys are changed while the cluster runs: the file then holds several, with numbers ([Ring]).
 //
 // A certificate binds a key to a role and a number: its SAN holds metronome://<cluster>/replica-0,
 // as in SPIFFE, and a DNS name that the cluster's certificates share. Both sides verify: chain,

@@ -1,13 +1,8 @@
 package cluster
 
 import (
-	"bytes"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -26,7 +21,6 @@ const keyBytes = 32
 type Identity struct {
 	cfg  *Config
 	self wire.Peer
-	key  []byte
 	held atomic.Pointer[material]
 	mu   sync.Mutex // of Reload: what was read last is what is used
 }
@@ -35,6 +29,7 @@ type Identity struct {
 type material struct {
 	cert  tls.Certificate
 	roots *x509.CertPool
+	ring  *Ring
 }
 
 // Identity loads the secrets of self, and checks them as a peer would.
@@ -42,11 +37,7 @@ func (c *Config) Identity(self wire.Peer) (*Identity, error) {
 	if c.Replica(self) == nil && c.Proxy(self) == nil {
 		return nil, fmt.Errorf("%s is not in the cluster file: it has %s", self, join(c.Peers()))
 	}
-	key, err := c.ClusterKey()
-	if err != nil {
-		return nil, err
-	}
-	id := &Identity{cfg: c, self: self, key: key}
+	id := &Identity{cfg: c, self: self}
 	return id, id.Reload()
 }
 
@@ -58,45 +49,20 @@ func join(peers []wire.Peer) string {
 	return strings.Join(names, ", ")
 }
 
-// ClusterKey reads the key of the datagrams' digests.
-func (c *Config) ClusterKey() ([]byte, error) {
-	path := c.Path(c.Secrets.ClusterKeyFile)
-	b, err := readSecret(path)
-	if err != nil {
-		return nil, fmt.Errorf("cluster key: %w", err)
-	}
-	key, err := hex.DecodeString(string(bytes.TrimSpace(b)))
-	if err != nil || len(key) != keyBytes {
-		return nil, fmt.Errorf("cluster key: %s must hold %d bytes in hexadecimal: "+
-			"copy it again, or move it away and run metronome pki init", path, keyBytes)
-	}
-	return key, nil
-}
-
-// Tag is the cluster's tag in every frame and handshake. It follows from name and key, so clusters
-// that share a network by accident ignore each other.
-func Tag(name string, key []byte) uint32 {
-	b, err := hkdf.Key(sha256.New, key, nil, "metronome cluster tag v1 "+name, 4)
-	if err != nil {
-		return 0 // only for keys and lengths that cannot occur
-	}
-	return binary.LittleEndian.Uint32(b)
-}
-
 // Self is whose identity it is.
 func (id *Identity) Self() wire.Peer { return id.self }
 
-// Key is the cluster key.
-func (id *Identity) Key() []byte { return id.key }
+// Ring are the keys of frames.
+func (id *Identity) Ring() *Ring { return id.held.Load().ring }
 
 // Tag is the cluster's tag.
-func (id *Identity) Tag() uint32 { return Tag(id.cfg.Name, id.key) }
+func (id *Identity) Tag() uint32 { return id.Ring().Tag }
 
 // NotAfter is when the certificate ends.
 func (id *Identity) NotAfter() time.Time { return id.held.Load().cert.Leaf.NotAfter }
 
-// Reload reads certificate and CA again. On an error the old ones stay in use. Connections that
-// stand are not touched; new ones use what was read.
+// Reload reads certificate, CA and the keys of frames again. On an error the old ones stay in use.
+// Connections that stand are not touched; new ones use what was read.
 func (id *Identity) Reload() error {
 	id.mu.Lock()
 	defer id.mu.Unlock()
@@ -108,6 +74,14 @@ func (id *Identity) Reload() error {
 }
 
 func (id *Identity) load() (*material, error) {
+	ring, err := id.cfg.Ring()
+	if err != nil {
+		return nil, err
+	}
+	if was := id.held.Load(); was != nil && was.ring.Tag != ring.Tag {
+		return nil, fmt.Errorf("cluster key: %s is another cluster's now: bring the old one back; keys are "+
+			"changed by metronome cluster rotate-key", id.cfg.Path(id.cfg.Secrets.ClusterKeyFile))
+	}
 	caPath := id.cfg.Path(id.cfg.Secrets.CA)
 	ca, err := os.ReadFile(caPath)
 	if errors.Is(err, os.ErrNotExist) {
@@ -116,7 +90,7 @@ func (id *Identity) load() (*material, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CA: %w", err)
 	}
-	m := &material{roots: x509.NewCertPool()}
+	m := &material{roots: x509.NewCertPool(), ring: ring}
 	if !m.roots.AppendCertsFromPEM(ca) {
 		return nil, fmt.Errorf("CA: %s holds no certificate in PEM", caPath)
 	}

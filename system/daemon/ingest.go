@@ -49,7 +49,8 @@ type ingestCore struct {
 	verify *lane.Verifier
 	wait   *waiter
 	frames [][]byte
-	short  atomic.Bool // polls nothing, for want of room
+	short  atomic.Bool               // polls nothing, for want of room
+	keys   atomic.Pointer[wire.Keys] // to be used from now on; nil: as before
 
 	n        IngestView
 	nextView int64
@@ -129,6 +130,17 @@ func (g *ingestCores) start(log *slog.Logger) {
 	}
 	for _, c := range g.cores {
 		g.ends.Go(c.run)
+	}
+}
+
+// setKeys has all cores use other keys, soon.
+func (g *ingestCores) setKeys(keys *wire.Keys) {
+	if g == nil {
+		return
+	}
+	for _, c := range g.cores {
+		c.keys.Store(keys)
+		c.wait.wake()
 	}
 }
 
@@ -264,6 +276,11 @@ func (c *ingestCore) rest(idle int64, polled bool) {
 
 // turn does what can be done now.
 func (c *ingestCore) turn() (busy bool, err error) {
+	if c.keys.Load() != nil {
+		if err := c.verify.SetKeys(c.keys.Swap(nil)); err != nil {
+			return false, err
+		}
+	}
 	n := 0
 	if c.port != nil {
 		if n, err = c.receive(); err != nil {

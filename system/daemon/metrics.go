@@ -75,6 +75,7 @@ var replicaTable = ops.Table{
 	{Name: "metronome_replica_hedges_total", Help: "Answers sent because another replica owed them."},
 	{Name: "metronome_replica_peer_item_bytes_total", Help: "Bytes of items sent to other replicas: 0 unless frames were lost."},
 	{Name: "metronome_replica_fetched_frames_total", Help: "Frames that other replicas sent on request."},
+	{Name: "metronome_replica_put_off_reads_total", Help: "Messages of reads put off: their proxy had as many answers as one barrier may give it."},
 	{Name: "metronome_replica_feature_level", Help: "Feature level of the cluster."},
 	{Name: "metronome_journal_records_total", Help: "Records written to the journal."},
 	{Name: "metronome_journal_written_bytes_total", Help: "Bytes written to the journal, padding included."},
@@ -106,6 +107,7 @@ var replicaTable = ops.Table{
 	{Name: "metronome_lane_nacked_frames_total", Help: "Frames asked for.", Labels: []string{"lane"}},
 	{Name: "metronome_loop_turns_total", Help: "Turns of the poll loop."},
 	{Name: "metronome_loop_sleeps_total", Help: "Times that the poll loop slept."},
+	keyState, keyRefused, keyNeeded,
 }
 
 // Register adds the replica's metrics and health to its ops server.
@@ -163,6 +165,7 @@ func (r *Replica) emit(emit ops.Emit) {
 		{"metronome_replica_hedges_total", float64(v.Counters.Hedges)},
 		{"metronome_replica_peer_item_bytes_total", float64(v.Counters.ItemBytesToPeer)},
 		{"metronome_replica_fetched_frames_total", float64(v.Counters.Fetched)},
+		{"metronome_replica_put_off_reads_total", float64(v.Counters.PutOff)},
 		{"metronome_replica_feature_level", float64(v.Feature)},
 		{"metronome_journal_records_total", float64(view.Journal.Records)},
 		{"metronome_journal_written_bytes_total", float64(view.Journal.Written)},
@@ -189,6 +192,7 @@ func (r *Replica) emit(emit ops.Emit) {
 	emit("metronome_ingest_dropped_frames_total", float64(v.Ingest.Duplicate), "duplicate")
 	emit("metronome_ingest_dropped_frames_total", float64(v.Ingest.Refused), "refused")
 	emitCores(view.Cores, emit)
+	emitKeys(view.Ring, &v.Ingest.BadKeys, v.Journal.Keys, emit)
 	for i := range v.Lanes {
 		l := &v.Lanes[i]
 		id := strconv.Itoa(int(l.ID))
@@ -219,6 +223,7 @@ func emitCores(cores []IngestView, emit ops.Emit) {
 var proxyTable = ops.Table{
 	{Name: "metronome_proxy_open", Help: "1 while the proxy has lanes."},
 	{Name: "metronome_proxy_incarnation", Help: "The proxy's incarnation."},
+	{Name: "metronome_proxy_refounded_total", Help: "Times that the cluster turned out to be founded anew."},
 	{Name: "metronome_proxy_taken_ops_total", Help: "Operations taken."},
 	{Name: "metronome_proxy_busy_ops_total", Help: "Operations refused at a bound."},
 	{Name: "metronome_proxy_hedges_total", Help: "Times that another replica was asked for answers."},
@@ -234,6 +239,7 @@ var proxyTable = ops.Table{
 	{Name: "metronome_lane_window_frames", Help: "Frames kept for repair.", Labels: []string{"lane"}},
 	{Name: "metronome_lane_repairs_total", Help: "Frames sent again, by path.", Labels: []string{"lane", "path"}},
 	{Name: "metronome_loop_turns_total", Help: "Turns of the poll loop."},
+	keyState, keyRefused, keyNeeded,
 }
 
 // Register adds the proxy's metrics and health to its ops server.
@@ -276,6 +282,7 @@ func (p *Proxy) emit(emit ops.Emit) {
 	} {
 		emit(m.name, m.value)
 	}
+	emitKeys(view.Ring, &v.Counters.BadKeys, v.Keys, emit)
 	for i := range v.Lanes {
 		l := &v.Lanes[i]
 		id := strconv.Itoa(i)

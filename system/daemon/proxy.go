@@ -48,6 +48,9 @@ type Proxy struct {
 	out   node.Output
 	desk  *desk
 	calls chan func() // from other goroutines, for the loop
+	id    *cluster.Identity
+	ring  *cluster.Ring // in use
+	keys  keyWatch
 
 	view     ProxyView
 	nextView int64
@@ -64,6 +67,7 @@ type ProxyView struct {
 	Waiting int    // operations that wait for the loop
 	Loops   uint64
 	Failed  error
+	Ring    *cluster.Ring
 }
 
 // NewProxy opens everything a proxy needs. Run runs it.
@@ -77,11 +81,12 @@ func NewProxy(cfg ProxyConfig) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, err := wire.NewDigester(c.Mode(), id.Key())
+	ring := id.Ring()
+	digest, err := wire.NewDigesterOf(c.Mode(), &ring.Keys)
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{cfg: cfg, me: me, clock: newClock(), calls: make(chan func(), 1)}
+	p := &Proxy{cfg: cfg, me: me, clock: newClock(), calls: make(chan func(), 1), id: id, ring: ring}
 	p.desk = newDesk(me.Lanes, int(c.Limits.StreamQueueBytes))
 	p.core, err = proxy.New(proxy.Config{Cluster: id.Tag(), Number: me.Number, Nonce: nonce(), Seed: nonce(),
 		Seats: wire.MaxSeats, Lanes: me.Lanes, ReadLanes: len(c.Replicas), Digest: digest,
@@ -222,7 +227,8 @@ func (p *Proxy) publish(now int64) {
 	before := p.shown.Core.Counters.Refounded
 	p.shown = p.view
 	p.shown.Core, p.shown.Full, p.shown.Lost = p.core.View(), p.fan.refused(), p.unic.unsent()
-	p.shown.Sent = p.fan.sent()
+	p.shown.Sent, p.shown.Ring = p.fan.sent(), p.ring
+	p.keys.note(now, p.cfg.Log, p.ring, &p.shown.Core.Counters.BadKeys)
 	p.shown.Failed, p.shown.Waiting = p.core.Err(), p.desk.waiting()
 	if p.shown.Core.Counters.Refounded > before {
 		p.cfg.Log.Warn("the cluster was founded anew, under the same name and key: this proxy begins a new life; " +

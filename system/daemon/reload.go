@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,8 +16,8 @@ import (
 )
 
 // A running process takes up new replicas and proxies of its cluster file (SIGHUP), so that a
-// cluster can grow without a restart. Nothing else of the file can change under a process: what
-// differs is refused.
+// cluster can grow without a restart, and its secrets: certificate, CA, keys of frames. Nothing else of
+// the file can change under a process: what differs is refused.
 
 // changeable tells why a process cannot go on with another cluster file, or nil.
 func changeable(old, now *cluster.Config) error {
@@ -36,19 +37,25 @@ func changeable(old, now *cluster.Config) error {
 	return nil
 }
 
-// Reload takes up a changed cluster file.
+// Reload takes up a changed cluster file, and changed secrets.
 func (r *Replica) Reload(ctx context.Context, c *cluster.Config) error {
+	if err := r.id.Reload(); err != nil {
+		return err
+	}
 	return r.do(ctx, func(*replica.Replica) error {
 		if err := changeable(r.cfg.Cluster, c); err != nil {
 			return err
 		}
 		r.net.Add(c.StreamAddresses())
-		return r.unic.add(datagramAddresses(c))
+		return errors.Join(r.unic.add(datagramAddresses(c)), r.reloadKeys())
 	})
 }
 
-// Reload takes up a changed cluster file.
+// Reload takes up a changed cluster file, and changed secrets.
 func (p *Proxy) Reload(ctx context.Context, c *cluster.Config) error {
+	if err := p.id.Reload(); err != nil {
+		return err
+	}
 	answer := make(chan error, 1)
 	select {
 	case p.calls <- func() { answer <- p.reload(c) }:
@@ -73,7 +80,7 @@ func (p *Proxy) reload(c *cluster.Config) error {
 	if err := p.fan.add(c); err != nil {
 		return err
 	}
-	return p.unic.add(datagramAddresses(c))
+	return errors.Join(p.unic.add(datagramAddresses(c)), p.reloadKeys())
 }
 
 // add makes more peers known.

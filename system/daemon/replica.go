@@ -44,6 +44,9 @@ type Replica struct {
 	keep   *keeper // nil: memory
 	apply  *applier
 	out    node.Output
+	id     *cluster.Identity
+	ring   *cluster.Ring // in use
+	keys   keyWatch
 	broken error // why the journal takes nothing any more
 	frames [][]byte
 
@@ -70,6 +73,7 @@ type ReplicaView struct {
 	FoundErr error // why founding the cluster was given up
 	Awaited  []int // seats that have not answered the attempt to found it
 	Journal  JournalView
+	Ring     *cluster.Ring
 }
 
 // NewReplica opens everything a replica needs. Run runs it.
@@ -83,7 +87,8 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	digest, err := wire.NewDigester(c.Mode(), id.Key())
+	ring := id.Ring()
+	digest, err := wire.NewDigesterOf(c.Mode(), &ring.Keys)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +96,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, keep: keep,
+	r := &Replica{cfg: cfg, me: me, clock: newClock(), core: core, keep: keep, id: id, ring: ring,
 		frames: make([][]byte, c.Port.Burst), calls: make(chan call, 1)}
 	if err := r.open(id); err != nil {
 		return nil, errors.Join(err, r.close())
@@ -114,7 +119,7 @@ func (r *Replica) open(id *cluster.Identity) (err error) {
 	}
 	if r.port == nil {
 		ingest.cluster, ingest.digest = id.Tag(), func() (*wire.Digester, error) {
-			return wire.NewDigester(c.Mode(), id.Key())
+			return wire.NewDigesterOf(c.Mode(), &r.ring.Keys)
 		}
 		ingest.wake, ingest.clock = r.wait.wake, r.clock
 		if r.cores, err = newIngestCores(ingest); err != nil {
@@ -250,7 +255,8 @@ func replicaConfig(c *cluster.Config, self wire.Peer, tag uint32, d *wire.Digest
 		Tick:    tick, ElectionTicks: c.Timing.ElectionTicks, HeartbeatTicks: c.Timing.HeartbeatTicks,
 		Consensus: c.Consensus, AcceptQuorum: c.AcceptQuorum,
 		RoundInterval: c.Timing.RoundInterval.Nanoseconds(), ForceInterval: c.Experiment.ForceRoundInterval,
-		RetainBytes: int(c.Limits.RetainBytes), StoreBytes: int(c.Limits.StoreBytes),
+		RetainBytes: int(c.Limits.RetainBytes),
+		ReadBytes:   int(c.Limits.StreamQueueBytes) / 4, StoreBytes: int(c.Limits.StoreBytes),
 		Feature: c.Experiment.FeatureLevel, Durable: c.Durable(), JournalBytes: int(c.Storage.Journal),
 		EachFrame:    c.Experiment.FsyncEachFrame,
 		TransferRate: int64(c.Storage.TransferRate)}
@@ -528,7 +534,8 @@ func (r *Replica) publish(now int64) {
 		r.shown.Status.Ingest.Add(&r.shown.Cores[i].Verified)
 		addStats(&r.shown.Port, r.shown.Cores[i].Port)
 	}
-	r.shown.Journal = r.keep.view()
+	r.shown.Journal, r.shown.Ring = r.keep.view(), r.ring
+	r.keys.note(now, r.cfg.Log, r.ring, &r.shown.Status.Ingest.BadKeys)
 	r.shown.FoundErr, r.shown.Awaited = r.core.FoundErr(), r.core.Awaited()
 }
 

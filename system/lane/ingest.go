@@ -14,6 +14,7 @@ type Counters struct {
 	Bytes      uint64 // their bytes
 	Heartbeats uint64
 	Bad        [wire.NumCauses]uint64 // dropped, by cause; Bad[wire.OK] stays zero
+	BadKeys    wire.KeyCounts         // of Bad[wire.BadKey]
 	Duplicate  uint64
 	Refused    uint64 // dropped at the bound of a lane's window or arena, at once or to make room later
 	Released   uint64 // passed the watermark and trimmed by the consumer
@@ -193,14 +194,25 @@ const (
 
 // Frame takes one received frame. It copies what it keeps.
 func (in *Ingest) Frame(frame []byte) Place {
+	var h wire.Header
+	return in.judged(&h, frame, in.opener.Open(frame, &h))
+}
+
+// Kept is Frame of one that came from no network (wire.Opener.OpenKept).
+func (in *Ingest) Kept(frame []byte) Place {
+	var h wire.Header
+	return in.judged(&h, frame, in.opener.OpenKept(frame, &h))
+}
+
+func (in *Ingest) judged(h *wire.Header, frame []byte, cause wire.Cause) Place {
 	in.n.Frames++
 	in.n.Bytes += uint64(len(frame))
-	var h wire.Header
-	if cause := in.opener.Open(frame, &h); cause != wire.OK {
+	if cause != wire.OK {
 		in.n.Bad[cause]++
+		in.n.BadKeys.Note(cause, frame)
 		return Placed
 	}
-	return in.place(&h, in.opener.Opened(frame, &h))
+	return in.place(h, in.opener.Opened(frame, h))
 }
 
 // Verified takes a frame that a [Verifier] of the same cluster and digest mode returned, and does not

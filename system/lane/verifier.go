@@ -18,6 +18,7 @@ type VerifierCounters struct {
 	Bytes    uint64 // their bytes
 	Bad      [wire.NumCauses]uint64
 	BadBytes uint64 // of the frames in Bad
+	BadKeys  wire.KeyCounts
 }
 
 // NewVerifier makes a verifier of frames of the given cluster under digest d.
@@ -33,11 +34,15 @@ func (v *Verifier) Frame(frame []byte) []byte {
 	var h wire.Header
 	if cause := v.opener.Open(frame, &h); cause != wire.OK {
 		v.n.Bad[cause]++
+		v.n.BadKeys.Note(cause, frame)
 		v.n.BadBytes += uint64(len(frame))
 		return nil
 	}
 	return v.opener.Opened(frame, &h)
 }
+
+// SetKeys replaces the keys (wire.Digester.SetKeys).
+func (v *Verifier) SetKeys(keys *wire.Keys) error { return v.opener.Digest.SetKeys(keys) }
 
 // Counters reads the counters.
 func (v *Verifier) Counters() VerifierCounters { return v.n }
@@ -55,6 +60,7 @@ func (n *VerifierCounters) Dropped() (sum uint64) {
 func (n *Counters) Add(v *VerifierCounters) {
 	n.Frames += v.Dropped()
 	n.Bytes += v.BadBytes
+	n.BadKeys.Add(&v.BadKeys)
 	for cause, bad := range v.Bad {
 		n.Bad[cause] += bad
 	}

@@ -52,6 +52,7 @@ type Counters struct {
 	Reissued    uint64 // reads asked again as new items
 	Nacks       uint64
 	BadFrames   [wire.NumCauses]uint64
+	BadKeys     wire.KeyCounts
 	BadMessages uint64
 	Fenced      uint64
 	Refounded   uint64 // times that the cluster turned out to be another one, founded in place of the old
@@ -85,6 +86,9 @@ func New(cfg Config) (*Proxy, error) {
 		responder: -1, openWait: cfg.OpenRetry, frames: make([][]byte, 0, sendBurst)}
 	return p, nil
 }
+
+// SetKeys replaces the keys (wire.Digester.SetKeys): what is sealed from now on is under the active one.
+func (p *Proxy) SetKeys(keys *wire.Keys) error { return p.cfg.Digest.SetKeys(keys) }
 
 // Open reports whether the proxy has lanes.
 func (p *Proxy) Open() bool { return len(p.lanes) > 0 }
@@ -124,6 +128,7 @@ func (p *Proxy) Datagram(now int64, b []byte) {
 	var h wire.Header
 	if cause := p.opener.Open(b, &h); cause != wire.OK {
 		p.counts.BadFrames[cause]++
+		p.counts.BadKeys.Note(cause, b)
 		return
 	}
 	var room [wire.MaxGaps]lane.Gap
@@ -506,7 +511,8 @@ type View struct {
 	Full        bool
 	Counters    Counters
 	Lanes       []LaneView
-	Reads       int // messages of reads that are not answered
+	Reads       int    // messages of reads that are not answered
+	Keys        uint16 // places of the oldest keys (wire.KeyPlaces) of frames that are not done, a bit each
 }
 
 // LaneView is one lane.
@@ -526,6 +532,9 @@ func (p *Proxy) View() View {
 	for _, l := range p.lanes {
 		v.Lanes = append(v.Lanes, LaneView{Items: l.sender.Items(), Committed: l.committed, Answered: l.answered,
 			Window: l.sender.Window(), Repairs: l.repair.Counters()})
+		if f := l.sender.Frame(l.sender.Tail()); f != nil {
+			v.Keys |= 1 << wire.KeyPlace(f)
+		}
 	}
 	return v
 }

@@ -16,7 +16,8 @@ import (
 //
 // A replica answers as many reads of a message as fit in one of its own. The rest is asked for again
 // before anything that came later, whose answers would be too early now: so these are sent again too, one
-// by one until a message is answered whole.
+// by one until a message is answered whole. So it is with a message that is answered by nothing: the replica
+// has given this proxy as much as one barrier may.
 
 const (
 	maxReadBytes = 32 << 10 // of one message
@@ -202,6 +203,11 @@ func (p *Proxy) onReadReply(b []byte) bool {
 // none is, all end.
 func (l *readLane) answer(p *Proxy, results []byte) bool {
 	b := &l.out[0]
+	if len(results) == 0 {
+		l.slow = true
+		l.renumber(p)
+		return true
+	}
 	n, ok := p.answerReads(b, results)
 	if ok && n > 0 && n < len(b.tokens) && b.drop(n) {
 		l.slow = true

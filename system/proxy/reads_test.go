@@ -178,6 +178,56 @@ func TestReadsAtABarrierMove(t *testing.T) {
 	}
 }
 
+// Goal: what one barrier gives a proxy at once is bounded, however many messages of reads it answers, and all
+// reads are answered all the same. Method: messages at one barrier whose answers are 64 MiB together, 16 MiB
+// if each ended where one does; bytes are counted from one message of reads to the next.
+func TestAnswersOfABarrierAreBoundedTogether(t *testing.T) {
+	c := newCluster(t, 3)
+	c.until("lanes open", c.proxy.Open)
+	const keys, reads, size = 4, 256, 256 << 10
+	const bound = 4<<20 + 2<<20 // the first message has a barrier of its own, and one answer ends at 2 MiB
+	key := func(i uint64) []byte { return append(make([]byte, 1000), byte(i%keys)) }
+	for i := range uint64(keys) {
+		it := wire.Item{Op: wire.OpPut, Key: key(i), Value: bytes.Repeat([]byte{byte(i)}, size)}
+		c.until("the value is taken", func() bool { return c.proxy.Submit(c.now, 0, &it, i) == wire.StatusOK })
+		c.until("and written", func() bool { return c.results[i].Existed })
+	}
+	sum, most, none := 0, 0, 0
+	c.lose = func(_ wire.Peer, b []byte) bool {
+		switch wire.Kind(b[0]) {
+		case wire.KindRead:
+			sum = 0
+		case wire.KindReadReply:
+			sum += len(b)
+		default:
+			return false
+		}
+		most = max(most, sum)
+		if _, _, results, _ := wire.ReadReadReply(b[1:]); sum > 0 && len(results) == 0 {
+			none++
+		}
+		return false
+	}
+	hedges := c.proxy.View().Counters.Hedges
+	for i := range uint64(reads) {
+		it := wire.Item{Op: wire.OpGet, Key: key(i)}
+		if s := c.proxy.SubmitRead(c.now, 0, &it, 1000+i); s != wire.StatusOK {
+			t.Fatalf("read: status %d", s)
+		}
+	}
+	c.until("reads end", func() bool { return len(c.results) == keys+reads })
+	for i := range uint64(reads) {
+		r := c.results[1000+i]
+		if r.Status != wire.StatusOK || len(r.Value) != size || r.Value[0] != byte(i%keys) {
+			t.Errorf("read %d: status %d, %d bytes", i, r.Status, len(r.Value))
+		}
+	}
+	if most > bound+2*size || none == 0 || c.proxy.View().Counters.Hedges > hedges {
+		t.Errorf("%d bytes at once, %d messages put off, %d times asked elsewhere", most, none,
+			c.proxy.View().Counters.Hedges-hedges)
+	}
+}
+
 // Goal: reads whose answers together exceed a message are answered all the same, in their order, each
 // once, by messages that a stream takes; no client waits for its deadline. Method: one burst of reads of
 // 10 MiB of values at a barrier, with others behind it.

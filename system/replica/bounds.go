@@ -24,6 +24,7 @@ func (r *Replica) Bounds(dst []Bound) []Bound {
 	add("checkpoints", len(r.checkpoints), maxCheckpoints)
 	add("reads that wait for a barrier", len(r.reads.waiting.list), maxReads)
 	add("reads behind a barrier", len(r.reads.asked.list), maxReads)
+	add("answers of one barrier to a proxy", r.reads.most(), r.cfg.ReadBytes+largestResult)
 	add("fresh marks of the journal", len(r.journal.fresh), maxFresh)
 	add("commands remembered as proposed", len(r.round.proposed), maxProposed)
 	return dst

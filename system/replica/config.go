@@ -41,6 +41,7 @@ type Config struct {
 	ReportInterval int64 // ns between a follower's reports to a proxy; the leader reports every round
 	RetainBytes    int   // bound on the frames of all lanes kept for peers; 0 = the lanes' own bounds
 	StoreBytes     int   // bound on keys, values and what they need; 0 = none
+	ReadBytes      int   // bytes of answers of one barrier to a proxy, the largest result more; 0 = 4 MiB
 	ResultBytes    int   // bytes of results a lane keeps until its proxy has them
 
 	// Feature is the highest feature level this replica follows; 0 = the build's. A lower one makes it
@@ -101,6 +102,9 @@ func (c *Config) Defaults() {
 	}
 	if c.ResultBytes == 0 {
 		c.ResultBytes = 16 << 20
+	}
+	if c.ReadBytes == 0 {
+		c.ReadBytes = 4 << 20
 	}
 	if c.ChunkBytes == 0 {
 		c.ChunkBytes = chunkBytes

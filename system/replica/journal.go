@@ -47,6 +47,8 @@ type journalState struct {
 	lowest   uint64 // the same of what is being saved
 	captured uint64 // bytes when a snapshot was last captured
 
+	keyed [wire.KeyPlaces]uint64 // the last record with frames under a key, by its place; 0: none
+
 	refreshed bool // there are fresh marks that trimTo has not seen
 
 	roomState
@@ -141,6 +143,7 @@ func (r *Replica) journalSome(l *laneState, mark uint64, most int) (record uint6
 		w.U16(uint16(len(f)))
 		w.B = append(w.B, f...)
 		r.cfg.Digest.Reseal(w.B[len(w.B)-len(f):])
+		r.journal.keyed[wire.KeyPlace(f)] = r.journal.next
 		l.journaled++
 	}
 	return r.journal.end(&w)
@@ -240,6 +243,16 @@ func (r *Replica) Trimmable() uint64 {
 		return j.trim
 	}
 	return 0
+}
+
+// keyPlaces are the places of keys under which the journal holds frames that a restart may need, a bit each.
+func (j *journalState) keyPlaces() (set uint16) {
+	for place, last := range j.keyed {
+		if last > 0 && last >= j.trim {
+			set |= 1 << place
+		}
+	}
+	return set
 }
 
 // Save is a snapshot on its way to stable storage: a file of Header and then Size bytes of state. It

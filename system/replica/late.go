@@ -92,7 +92,7 @@ func (r *Replica) unshelve() {
 				r.later(r.now)
 				break
 			}
-			verdict := r.ingest.Frame(l.frames[0])
+			verdict := r.ingest.Kept(l.frames[0]) // it was let in once
 			if verdict == lane.Full || verdict == lane.Unknown && !r.votes() {
 				break
 			}

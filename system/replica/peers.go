@@ -145,7 +145,7 @@ func (r *Replica) onFrames(b []byte) bool {
 			return false
 		}
 		r.counts.Fetched++
-		r.ingest.Frame(f)
+		r.ingest.Kept(f)
 	}
 	return true
 }

@@ -18,6 +18,8 @@ const (
 	// fullReply is when an answer ends: the largest single result of the store still fits in a message
 	// with it. The proxy asks again for the rest.
 	fullReply = 2 << 20
+	// largestResult is more than a single result of the store has, by its defaults.
+	largestResult = 5 << 20
 )
 
 type readState struct {
@@ -27,9 +29,38 @@ type readState struct {
 	askedAt int64
 	at      uint64 // the position to wait for; 0 = not known yet
 
+	given    []given // answers of the barrier that is being answered
 	payloads [][]byte
 	replies  [][]byte // buffers of answers
 	used     int      // of replies, since the last Output
+}
+
+// given is how many bytes of answers a proxy has had of one barrier: together at most Config.ReadBytes, and
+// the result that passes that. A message that comes to nothing then is answered with no result: the proxy
+// asks again, message by message (readLane.answer). Else one barrier could make gigabytes of answers in one
+// step, most of which the proxy's stream has no room for.
+type given struct {
+	proxy uint32
+	bytes int
+}
+
+// givenTo is what a proxy has had of this barrier.
+func (s *readState) givenTo(proxy uint32) *given {
+	for i := range s.given {
+		if s.given[i].proxy == proxy {
+			return &s.given[i]
+		}
+	}
+	s.given = append(s.given, given{proxy: proxy})
+	return &s.given[len(s.given)-1]
+}
+
+// most is what the proxy that has had most has had.
+func (s *readState) most() (bytes int) {
+	for i := range s.given {
+		bytes = max(bytes, s.given[i].bytes)
+	}
+	return bytes
 }
 
 // readQueue is messages of reads, their items in one buffer.
@@ -105,6 +136,7 @@ func (r *Replica) barriers() {
 	if (s.at == 0 || r.applied < s.at) && !mutate.On(mutate.StaleRead) || r.working {
 		return
 	}
+	s.given = s.given[:0]
 	for list := s.asked.list; len(list) > 0; {
 		n, bytes := 0, 0
 		for ; n < len(list) && bytes < readsAtOnce; n++ {
@@ -119,12 +151,16 @@ func (r *Replica) barriers() {
 }
 
 // answerReads answers messages of reads at the present state, each in a message of its own, from its first
-// item on as far as one message goes.
+// item on as far as one message goes, and what the proxy may have of one barrier.
 func (r *Replica) answerReads(list []readRequest) {
 	s := &r.reads
 	s.payloads = s.payloads[:0]
 	for i := range list {
-		s.payloads = append(s.payloads, s.asked.items[list[i].from:list[i].to])
+		items := s.asked.items[list[i].from:list[i].to]
+		if s.givenTo(list[i].proxy).bytes >= r.cfg.ReadBytes {
+			items = nil
+		}
+		s.payloads = append(s.payloads, items)
 	}
 	answers := r.store.Read(s.payloads)
 	for i := range list {
@@ -132,13 +168,18 @@ func (r *Replica) answerReads(list []readRequest) {
 		for n < len(answers) && answers[n].Span == i {
 			n++
 		}
-		if n == 0 {
-			r.counts.BadMessages++
-		}
-		buf := s.reply()
+		had, buf := s.givenTo(list[i].proxy), s.reply()
 		b := wire.BeginReadReply((*buf)[:0], list[i].id, r.store.Index()+1)
-		for k := 0; k < n && len(b) < fullReply; k++ {
+		if n == 0 && len(s.payloads[i]) > 0 {
+			r.counts.BadMessages++
+			b = wire.AppendResult(b, &wire.Result{Status: wire.StatusMalformed})
+		} else if had.bytes >= r.cfg.ReadBytes {
+			r.counts.PutOff++
+		}
+		for k := 0; k < n && len(b) < fullReply && had.bytes < r.cfg.ReadBytes; k++ {
+			was := len(b)
 			b = wire.AppendResult(b, &answers[k].Result)
+			had.bytes += len(b) - was
 		}
 		*buf, answers = b, answers[n:]
 		r.out.message(wire.ProxyPeer(list[i].proxy), b)

@@ -196,8 +196,12 @@ func (r *Replica) replayFrames(number uint64, b []byte) error {
 		if l == nil || !l.open && !l.early {
 			return nil // closed since, and covered by the snapshot or void (R6)
 		}
+		if err := r.ownKey(l, f); err != nil {
+			return err
+		}
 		l.note(number)
-		r.ingest.Frame(f)
+		r.journal.keyed[wire.KeyPlace(f)] = number
+		r.ingest.Kept(f)
 		l.journaled = max(l.journaled, l.recv.Mark().Frames)
 	}
 	return nil
@@ -216,6 +220,21 @@ func (r *Replica) ownMode(frame []byte) error {
 	return fmt.Errorf("%w: its journal holds frames with integrity %v, and the cluster file says %v. Next: "+
 		"start it with %[2]v, and to change that, back up and restore to a new cluster", ErrForeign, h.Mode,
 		r.cfg.Digest.Mode())
+}
+
+// ownKey refuses frames under a key that was dropped too early, for the same reason: what the journal holds
+// is whole, it has checksums of its own. What the snapshot covers may lie there still, and is of no use.
+func (r *Replica) ownKey(l *laneState, frame []byte) error {
+	var h wire.Header
+	if len(frame) < wire.HeaderSize {
+		return nil
+	}
+	if h.Get(frame); h.Frame < l.recv.Mark().Frames || r.cfg.Digest.Knows(frame) {
+		return nil
+	}
+	return fmt.Errorf("%w: its journal holds frames that were sealed under another key (%d modulo %d) than the "+
+		"key file has. Next: bring back the key file with that key, retired, and drop it only after the replica "+
+		"has trimmed its journal", ErrForeign, h.Key, wire.KeyPlaces)
 }
 
 // openEarly takes frames of a lane whose opening is not known to be agreed yet. It was: frames are

@@ -90,6 +90,7 @@ type Counters struct {
 	Hedges          uint64 // answers sent because another replica owed them
 	SnapshotsSent   uint64
 	SnapshotsTaken  uint64 // installed here
+	PutOff          uint64 // messages of reads whose proxy had as many answers as one barrier may give it
 	Unsaved         uint64 // snapshots that could not be written
 	HashMismatches  uint64
 	Proposals       uint64
@@ -180,6 +181,9 @@ func (r *Replica) ID() uint64 { return r.id }
 // Err is why the replica stopped, or nil. A replica that finds itself at odds with what was agreed
 // stops loudly instead of answering (R14, R23).
 func (r *Replica) Err() error { return r.failed }
+
+// SetKeys replaces the keys (wire.Digester.SetKeys).
+func (r *Replica) SetKeys(keys *wire.Keys) error { return r.cfg.Digest.SetKeys(keys) }
 
 // Datagram takes a frame.
 func (r *Replica) Datagram(now int64, b []byte) {

@@ -41,8 +41,9 @@ type JournalView struct {
 	Written uint64 // bytes in this process
 	Saved   uint64 // position of the newest durable snapshot
 	Saving  bool
-	Waiting int  // writes of the orderer that are not durable yet
-	Shut    bool // frames wait until there is room for them
+	Waiting int    // writes of the orderer that are not durable yet
+	Shut    bool   // frames wait until there is room for them
+	Keys    uint16 // bits: places of keys (wire.KeyPlaces) under which it holds frames that a restart may need
 }
 
 // LaneView is one lane.
@@ -77,7 +78,8 @@ func (r *Replica) View() View {
 	v.Ingest, v.Counters, v.Full = r.ingest.Counters(), r.counts, r.full()
 	j := &r.journal
 	v.Journal = JournalView{Next: j.next, Synced: j.synced, Written: j.bytes, Saved: j.saved,
-		Saving: j.saving != nil, Waiting: len(j.pending), Shut: j.shut}
+		Saving: j.saving != nil, Waiting: len(j.pending), Shut: j.shut,
+		Keys: j.keyPlaces()}
 	for _, l := range r.lanes {
 		v.Lanes = append(v.Lanes, LaneView{ID: l.id, Proxy: l.proxy, Incarnation: l.incarnation,
 			Index: l.index, Open: l.open, Mark: l.recv.Mark(), Cut: l.cut, Applied: l.applied,

@@ -34,7 +34,6 @@ const aeadLives = 64
 // sealer encrypts and decrypts the items of data frames, and keeps scratch space.
 type sealer struct {
 	secret []byte // of which each life's key is derived
-	salt   uint64
 	lives  []lifeKey
 	next   int // the place of lives that is given up next
 	last   int // the place that was used last
@@ -157,24 +156,22 @@ func (s *sealer) open(frame []byte) []byte {
 // was founded anew under its old key and counts incarnations from the beginning: a random number, another
 // one for every incarnation. Only mode aead uses it, and only to seal.
 func (d *Digester) SetSalt(salt uint64) {
-	if d.sealer != nil {
-		d.sealer.salt = salt
-	}
+	d.salt = salt
 }
 
 // Items is what a data frame carries: of a frame as [Opener.Opened] returned it in mode aead, of any frame in
 // other modes.
 func Items(frame []byte) []byte {
-	return frame[HeaderSize : len(frame)-Mode(frame[4]).Overhead()]
+	return frame[HeaderSize : len(frame)-Mode(frame[4]&modeBits).Overhead()]
 }
 
 // Unsealed is the items of a sealed data frame: in mode aead a copy, or nil if the frame is forged. It is for
 // the rare look at what was sent.
 func (d *Digester) Unsealed(frame []byte) []byte {
-	if d.sealer == nil {
+	if d.mode != ModeAEAD {
 		return Items(frame)
 	}
-	opened := d.sealer.open(frame)
+	opened := d.keyOf(frame).sealer.open(frame)
 	if opened == nil {
 		return nil
 	}
@@ -184,10 +181,10 @@ func (d *Digester) Unsealed(frame []byte) []byte {
 // Reseal encrypts an opened data frame in place, to the bytes that were opened but for what [Restamp] changed
 // since. It does nothing in modes other than aead.
 func (d *Digester) Reseal(frame []byte) {
-	if d.sealer == nil {
+	if d.mode != ModeAEAD {
 		return
 	}
-	if err := d.sealer.seal(frame); err != nil {
+	if err := d.keyOf(frame).sealer.seal(frame); err != nil {
 		panic("wire: a frame that was opened cannot be sealed: " + err.Error())
 	}
 }

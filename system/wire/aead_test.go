@@ -147,8 +147,8 @@ func TestManyLives(t *testing.T) {
 			mustOpen(t, d, secretFrame(t, testDigester(t, ModeAEAD), Header{Incarnation: life}, []byte("value")))
 		}
 	}
-	if len(d.sealer.lives) != aeadLives {
-		t.Errorf("%d keys are remembered, at most %d may be", len(d.sealer.lives), aeadLives)
+	if len(d.active.sealer.lives) != aeadLives {
+		t.Errorf("%d keys are remembered, at most %d may be", len(d.active.sealer.lives), aeadLives)
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	BadPayload       // the payload's hash is wrong
 	BadItem          // an item's header is out of bounds, or the items do not add up
 	BadLane          // no such lane is open, or the frame contradicts what its lane holds
+	BadKey           // sealed under a key that the ring lacks, or that is retired; examined after the mode
 	causes
 )
 
@@ -24,7 +25,7 @@ const (
 const NumCauses = int(causes)
 
 var causeNames = [NumCauses]string{"ok", "short", "magic", "version", "cluster", "mode", "length",
-	"digest", "type", "payload", "item", "lane"}
+	"digest", "type", "payload", "item", "lane", "key"}
 
 // String is the cause's name in counters, CSV columns (bad_<name>) and messages.
 func (c Cause) String() string {

@@ -225,8 +225,8 @@ func RenumberRead(msg []byte, id uint64) []byte {
 }
 
 // BeginReadReply begins the answer to a message of reads. next is the index of the first item that
-// the reads did not see; 0 refuses them. Fewer results than reads answer the first of them: the rest did
-// not fit, and is to be asked for again.
+// the reads did not see; 0 refuses them. Fewer results than reads, or none, answer the first of them: the
+// rest did not fit, and is to be asked for again.
 func BeginReadReply(dst []byte, id, next uint64) []byte {
 	w := NewWriter(dst, KindReadReply)
 	w.U64(id)

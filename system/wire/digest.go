@@ -1,13 +1,8 @@
 package wire
 
 import (
-	"crypto/hkdf"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"hash/crc32"
-
-	"github.com/zeebo/xxh3"
 )
 
 // Mode is how a frame's integrity is checked.
@@ -42,86 +37,50 @@ func ParseMode(s string) (Mode, error) {
 	return 0, fmt.Errorf("unknown digest mode %q: use xxh3, crc32c, mac, aead or none", s)
 }
 
-// Digester computes the integrity fields of frames under one cluster key. It is immutable, but modes
-// mac and aead keep scratch space in it: one Digester a goroutine.
+// Digester computes the integrity fields of frames under the keys of one cluster. It has scratch space, and
+// [Digester.SetKeys] changes it: one Digester a goroutine.
 type Digester struct {
-	mode        Mode
-	headerSeed  uint64
-	headerKey   [8]uint64 // XXH3's secret with the header's seed worked in
-	payloadSeed uint64
-	chainSeed   uint64
-	header      *cmac // modes mac and aead
-	payload     *cmac
-	sealer      *sealer // mode aead
+	mode      Mode
+	chainSeed uint64
+	salt      uint64 // mode aead: of what is sealed from now on
+	active    *keyed // seals
+	keys      [KeyPlaces]*keyed
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// NewDigester derives the seeds and keys of every digest from the cluster key (HKDF-SHA-256,
-// RFC 5869), each under its own label so that one digest never stands for another.
+// NewDigester is [NewDigesterOf] a cluster with one key, number 0.
 func NewDigester(mode Mode, clusterKey []byte) (*Digester, error) {
+	keys, err := OneKey(clusterKey)
+	if err != nil {
+		return nil, err
+	}
+	return NewDigesterOf(mode, keys)
+}
+
+// NewDigesterOf derives the seeds and keys of every digest from the cluster's keys (HKDF-SHA-256,
+// RFC 5869), each under its own label so that one digest never stands for another.
+func NewDigesterOf(mode Mode, keys *Keys) (*Digester, error) {
 	if int(mode) >= len(modeNames) {
 		return nil, fmt.Errorf("unknown digest mode %d", mode)
 	}
-	okm, err := hkdf.Key(sha256.New, clusterKey, nil, "metronome frame digest v1", 56)
-	if err != nil {
-		return nil, fmt.Errorf("derive digest keys: %w", err)
-	}
-	d := &Digester{
-		mode:        mode,
-		headerSeed:  binary.LittleEndian.Uint64(okm[0:]),
-		payloadSeed: binary.LittleEndian.Uint64(okm[8:]),
-		chainSeed:   binary.LittleEndian.Uint64(okm[16:]),
-	}
-	d.headerKey = seeded(d.headerSeed)
-	if d.header, err = newCMAC(okm[24:40]); err != nil {
-		return nil, err
-	}
-	if d.payload, err = newCMAC(okm[40:56]); err != nil || mode != ModeAEAD {
-		return d, err
-	}
-	d.sealer, err = newSealer(clusterKey)
-	return d, err
+	d := &Digester{mode: mode, chainSeed: keys.Chain}
+	return d, d.SetKeys(keys)
 }
 
 // Mode is the digest mode.
 func (d *Digester) Mode() Mode { return d.mode }
 
-// HeaderSeed is what seeds the header's digest in modes xxh3 and crc32c (its low 32 bits there). A
-// generator that computes digests outside Go needs it.
-func (d *Digester) HeaderSeed() uint64 { return d.headerSeed }
+// HeaderSeed is what seeds the header's digest in modes xxh3 and crc32c (its low 32 bits there), under the
+// key that seals. A generator that computes digests outside Go needs it.
+func (d *Digester) HeaderSeed() uint64 { return d.active.headerSeed }
 
-// Header is the digest of the first DigestOffset bytes of frame.
-func (d *Digester) Header(frame []byte) uint64 {
-	b := frame[:DigestOffset]
-	switch d.mode {
-	case ModeXXH3:
-		return xxh3of64(b, &d.headerKey)
-	case ModeCRC32C:
-		return uint64(crc32.Update(uint32(d.headerSeed), castagnoli, b))
-	case ModeMAC, ModeAEAD:
-		return d.header.sum64(b)
-	default:
-		return 0
-	}
-}
+// Header is the digest of the first DigestOffset bytes of frame, under the key whose place they name.
+func (d *Digester) Header(frame []byte) uint64 { return d.keyOf(frame).ofHeader(d.mode, frame) }
 
-// Payload is the hash of a frame's payload. In mode aead that of a data frame is the hash of its tail, and
-// the tail's tag is that of the rest.
-func (d *Digester) Payload(items []byte) uint64 {
-	switch d.mode {
-	case ModeXXH3:
-		// Seeding XXH3 of more than 240 bytes prepares a secret each time; the seeded header digest
-		// covers this hash anyway.
-		return xxh3.Hash(items) ^ d.payloadSeed
-	case ModeCRC32C:
-		return uint64(crc32.Update(uint32(d.payloadSeed), castagnoli, items))
-	case ModeMAC, ModeAEAD:
-		return d.payload.sum64(items)
-	default:
-		return 0
-	}
-}
+// Payload is the hash of a frame's payload under the key that seals. In mode aead that of a data frame is the
+// hash of its tail, and the tail's tag is that of the rest.
+func (d *Digester) Payload(items []byte) uint64 { return d.active.ofPayload(d.mode, items) }
 
 // Chain extends a lane's chain digest by one frame. The chain stands for the whole history of the
 // lane: which items, under which numbers, in which frames. Two replicas that hold different bytes

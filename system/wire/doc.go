@@ -10,7 +10,8 @@
 //	     0     2  magic         0x4D54, so the first bytes read "TM"
 //	     2     1  version       1; a frame of another version is dropped and counted
 //	     3     1  type          1 data, 2 heartbeat (no items; carries the marks below), 3 nack (gaps)
-//	     4     1  mode          digest mode: 0 none, 1 xxh3, 2 crc32c, 3 mac, 4 aead
+//	     4     1  mode          bits 0-3: digest mode, 0 none, 1 xxh3, 2 crc32c, 3 mac, 4 aead;
+//	                            bits 4-7: number of the key that seals the frame, modulo 16
 //	     5     1  flags         bit 0: repair, sent again on request; bits 4-7: seat + 1 of who is to answer
 //	     6     2  lane          the lane's index within (proxy, incarnation)
 //	     8     4  cluster       tag of the cluster; a stranger's frame is dropped unread
@@ -83,8 +84,13 @@
 //
 // Headers, heartbeats and requests for repair are authenticated and not encrypted: who watches learns which
 // proxy sends how much and when. A replica holds frames opened ([Opener.Opened]) and seals them again for a
-// peer or its journal ([Digester.Reseal]). There is one cluster key, without a key's number in the frame: a
-// new key is a new cluster, restored from a backup.
+// peer or its journal ([Digester.Reseal]).
+//
+// # Keys
+//
+// Frames of all modes are sealed under one of a cluster's keys and name it by its number, modulo 16 ([Keys],
+// [Digester.SetKeys]). A receiver opens what is under any key that it has and that is not retired; others are
+// [BadKey], before a digest is computed. The chain is seeded by the first key for ever ([ChainSeed]).
 //
 // The package does not know sockets, lanes' state, or the meaning of items.
 package wire

@@ -23,14 +23,15 @@ func Seal(frame []byte, h *Header, d *Digester) error {
 	}
 	h.Mode = d.mode
 	h.Length = uint16(len(frame) - HeaderSize)
-	if h.Type == TypeData && d.sealer != nil {
-		binary.LittleEndian.PutUint64(frame[len(frame)-saltSize:], d.sealer.salt)
+	h.Key = uint8(d.active.number % KeyPlaces)
+	if h.Type == TypeData && d.mode == ModeAEAD {
+		binary.LittleEndian.PutUint64(frame[len(frame)-saltSize:], d.salt)
 		h.Put(frame)
-		if err := d.sealer.seal(frame); err != nil {
+		if err := d.active.sealer.seal(frame); err != nil {
 			return err
 		}
 	}
-	h.PayloadHash = d.payloadOf(frame, h.Type)
+	h.PayloadHash = d.payloadOf(d.active, frame, h.Type)
 	h.Put(frame)
 	h.Digest = d.Header(frame)
 	binary.LittleEndian.PutUint64(frame[DigestOffset:], h.Digest)
@@ -38,11 +39,11 @@ func Seal(frame []byte, h *Header, d *Digester) error {
 }
 
 // payloadOf is the hash of a sealed frame's payload. In mode aead the tag at its end stands for the items.
-func (d *Digester) payloadOf(frame []byte, t Type) uint64 {
-	if t == TypeData && d.sealer != nil {
-		return d.Payload(frame[len(frame)-tailSize:])
+func (d *Digester) payloadOf(k *keyed, frame []byte, t Type) uint64 {
+	if t == TypeData && d.mode == ModeAEAD {
+		return k.ofPayload(d.mode, frame[len(frame)-tailSize:])
 	}
-	return d.Payload(frame[HeaderSize:])
+	return k.ofPayload(d.mode, frame[HeaderSize:])
 }
 
 // Restamp marks a sealed frame as a repair that carries the lane's present marks. It hashes the
@@ -64,7 +65,15 @@ type Opener struct {
 // Open decodes frame's header into h and verifies everything that needs no lane: magic, version,
 // cluster, mode, length, digest, type, payload hash, and every item's bounds. h is meaningful only
 // if Open returns [OK].
-func (o *Opener) Open(frame []byte, h *Header) Cause {
+//
+// A frame under a retired key is refused: it came from a network.
+func (o *Opener) Open(frame []byte, h *Header) Cause { return o.open(frame, h, false) }
+
+// OpenKept is Open of a frame that came from no network: out of this replica's journal, or from a peer, over
+// a stream that authenticates it. Retired keys open it still.
+func (o *Opener) OpenKept(frame []byte, h *Header) Cause { return o.open(frame, h, true) }
+
+func (o *Opener) open(frame []byte, h *Header, kept bool) Cause {
 	if len(frame) < HeaderSize {
 		return BadShort
 	}
@@ -76,30 +85,34 @@ func (o *Opener) Open(frame []byte, h *Header) Cause {
 		return BadVersion
 	case binary.LittleEndian.Uint32(frame[8:]) != o.Cluster:
 		return BadCluster
-	case Mode(frame[4]) != o.Digest.mode:
+	case Mode(frame[4]&modeBits) != o.Digest.mode:
 		return BadMode
 	case len(frame) > MaxFrame ||
 		int(binary.LittleEndian.Uint16(frame[22:])) != len(frame)-HeaderSize:
 		return BadLength
 	}
-	if binary.LittleEndian.Uint64(frame[DigestOffset:]) != o.Digest.Header(frame) {
+	k := o.Digest.keys[frame[4]>>keyShift]
+	if k == nil || k.state == KeyRetired && !kept {
+		return BadKey
+	}
+	if binary.LittleEndian.Uint64(frame[DigestOffset:]) != k.ofHeader(o.Digest.mode, frame) {
 		return BadDigest
 	}
 	h.Get(frame)
-	return o.openPayload(frame, h)
+	return o.openPayload(k, frame, h)
 }
 
 // Opened is the frame for which Open has just returned [OK], as it is to be held: in mode aead a data frame
 // with its items decrypted, valid until the Digester is used again; else the frame itself. [Items] are in
 // it, and [Digester.Reseal] closes a copy of it again.
 func (o *Opener) Opened(frame []byte, h *Header) []byte {
-	if o.Digest.sealer == nil || h.Type != TypeData {
+	if o.Digest.mode != ModeAEAD || h.Type != TypeData {
 		return frame
 	}
-	return o.Digest.sealer.plain[:len(frame)]
+	return o.Digest.keys[h.Key].sealer.plain[:len(frame)]
 }
 
-func (o *Opener) openPayload(frame []byte, h *Header) Cause {
+func (o *Opener) openPayload(k *keyed, frame []byte, h *Header) Cause {
 	switch h.Type {
 	case TypeData:
 	case TypeHeartbeat:
@@ -116,14 +129,14 @@ func (o *Opener) openPayload(frame []byte, h *Header) Cause {
 	if h.Type == TypeData && int(h.Length) < o.Digest.mode.Overhead() {
 		return BadLength
 	}
-	if h.PayloadHash != o.Digest.payloadOf(frame, h.Type) {
+	if h.PayloadHash != o.Digest.payloadOf(k, frame, h.Type) {
 		return BadPayload
 	}
 	if h.Type != TypeData {
 		return OK
 	}
-	if s := o.Digest.sealer; s != nil {
-		if frame = s.open(frame); frame == nil {
+	if k.sealer != nil {
+		if frame = k.sealer.open(frame); frame == nil {
 			return BadPayload
 		}
 	}

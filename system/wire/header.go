@@ -44,6 +44,7 @@ func (h *Header) SetResponder(seat int) {
 type Header struct {
 	Type        Type
 	Mode        Mode
+	Key         uint8 // place of the key that seals it, its number modulo KeyPlaces
 	Flags       uint8
 	Lane        uint16
 	Cluster     uint32
@@ -64,7 +65,7 @@ func (h *Header) Put(b []byte) {
 	_ = b[HeaderSize-1]
 	le := binary.LittleEndian
 	le.PutUint16(b[0:], Magic)
-	b[2], b[3], b[4], b[5] = Version, byte(h.Type), byte(h.Mode), h.Flags
+	b[2], b[3], b[4], b[5] = Version, byte(h.Type), byte(h.Mode)|h.Key<<keyShift, h.Flags
 	le.PutUint16(b[6:], h.Lane)
 	le.PutUint32(b[8:], h.Cluster)
 	le.PutUint32(b[12:], h.Proxy)
@@ -84,7 +85,7 @@ func (h *Header) Put(b []byte) {
 func (h *Header) Get(b []byte) {
 	_ = b[HeaderSize-1]
 	le := binary.LittleEndian
-	h.Type, h.Mode, h.Flags = Type(b[3]), Mode(b[4]), b[5]
+	h.Type, h.Mode, h.Key, h.Flags = Type(b[3]), Mode(b[4]&modeBits), b[4]>>keyShift, b[5]
 	h.Lane = le.Uint16(b[6:])
 	h.Cluster = le.Uint32(b[8:])
 	h.Proxy = le.Uint32(b[12:])

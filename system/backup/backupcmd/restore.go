@@ -108,12 +108,12 @@ func target(ctx context.Context, c *cluster.Config, names []string) (t backup.Ta
 		return t, fmt.Errorf("durability %s: replicas of this cluster file keep nothing on disk. Next: "+
 			"durability: fsync", c.Durability)
 	}
-	key, err := c.ClusterKey()
+	ring, err := c.Ring()
 	if err != nil {
 		return t, err
 	}
 	t = backup.Target{FS: disk.OS(), Dirs: map[int]string{}}
-	t.New.Cluster, t.New.Consensus, t.New.AcceptQuorum = cluster.Tag(c.Name, key), c.Consensus, c.AcceptQuorum
+	t.New.Cluster, t.New.Consensus, t.New.AcceptQuorum = ring.Tag, c.Consensus, c.AcceptQuorum
 	for i := range c.Replicas {
 		r := &c.Replicas[i]
 		seat := r.Peer().Seat()

@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"metronome/system/cluster"
@@ -37,6 +41,7 @@ func devOnTheWire(t *testing.T, m wire.Mode) {
 		return
 	}
 	pids := children(r.cmd.Process.Pid)
+	rotateDev(t, dir, addr, pids)
 	if err := r.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +49,47 @@ func devOnTheWire(t *testing.T, m wire.Mode) {
 	gone(t, pids)
 	up(t, dir, addr, "--integrity", m.String())
 	mustResp(t, addr, "GET key", secret)
+}
+
+// rotateDev rotates the key of frames as an operator does; the journals then have frames under both.
+func rotateDev(t *testing.T, dir, addr string, pids []int) {
+	t.Helper()
+	file := filepath.Join(dir, cluster.FileName)
+	for i, step := range []string{"add", "activate", "retire"} {
+		if i > 0 {
+			early := metronome(t, "cluster", "rotate-key", step, "--config", file, "--timeout", "10ms")
+			if early.code() == 0 || !strings.Contains(early.out.String(), "nothing was changed") {
+				t.Fatalf("%s before the step before has reached anybody: %s", step, early.out.String())
+			}
+			for _, pid := range pids {
+				if err := syscall.Kill(pid, syscall.SIGHUP); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		r := metronome(t, "cluster", "rotate-key", step, "--config", file)
+		if r.code() != 0 || !strings.Contains(r.out.String(), "Next: copy ") {
+			t.Fatalf("%s: %s", step, r.out.String())
+		}
+		mustResp(t, addr, "SET "+step+" x", "+OK")
+	}
+	c, err := cluster.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := c.Ring()
+	if err != nil || ring.Active().Number != 1 {
+		t.Fatalf("%+v, %v", ring, err)
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "logs", "*"))
+	if err != nil || len(logs) == 0 {
+		t.Fatal(err)
+	}
+	for _, f := range logs {
+		if b, err := os.ReadFile(f); err != nil || bytes.Contains(b, []byte(hex.EncodeToString(ring.Active().Secret)[:16])) {
+			t.Errorf("%s names a key, or %v", f, err)
+		}
+	}
 }
 
 // listen joins the cluster's group. The function counts the data frames seen since, all of which must be

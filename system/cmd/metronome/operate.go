@@ -82,7 +82,8 @@ the CA; no process needs it, so keep it elsewhere when done.`,
 
 func clusterCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "cluster", Short: "Found a cluster, look at it, change its members"}
-	cmd.AddCommand(initCommand(), statusCommand(), skewCommand(), addCommand(), removeCommand(), finalizeCommand())
+	cmd.AddCommand(initCommand(), statusCommand(), skewCommand(), addCommand(), removeCommand(), finalizeCommand(),
+		rotateKeyCommand())
 	return cmd
 }
 

@@ -88,7 +88,8 @@ cluster, which it joins by itself if its seat is admitted ("metronome cluster ad
 with what its data directory holds; if that is damaged, or gone, it joins as a new life. With durability memory every
 start is a new life: the replica comes back empty, catches up as a learner, and votes again when it has everything.
 
-SIGHUP makes it read the cluster file again and take up replicas and proxies that are new in it.`,
+SIGHUP makes it read the cluster file again and take up replicas and proxies that are new in it, and its secrets:
+certificate, CA, keys of frames ("metronome cluster rotate-key").`,
 		Example: `  metronome replica --config cluster.yaml --name replica-0`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -154,7 +155,8 @@ func proxyCommand() *cobra.Command {
 		Use:   "proxy",
 		Short: "Run a proxy: it takes clients' operations and multicasts them to all replicas",
 		Long: `Run a proxy. Clients speak the Redis protocol to it. It needs no disk and keeps no state: a new
-instance with the same number fences the old one, which then ends.`,
+instance with the same number fences the old one, which then ends. SIGHUP makes it read the cluster file and its
+secrets again, as a replica does.`,
 		Example: `  metronome proxy --config cluster.yaml --name proxy-1
   redis-cli -p 6379 set greeting hello`,
 		Args: cobra.NoArgs,
