@@ -198,13 +198,13 @@ func (r *Raft) Unreachable(id uint64) {
 
 // Status implements [order.Orderer].
 func (r *Raft) Status() order.Status {
-	s := r.node.Status()
-	out := order.Status{ID: r.id, Leader: s.Lead, Term: s.GetTerm(), Leading: r.leading(&s.BasicStatus),
+	s := r.node.BasicStatus() // Status copies what nobody asks for
+	out := order.Status{ID: r.id, Leader: s.Lead, Term: s.GetTerm(), Leading: r.leading(&s),
 		Position: s.GetCommit(), Applied: r.applied, Last: r.log.last(), Waiting: len(r.wait.entries),
 		Members: members(r.log.confAt(r.log.last())), Holes: len(r.holes),
 		Refused: r.out.Refusals, Dropped: r.dropped}
 	if s.RaftState == raft.StateLeader {
-		out.Match = make(map[uint64]uint64, len(s.Progress))
+		out.Match = map[uint64]uint64{}
 		out.SnapshotPending = map[uint64]bool{}
 		r.node.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
 			out.Match[id] = p.Match
