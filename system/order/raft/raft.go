@@ -48,6 +48,7 @@ type Raft struct {
 	readTerm uint64 // the term in which they were asked for
 	readCtx  uint64 // the highest read confirmation asked of followers in readTerm
 
+	said     said
 	behind   behind
 	patience int // ticks
 
@@ -144,6 +145,7 @@ func (r *Raft) Propose(decision []byte) error {
 // Tick implements [order.Orderer]. With a hole in what it logged, a replica does not campaign (R4).
 // Time passes for it all the same: it must notice that its leader is gone, to vote for another.
 func (r *Raft) Tick() {
+	r.said.tick()
 	if len(r.holes) > 0 {
 		r.node.TickQuiesced()
 		return
