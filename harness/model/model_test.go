@@ -20,7 +20,7 @@ func TestARoundByHand(t *testing.T) {
 	// On average e^-2 of the rounds wait a millisecond for a frame.
 	near(t, "rounds", p.Rounds, 1/(2e-3+math.Exp(-2)*1e-3))
 	near(t, "items", p.Items, 32000/p.Rounds)
-	near(t, "messages", p.Messages, 8+4/(40e-3*p.Rounds))
+	near(t, "messages", p.Messages, 6+4/(40e-3*p.Rounds))
 	// Of 2 + e^-2 frames a round 2 wait, for half of it.
 	near(t, "item", p.Item, 3e-3+1e-3*2/(2+math.Exp(-2)))
 	s.Rounds = 1000 // as many as come

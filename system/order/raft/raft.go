@@ -48,6 +48,7 @@ type Raft struct {
 	readTerm uint64 // the term in which they were asked for
 	readCtx  uint64 // the highest read confirmation asked of followers in readTerm
 
+	said     said
 	behind   behind
 	patience int // ticks
 
@@ -144,6 +145,7 @@ func (r *Raft) Propose(decision []byte) error {
 // Tick implements [order.Orderer]. With a hole in what it logged, a replica does not campaign (R4).
 // Time passes for it all the same: it must notice that its leader is gone, to vote for another.
 func (r *Raft) Tick() {
+	r.said.tick()
 	if len(r.holes) > 0 {
 		r.node.TickQuiesced()
 		return
@@ -198,13 +200,13 @@ func (r *Raft) Unreachable(id uint64) {
 
 // Status implements [order.Orderer].
 func (r *Raft) Status() order.Status {
-	s := r.node.Status()
-	out := order.Status{ID: r.id, Leader: s.Lead, Term: s.GetTerm(), Leading: r.leading(&s.BasicStatus),
+	s := r.node.BasicStatus() // Status copies what nobody asks for
+	out := order.Status{ID: r.id, Leader: s.Lead, Term: s.GetTerm(), Leading: r.leading(&s),
 		Position: s.GetCommit(), Applied: r.applied, Last: r.log.last(), Waiting: len(r.wait.entries),
 		Members: members(r.log.confAt(r.log.last())), Holes: len(r.holes),
 		Refused: r.out.Refusals, Dropped: r.dropped}
 	if s.RaftState == raft.StateLeader {
-		out.Match = make(map[uint64]uint64, len(s.Progress))
+		out.Match = map[uint64]uint64{}
 		out.SnapshotPending = map[uint64]bool{}
 		r.node.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
 			out.Match[id] = p.Match

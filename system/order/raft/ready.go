@@ -46,14 +46,19 @@ func (r *Raft) store(m *pb.Message) {
 	if m.Term != nil {
 		r.log.hard = &pb.HardState{Term: m.Term, Vote: m.Vote, Commit: m.Commit}
 	}
-	if len(m.GetResponses()) == 0 {
+	answers := m.GetResponses()
+	if len(m.GetEntries()) == 0 && m.GetSnapshot() == nil {
+		answers = r.said.unsaid(answers)
+	}
+	if len(answers) == 0 {
 		r.lazy = r.record(m)
 		return
 	}
 	r.out.Record(r.lazy)
 	r.out.Record(r.record(m))
 	r.lazy = nil
-	r.out.Hold(r.premature(m.GetResponses())...)
+	r.said.note(answers)
+	r.out.Hold(r.premature(answers)...)
 }
 
 // send passes a message on, or what it stands for.

@@ -60,10 +60,13 @@ func TestR4HolesAfterRestart(t *testing.T) {
 	delete(two.shelf.Forged, 7)
 	c.holds(7, 3, 2)
 	c.holds(7, 3, 3)
-	if s := two.r.Status(); s.Holes != 0 || s.Applied != 5 {
+	if s := two.r.Status(); s.Holes != 0 {
 		t.Fatalf("%+v", s)
 	}
-	c.elect(2)
+	c.elect(2) // it may have forgotten that the last was committed
+	if s := two.r.Status(); s.Applied < 5 {
+		t.Fatalf("%+v", s)
+	}
 }
 
 // A replica with a hole votes: its log is whole, and without its vote there might be no majority.
@@ -192,6 +195,10 @@ func TestRestorePassesOverWhatItCovers(t *testing.T) {
 		t.Fatalf("%+v, restored at %d", got, p)
 	}
 	c.holds(7, 4, 2)
+	for range 2 { // a heartbeat says how far the leader has committed
+		c.tick()
+		c.settle()
+	}
 	if two.place.Position != leader.place.Position {
 		t.Fatalf("%d of %d", two.place.Position, leader.place.Position)
 	}
