@@ -217,10 +217,10 @@ func TestASlowDiskIsNotFull(t *testing.T) {
 		}
 		return nil
 	}
-	d := b.open()
+	b.open()
 	slow.Store(true)
 	for n := 0; n < 10_000 && !paused.Load(); n++ {
-		if _, err := d.Put(b.patient(), fmt.Sprint("k", n), make([]byte, 1000)); err != nil {
+		if err := b.enqueue(Write{Key: fmt.Sprint("k", n), Value: make([]byte, 1000)}); err != nil {
 			t.Fatalf("put %d: %v", n, err)
 		}
 	}
