@@ -9,7 +9,8 @@ type Outbox[A any] struct {
 	Refusals uint64
 
 	seq     uint64
-	ask     []A // wait for Ready.Persist
+	ask     []A  // wait for Ready.Persist
+	hurry   bool // and so does something else
 	pending []unwritten[A]
 }
 
@@ -52,6 +53,12 @@ func (o *Outbox[A]) Repeat(position uint64, b []byte) {
 	o.Record(b)
 }
 
+// Hurry has what was recorded made durable soon, though no answer waits for it.
+func (o *Outbox[A]) Hurry() {
+	o.Persist()
+	o.hurry = true
+}
+
 // Hold keeps answers until everything recorded so far is durable. If what was handed out last could wait, it
 // cannot any longer: there is a write after it, if only an empty one.
 func (o *Outbox[A]) Hold(answers ...A) {
@@ -90,9 +97,9 @@ func (o *Outbox[A]) Take() Ready {
 	o.Ready = Ready{}
 	if out.Persist != nil {
 		o.seq++
-		out.Persist.Seq, out.Persist.Lazy = o.seq, len(o.ask) == 0
+		out.Persist.Seq, out.Persist.Lazy = o.seq, len(o.ask) == 0 && !o.hurry
 		o.pending = append(o.pending, unwritten[A]{o.seq, out.Persist.Lazy, o.ask})
-		o.ask = nil
+		o.ask, o.hurry = nil, false
 	}
 	return out
 }

@@ -47,6 +47,7 @@ type member struct {
 	shelf   *ordertest.Shelf
 	up      bool
 	slow    bool             // persistence is confirmed only by sync
+	lazy    bool             // what nothing waits for is durable only with the next write
 	records [][]byte         // durable
 	writing []*order.Persist // not durable yet
 	state   []string         // position:decision, in order; the state machine
@@ -144,7 +145,7 @@ func (c *cluster) ready(m *member) {
 		if len(rd.Committed) > 0 {
 			m.r.Applied(m.place.Position)
 		}
-		if rd.Persist != nil && !m.slow {
+		if rd.Persist != nil && !m.slow && (!m.lazy || !rd.Persist.Lazy) {
 			c.sync(m)
 		}
 		if rd.Persist == nil && len(rd.Committed) == 0 {

@@ -76,6 +76,47 @@ func TestMembershipFromLearnerToRemoved(t *testing.T) {
 	}
 }
 
+// Two voters, and a third is promoted. Power fails for all, and the first's disk is lost with it: the others
+// are a majority of three, and have to remember that they are three.
+func TestAPromotionIsNotForgotten(t *testing.T) {
+	seedElections(t, 3)
+	c := newCluster(t, 1, 2)
+	leader := c.elect(1)
+	change := func(kind order.ConfType, id uint64) {
+		t.Helper()
+		if err := leader.r.ProposeConf(order.ConfChange{Type: kind, ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		c.ready(leader)
+		c.settle()
+	}
+	c.start(3, Config{})
+	change(order.AddLearner, 3)
+	for n := 0; n < 10 && !leader.want; n++ {
+		c.tick()
+	}
+	leader.r.Snapshot(leader.place.Position)
+	for range 10 {
+		c.tick()
+	}
+	for _, m := range c.members {
+		m.lazy = true
+	}
+	change(order.Promote, 3)
+	for range 5 {
+		c.tick()
+	}
+	c.members[1].up = false
+	c.restart(c.members[2])
+	c.restart(c.members[3])
+	c.elect(2)
+	c.tick()
+	c.tick()
+	if got := c.members[3].place; !slices.Equal(got.Members.Voters, []uint64{1, 2, 3}) {
+		t.Fatalf("%+v", got)
+	}
+}
+
 func TestMembershipChangesThatDoNotFit(t *testing.T) {
 	seedElections(t, 2)
 	c := newCluster(t, 1)

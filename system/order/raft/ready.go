@@ -100,6 +100,7 @@ func (r *Raft) deliver() {
 		switch e.GetType() {
 		case pb.EntryConfChangeV2:
 			c.Members = r.reconfigure(e)
+			r.keepCommit()
 		default:
 			c.Decision = e.GetData()
 		}
@@ -108,6 +109,17 @@ func (r *Raft) deliver() {
 		}
 	}
 	r.acknowledge()
+}
+
+// keepCommit has it made durable at once that a configuration is committed. The library goes by it only
+// when it is applied: had all forgotten in a loss of power that it is, and the leader its disk, they would
+// wait for a majority of the configuration before, which there need not be any more.
+func (r *Raft) keepCommit() {
+	if r.lazy != nil {
+		r.out.Record(r.lazy)
+		r.out.Hurry()
+		r.lazy = nil
+	}
 }
 
 // acknowledge tells the library how far committed entries are applied.
