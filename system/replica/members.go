@@ -200,7 +200,8 @@ const featureTicks = 256
 const newCluster = 1000
 
 // caughtUp is how many positions a learner may trail the leader and be promoted: what two rounds in
-// flight leave open, with some room.
+// flight leave open, with some room. One that has accepted nothing is not promoted however young the cluster
+// is: it has nothing durable, and could be lost at no cost to itself and at the price of a vote.
 const caughtUp = 16
 
 // steerMembers brings the configuration towards the lives that were minted, one change at a time:
@@ -236,7 +237,7 @@ func (r *Replica) steerMembers() {
 			r.change(order.AddLearner, id)
 			return
 		}
-		if r.status.Match[id]+caughtUp >= r.status.Last && r.heardLately(seat) {
+		if match := r.status.Match[id]; match > 0 && match+caughtUp >= r.status.Last && r.heardLately(seat) {
 			r.change(order.Promote, id)
 			return
 		}
