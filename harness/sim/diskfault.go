@@ -119,9 +119,9 @@ func (n *nemesis) wipe(w *world, p *process) bool {
 	return true
 }
 
-// maxWorn is how often a disk is damaged before it is replaced: a directory keeps no more sets of
-// damaged state.
-const maxWorn = 3
+// maxWorn is how often a disk is damaged before it is replaced. A directory keeps three sets of damaged state,
+// and one that is set aside when power fails may leave two.
+const maxWorn = 2
 
 // damage changes what is durable on a disk, within one block. An idle journal is sealed before: what
 // is written last and testified to by nothing cannot be told from a torn tail, and is not promised.
