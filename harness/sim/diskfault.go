@@ -119,8 +119,8 @@ func (n *nemesis) wipe(w *world, p *process) bool {
 	return true
 }
 
-// maxWorn is how often a disk is damaged before it is replaced. A directory keeps three sets of damaged state,
-// and one that is set aside when power fails may leave two.
+// maxWorn is how often a disk is damaged before it is replaced. A directory keeps three sets of damaged
+// state, and one that is set aside when power fails may leave two.
 const maxWorn = 2
 
 // damage changes what is durable on a disk, within one block. An idle journal is sealed before: what
